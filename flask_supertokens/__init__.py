@@ -1,0 +1,66 @@
+"""Sessions done right for Flask: short-lived access tokens, rotating refresh tokens, an alarm when one is stolen."""
+
+from .decorators import verify_session
+from .errors import (
+    CrossSiteRequestError,
+    DuplicateCookiesError,
+    GeneralError,
+    InvalidClaimError,
+    SuperTokensError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+from .extension import SuperTokens
+from .protocol.model import SessionInformation, SessionTokens
+from .sessions import (
+    Session,
+    create_new_session,
+    create_new_session_without_request,
+    current_session,
+    get_all_session_handles_for_user,
+    get_cors_headers,
+    get_session,
+    get_session_information,
+    get_session_without_request,
+    list_sessions,
+    merge_into_access_token_payload,
+    refresh_session,
+    refresh_session_without_request,
+    revoke_all_sessions_for_user,
+    revoke_multiple_sessions,
+    revoke_session,
+    update_session_data,
+)
+
+__all__ = [
+    "CrossSiteRequestError",
+    "DuplicateCookiesError",
+    "GeneralError",
+    "InvalidClaimError",
+    "Session",
+    "SessionInformation",
+    "SessionTokens",
+    "SuperTokens",
+    "SuperTokensError",
+    "TokenTheftError",
+    "TryRefreshTokenError",
+    "UnauthorisedError",
+    "create_new_session",
+    "create_new_session_without_request",
+    "current_session",
+    "get_all_session_handles_for_user",
+    "get_cors_headers",
+    "get_session",
+    "get_session_information",
+    "get_session_without_request",
+    "list_sessions",
+    "merge_into_access_token_payload",
+    "refresh_session",
+    "refresh_session_without_request",
+    "revoke_all_sessions_for_user",
+    "revoke_multiple_sessions",
+    "revoke_session",
+    "update_session_data",
+    "verify_session",
+]

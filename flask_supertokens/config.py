@@ -1,0 +1,426 @@
+"""Settings: every ``SUPERTOKENS_*`` key, read and checked once, when the app starts.
+
+All mistakes are collected and raised in one `ValueError`, each with what mends it. Nothing is accepted and ignored: an
+unknown key names its nearest neighbour, and a key that this version has not built yet is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import ipaddress
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
+
+from .protocol.model import AntiCsrfMode
+from .signing import ALGORITHMS
+
+T = TypeVar("T")
+SameSite = Literal["lax", "none", "strict"]
+
+RENAMED = {
+    "SUPERTOKENS_HOSTS": "SUPERTOKENS_CONNECTION_URI",
+    "SUPERTOKENS_REFRESH_TOKEN_PATH": "SUPERTOKENS_REFRESH_PATH",
+}
+NOT_BUILT = (
+    "SUPERTOKENS_CONNECTION_URI",
+    "SUPERTOKENS_API_KEY",
+    "SUPERTOKENS_CORE_TIMEOUT",
+    "SUPERTOKENS_SESSION_MAX_LIFETIME",
+    "SUPERTOKENS_MAX_SESSIONS_PER_USER",
+    "SUPERTOKENS_JWKS_PATH",
+    "SUPERTOKENS_JWKS_REFRESH_INTERVAL",
+    "SUPERTOKENS_STORE_USER_AGENT",
+    "SUPERTOKENS_STORE_IP",
+    "SUPERTOKENS_LOGIN_URL",
+)
+_DATABASES = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+}
+_DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
+_ANY_METHOD: str | Callable[..., str] = "any"
+_NO_ORIGINS: tuple[str, ...] = ()
+_REFUSED_STATUSES = range(400, 600)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `read_settings` made of ``app.config``. Lifetimes in ms. ``None`` in a cookie field: decided later or unset."""
+
+    secret_keys: tuple[str | bytes, ...] = field(repr=False)
+    database_uri: str = field(repr=False)
+    create_tables: bool
+    access_token_lifetime: int
+    refresh_token_lifetime: int
+    race_window: int
+    refresh_path: str
+    signout_path: str
+    register_routes: bool
+    access_token_path: str
+    api_domain: str | None
+    website_domains: tuple[str, ...]
+    cookie_domain: str | None
+    older_cookie_domain: str | None
+    cookie_secure: bool | None
+    cookie_same_site: SameSite
+    cookie_prefix: str
+    anti_csrf: AntiCsrfMode
+    token_transfer_method: str | Callable[..., str]
+    session_expired_status: int
+    invalid_claim_status: int
+    check_database: bool
+    expose_access_token: bool
+    algorithm: str
+    signing_key_lifetime: int
+    dynamic_signing_key: bool
+    issuer: str | None
+    checks_issuer: bool
+    audience: str | None
+    cache_size: int
+
+
+def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, needs_secret: bool = True) -> Settings:
+    """Read and check the settings.
+
+    :param config: ``app.config``.
+    :param needs_database: ``False`` when the app brought a database engine, a store or a session engine of its own.
+    :param needs_secret: ``False`` when the app brought a session engine, which signs by itself.
+    :raises ValueError: with every mistake and its mend in one text.
+    """
+    reader = _Reader(config)
+    settings = _settings_of(reader, needs_database, needs_secret)
+    if reader.mistakes:
+        lines = "\n".join(f"  * {mistake}" for mistake in reader.mistakes)
+        raise ValueError(f"flask_supertokens can't start with these settings:\n{lines}")
+    return settings
+
+
+# -- reading one value -------------------------------------------------------------------------------------------------
+
+
+class _Reader:
+    """Takes values out of a config and collects what is wrong with them."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+        self.mistakes: list[str] = []
+        self._known: set[str] = set(NOT_BUILT)
+        self._rename()
+        for key in NOT_BUILT:
+            if self.config.get(key) is not None:
+                self.mistakes.append(f"{key} is not built in this version. Remove it; it would be ignored.")
+
+    def _rename(self) -> None:
+        for old, new in RENAMED.items():
+            if old in self.config:
+                warnings.warn(f"{old} is called {new} now.", DeprecationWarning, stacklevel=5)
+                self.config.setdefault(new, self.config.pop(old))
+
+    def get(self, key: str, default: T, read: Callable[[Any], T]) -> T:
+        """The value of a key; what can't be read is a mistake, and the default stands in."""
+        self._known.add(key)
+        value = self.config.get(key)
+        if value is None:
+            return default
+        try:
+            return read(value)
+        except ValueError as error:
+            self.mistakes.append(f"{key} = {value!r}: {error}")
+            return default
+
+    def is_set(self, key: str) -> bool:
+        return self.config.get(key) is not None
+
+    def check_unknown(self) -> None:
+        for key in self.config:
+            if key.startswith("SUPERTOKENS_") and key not in self._known:
+                near = difflib.get_close_matches(key, sorted(self._known), n=1)
+                hint = f" Did you mean {near[0]}?" if near else " Remove it."
+                self.mistakes.append(f"{key} is not a setting of flask_supertokens.{hint}")
+
+
+def _bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("use True or False")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("use a string")
+    return value
+
+
+def _milliseconds(value: Any) -> int:
+    """A lifetime: seconds or a timedelta, more than nothing."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 10**11:
+        raise ValueError("use seconds or a datetime.timedelta, more than 0")
+    return int(seconds * 1000)
+
+
+def _whole_seconds(value: Any) -> int:
+    lifetime = _milliseconds(value)
+    if lifetime < 1000 or lifetime % 1000:  # noqa: PLR2004 - a second has 1000 ms
+        raise ValueError("use whole seconds, at least 1: an access token's times are seconds")
+    return lifetime
+
+
+def _window(value: Any) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else _milliseconds(value)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("use a whole number, 0 or more")
+    return value
+
+
+def _status(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _REFUSED_STATUSES:
+        raise ValueError("use a status from 400 to 599")
+    return value
+
+
+def _path(value: Any) -> str:
+    path = _text(value)
+    if not path.startswith("/") or any(char in path for char in "?#<>;,\\ ") or "//" in path:
+        raise ValueError('use an absolute path like "/auth/refresh"')
+    return path
+
+
+def _base_path(value: Any) -> str:
+    return _path(value).rstrip("/")
+
+
+def _origin(value: Any) -> str:
+    """Scheme and host of a web address, as browsers send it in ``Origin``."""
+    try:
+        parts = urlsplit(_text(value))
+        port = parts.port
+    except ValueError as error:
+        raise ValueError('use an origin like "https://api.example.com"') from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ValueError('use an origin like "https://api.example.com", without a path')
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default_port = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if port in (None, default_port) else f":{port}")
+
+
+def _origins(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return tuple(_origin(one) for one in values)
+
+
+def _domain(value: Any) -> str:
+    domain = _text(value)
+    if any(char in domain for char in "/:; ,"):
+        raise ValueError('use a host name like "example.com" or ".example.com"')
+    return domain
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"use one of {', '.join(map(repr, choices))}")
+        return str(value)
+
+    return read
+
+
+def _anti_csrf(value: Any) -> AntiCsrfMode:
+    return cast("AntiCsrfMode", _one_of("VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE")(value))
+
+
+def _transfer_method(value: Any) -> str | Callable[..., str]:
+    return cast("Callable[..., str]", value) if callable(value) else _one_of("any", "cookie", "header")(value)
+
+
+def _prefix(value: Any) -> str:
+    prefix = _text(value)
+    if not all(char.isascii() and (char.isalnum() or char in "_-.") for char in prefix):
+        raise ValueError('use letters, digits, "_" and "-"; or "auto", or "" for none')
+    return prefix
+
+
+def _database(value: Any) -> str:
+    scheme, colon, rest = _text(value).partition(":")
+    if scheme.startswith(("mysql", "mariadb")):
+        raise ValueError("MariaDB and MySQL are not built in this version; use PostgreSQL or SQLite")
+    if scheme not in _DATABASES or not colon or not rest.startswith("//"):
+        raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
+    if scheme.startswith("postgres") and importlib.util.find_spec("psycopg") is None:
+        raise ValueError('the driver is missing; install it: pip install "flask-supertokens[postgresql]"')
+    return f"{_DATABASES[scheme]}:{rest}"
+
+
+# -- reading all of them -----------------------------------------------------------------------------------------------
+
+
+def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> Settings:
+    get = reader.get
+    base = get("SUPERTOKENS_API_BASE_PATH", None, _base_path)
+    api_domain = get("SUPERTOKENS_API_DOMAIN", None, _origin)
+    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NO_ORIGINS, _origins)
+    same_site = _same_site(reader, api_domain, website_domains)
+    access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, _whole_seconds)
+    transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, _transfer_method)
+    settings = Settings(
+        secret_keys=_secret_keys(reader) if needs_secret else (),
+        database_uri=_hidden(reader, "SUPERTOKENS_DATABASE_URI") if needs_database else "",
+        create_tables=get("SUPERTOKENS_CREATE_TABLES", True, _bool),
+        access_token_lifetime=access_lifetime,
+        refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, _milliseconds),
+        race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, _window), access_lifetime),
+        refresh_path=get(
+            "SUPERTOKENS_REFRESH_PATH", f"{base}/session/refresh" if base is not None else "/refresh", _path
+        ),
+        signout_path=get("SUPERTOKENS_SIGNOUT_PATH", f"{base or ''}/signout", _path),
+        register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, _bool),
+        access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", _path),
+        api_domain=api_domain,
+        website_domains=website_domains,
+        cookie_domain=get("SUPERTOKENS_COOKIE_DOMAIN", None, _domain) or None,
+        older_cookie_domain=get("SUPERTOKENS_OLDER_COOKIE_DOMAIN", None, _domain),
+        cookie_secure=get(
+            "SUPERTOKENS_COOKIE_SECURE", False if (api_domain or "").startswith("http:") else None, _bool
+        ),
+        cookie_same_site=same_site,
+        cookie_prefix=get("SUPERTOKENS_COOKIE_PREFIX", "auto", _prefix),
+        anti_csrf=get("SUPERTOKENS_ANTI_CSRF", "VIA_CUSTOM_HEADER" if same_site == "none" else "NONE", _anti_csrf),
+        token_transfer_method=transfer_method,
+        session_expired_status=get("SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE", 401, _status),
+        invalid_claim_status=get("SUPERTOKENS_INVALID_CLAIM_STATUS_CODE", 403, _status),
+        check_database=get("SUPERTOKENS_CHECK_DATABASE", False, _bool),
+        expose_access_token=get("SUPERTOKENS_EXPOSE_ACCESS_TOKEN", False, _bool),
+        algorithm=get("SUPERTOKENS_ACCESS_TOKEN_ALGORITHM", "ES256", _one_of(*ALGORITHMS)),
+        signing_key_lifetime=get("SUPERTOKENS_SIGNING_KEY_LIFETIME", 7 * 86_400_000, _milliseconds),
+        dynamic_signing_key=get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY", True, _bool),
+        issuer=get("SUPERTOKENS_ISSUER", None if api_domain is None else api_domain + (base or ""), _text),
+        checks_issuer=reader.is_set("SUPERTOKENS_ISSUER"),
+        audience=get("SUPERTOKENS_AUDIENCE", None, _text),
+        cache_size=get("SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE", 4096, _size),
+    )
+    if not needs_database:
+        reader.get("SUPERTOKENS_DATABASE_URI", "", str)
+    _check_together(reader, settings)
+    reader.check_unknown()
+    return settings
+
+
+def _hidden(reader: _Reader, key: str) -> str:
+    """A value that may hold a password: a mistake does not repeat it."""
+    value = reader.get(key, _DEFAULT_DATABASE, str)
+    try:
+        return _database(value)
+    except ValueError as error:
+        reader.mistakes.append(f"{key}: {error}")
+        return _DEFAULT_DATABASE
+
+
+def _secret_keys(reader: _Reader) -> tuple[str | bytes, ...]:
+    secret, fallbacks = reader.config.get("SECRET_KEY"), reader.config.get("SECRET_KEY_FALLBACKS") or ()
+    if not secret:
+        reader.mistakes.append(
+            "SECRET_KEY is missing: it signs refresh tokens and seals signing keys. Make one with"
+            " python -c 'import secrets; print(secrets.token_hex())' and keep it out of the code."
+        )
+        return ()
+    keys = (*fallbacks, secret) if isinstance(fallbacks, list | tuple) else (secret, fallbacks)
+    if not isinstance(fallbacks, list | tuple) or not all(key and isinstance(key, str | bytes) for key in keys):
+        reader.mistakes.append("SECRET_KEY must be a string or bytes, SECRET_KEY_FALLBACKS a list of such.")
+        return ()
+    return cast("tuple[str | bytes, ...]", keys)
+
+
+def _same_site(reader: _Reader, api_domain: str | None, website_domains: tuple[str, ...]) -> SameSite:
+    def read(value: Any) -> SameSite:
+        return cast(SameSite, _one_of("lax", "none", "strict")(_text(value).lower()))
+
+    chosen = reader.get("SUPERTOKENS_COOKIE_SAME_SITE", None, cast("Callable[[Any], SameSite | None]", read))
+    if chosen is not None:
+        return chosen
+    if api_domain is None:
+        return "lax"
+    try:
+        return "none" if any(_crosses_sites(api_domain, website) for website in website_domains) else "lax"
+    except ImportError:
+        reader.mistakes.append(
+            "SUPERTOKENS_API_DOMAIN and SUPERTOKENS_WEBSITE_DOMAIN have different hosts; whether they are one site needs the"
+            ' public suffix list: pip install "flask-supertokens[publicsuffixlist]", or set SUPERTOKENS_COOKIE_SAME_SITE to'
+            ' "none" (two sites) or "lax" (one site).'
+        )
+        return "lax"
+
+
+def _crosses_sites(one: str, other: str) -> bool:
+    a, b = urlsplit(one), urlsplit(other)
+    return a.scheme != b.scheme or (a.hostname != b.hostname and _site(a.hostname) != _site(b.hostname))
+
+
+def _site(host: str | None) -> str:
+    """The registrable domain; localhost and IP addresses count as one site."""
+    if host is None or host == "localhost" or _is_address(host):
+        return "localhost"
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - an extra, and slow to load
+
+    return PublicSuffixList().privatesuffix(host) or host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_together(reader: _Reader, settings: Settings) -> None:
+    """What is wrong only in combination."""
+    mistakes, secure = reader.mistakes, settings.cookie_secure
+    if settings.session_expired_status == settings.invalid_claim_status:
+        mistakes.append(
+            "SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE and SUPERTOKENS_INVALID_CLAIM_STATUS_CODE must differ:"
+            " the web client tells them apart by status."
+        )
+    if settings.cookie_same_site == "none" and secure is False and not _all_local(settings):
+        mistakes.append(
+            "SUPERTOKENS_COOKIE_SAME_SITE is none, but cookies are not secure: browsers refuse such cookies. Serve the API"
+            " over https, or set SUPERTOKENS_COOKIE_SECURE to True."
+        )
+    if settings.access_token_lifetime >= settings.refresh_token_lifetime:
+        mistakes.append(
+            "SUPERTOKENS_REFRESH_TOKEN_LIFETIME must be longer than SUPERTOKENS_ACCESS_TOKEN_LIFETIME, or no session lasts"
+            " beyond its first access token."
+        )
+    if settings.refresh_path == settings.signout_path:
+        mistakes.append("SUPERTOKENS_REFRESH_PATH and SUPERTOKENS_SIGNOUT_PATH must differ.")
+    mistakes += _prefix_mistakes(settings)
+
+
+def _prefix_mistakes(settings: Settings) -> list[str]:
+    prefix = settings.cookie_prefix
+    if prefix.lower() == "__host-":
+        return [
+            'SUPERTOKENS_COOKIE_PREFIX can\'t be "__Host-": the refresh cookie has a path. "auto" does what is possible.'
+        ]
+    if prefix.lower() == "__secure-" and settings.cookie_secure is False:
+        return ['SUPERTOKENS_COOKIE_PREFIX "__Secure-" needs SUPERTOKENS_COOKIE_SECURE to be True.']
+    return []
+
+
+def _all_local(settings: Settings) -> bool:
+    origins = [*settings.website_domains, *([settings.api_domain] if settings.api_domain else [])]
+    return bool(origins) and all(_is_local(urlsplit(origin).hostname) for origin in origins)
+
+
+def _is_local(host: str | None) -> bool:
+    return host == "localhost" or _is_address(host or "")

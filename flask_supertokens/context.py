@@ -1,0 +1,285 @@
+"""What an application keeps, and what one request keeps: its session and the plan for its response.
+
+The request's part lives on the `flask.Request` object: not on ``g``, which a pushed application context would carry from
+user to user, and not in the environ, which may be handed on to another app.
+
+Who raises a `SuperTokensError`, the extension or the app, the error is *noted* before anything is rendered: tokens are
+cleared and a stolen session is revoked whatever a handler answers. Noting the same error again does nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask, Request, Response, current_app, has_request_context, request
+from werkzeug.http import dump_cookie
+
+from . import signals
+from .config import Settings
+from .engines.base import Engine
+from .errors import (
+    GeneralError,
+    InvalidClaimError,
+    SuperTokensError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+from .protocol.model import AllowedMethod
+from .protocol.transport import (
+    CookieNames,
+    CookieRules,
+    Presented,
+    ResponsePlan,
+    SetCookie,
+    plan_cookies,
+    plan_headers,
+    read,
+)
+
+if TYPE_CHECKING:
+    from .sessions import Session
+
+logger = logging.getLogger("flask_supertokens")
+
+EXTENSION = "supertokens"
+_ATTRIBUTE = "_flask_supertokens"
+
+
+@dataclass
+class RequestState:
+    """One request's session and response plan. ``verified``: the access token that ``session`` came from, if one did."""
+
+    plan: ResponsePlan = field(default_factory=ResponsePlan)
+    session: Session | None = None
+    verified: str | None = field(default=None, repr=False)
+    presented: Presented | None = None
+    noted: list[SuperTokensError] = field(default_factory=list)
+
+
+def request_state() -> RequestState:
+    """This request's state, made at first use.
+
+    :raises RuntimeError: there is no request.
+    """
+    current = _request()
+    state = current.__dict__.get(_ATTRIBUTE)
+    if state is None:
+        state = current.__dict__[_ATTRIBUTE] = RequestState()
+    return cast(RequestState, state)
+
+
+def _request() -> Request:
+    return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
+
+
+def app_state() -> AppState:
+    """What `SuperTokens.init_app` made for the current app.
+
+    :raises RuntimeError: no application context, or no `init_app`.
+    """
+    state = current_app.extensions.get(EXTENSION)
+    if state is None:
+        raise RuntimeError(
+            "This app has no SuperTokens: call SuperTokens(app), or supertokens.init_app(app), at start."
+        )
+    return cast(AppState, state)
+
+
+class AppState:
+    """One application's settings and engine; lives in ``app.extensions["supertokens"]``."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.allowed_origins = frozenset(settings.website_domains)
+        self._secure: bool | None = None
+        self._warned = False
+
+    # -- what errors ask
+
+    def status_of(self, error_class: type[SuperTokensError]) -> int:
+        """The status that this app answers an error with."""
+        if issubclass(error_class, UnauthorisedError | TryRefreshTokenError | TokenTheftError):
+            return self.settings.session_expired_status
+        return self.settings.invalid_claim_status if issubclass(error_class, InvalidClaimError) else error_class.code
+
+    def note(self, error: SuperTokensError) -> None:
+        """Do what an error demands of tokens and session, once, before anything is rendered."""
+        if isinstance(error, TokenTheftError):
+            self.end_stolen(error)
+        if isinstance(error, GeneralError) and not error.logged:
+            error.logged = True
+            logger.error("%s", error.description)
+        if not has_request_context():
+            return
+        state = request_state()
+        if any(known is error for known in state.noted):
+            return
+        state.noted.append(error)
+        if error.clears:
+            state.plan = state.plan.cleared()
+            state.session = None
+            self.clear_legacy(state)
+
+    def end_stolen(self, error: TokenTheftError) -> None:
+        """Revoke the session of a theft and tell it, once. A revoke that fails is logged; the answer stays *theft*."""
+        if error.revoked or error.session_handle is None:
+            return
+        error.revoked = True
+        handle, user_id = error.session_handle, error.user_id
+        logger.error("Token theft detected: session %s of user %r is revoked.", handle, user_id)
+        try:
+            self.engine.revoke([handle])
+        except GeneralError as failure:
+            logger.error("The stolen session %s could not be revoked: %s", handle, failure.description)
+        sender = current_app._get_current_object()  # type: ignore[attr-defined]
+        signals.token_theft_detected.send(sender, user_id=user_id, session_handle=handle)
+        signals.session_revoked.send(sender, session_handle=handle)
+
+    def clear_legacy(self, state: RequestState) -> None:
+        """Remove the cookie of an old SDK, if the request brought it."""
+        if self.presented(state).legacy:
+            state.plan = state.plan.without_legacy()
+
+    # -- what came in
+
+    def presented(self, state: RequestState) -> Presented:
+        """What the request brought; read once."""
+        if state.presented is None:
+            environ = request.environ
+            cookies = environ.get("HTTP_COOKIE", "")
+            state.presented = read(request.method, cookies, _header_of(environ), self.cookie_names())
+        return state.presented
+
+    def allowed_method(self, *, for_create: bool) -> AllowedMethod:
+        """Which transfer method this request may use."""
+        chosen = self.settings.token_transfer_method
+        if isinstance(chosen, str):
+            return cast(AllowedMethod, chosen)
+        answer = chosen(_request(), for_create)
+        if answer not in ("any", "cookie", "header"):
+            raise ValueError(
+                f"SUPERTOKENS_TOKEN_TRANSFER_METHOD returned {answer!r}; it must return 'any', 'cookie' or 'header'."
+            )
+        return cast(AllowedMethod, answer)
+
+    def own_origins(self) -> tuple[str, ...]:
+        """The origin that the request was sent to, and the one that the settings name."""
+        own = request.host_url.rstrip("/")
+        return (own,) if self.settings.api_domain is None else (own, self.settings.api_domain)
+
+    # -- what goes out
+
+    def cookie_names(self) -> CookieNames:
+        """This request's cookie names and paths; both go under the script root."""
+        settings, root = self.settings, request.environ.get("SCRIPT_NAME", "").rstrip("/")
+        path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path
+        access, refresh = self._prefixes(path)
+        return CookieNames(access + "sAccessToken", refresh + "sRefreshToken", path, root + settings.refresh_path)
+
+    def _prefixes(self, path: str) -> tuple[str, str]:
+        prefix = self.settings.cookie_prefix
+        if prefix != "auto":
+            return prefix, prefix
+        if not self.is_secure():
+            return "", ""
+        host_only = self.settings.cookie_domain is None and path == "/"
+        return "__Host-" if host_only else "__Secure-", "__Secure-"
+
+    def is_secure(self, *, writing: bool = False) -> bool:
+        """Whether cookies are ``Secure``. Unless set, that is fixed when the first one is written."""
+        if self.settings.cookie_secure is not None:
+            return self.settings.cookie_secure
+        if self._secure is not None:
+            return self._secure
+        secure = self.settings.cookie_same_site == "none" or not (current_app.debug or current_app.testing)
+        if writing:
+            self._secure = secure
+        return secure
+
+    def apply(self, state: RequestState, response: Response) -> None:
+        """Write the request's plan to the response: clear first, then set, each name once."""
+        rules = CookieRules(
+            secure=self.is_secure(writing=True),
+            same_site=self.settings.cookie_same_site,
+            domain=self.settings.cookie_domain,
+            older_domain=self.settings.older_cookie_domain,
+        )
+        for line in plan_cookies(state.plan, self.cookie_names(), rules, self.engine.now()):
+            response.headers.add("Set-Cookie", _dumped(line, rules))
+            self._warn_when_lost(line, rules)
+        headers = plan_headers(state.plan, expose_access_token=self.settings.expose_access_token)
+        for name, value in headers.items():
+            response.headers[name] = value
+        _expose(response, headers)
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.add("Cookie")
+
+    def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
+        if not rules.secure or self._warned or not line.value or request.is_secure or _is_localhost(request.host):
+            return
+        self._warned = True
+        logger.warning(
+            "Secure cookies were sent over plain http to %s; browsers drop them. Serve over https; if a proxy does, use"
+            " werkzeug's ProxyFix; for a plain http host set SUPERTOKENS_COOKIE_SECURE to False.",
+            request.host,
+        )
+
+
+def apply_plan(response: Response) -> Response:
+    """``after_request``: requests that have nothing to do with sessions pass untouched."""
+    state = _request().__dict__.get(_ATTRIBUTE)
+    if state is not None and not state.plan.empty:
+        app_state().apply(state, response)
+    return response
+
+
+def noting(app: Flask) -> Callable[[Exception], Any]:
+    """``app.handle_user_exception`` that notes our errors first, whoever raised them and whoever handles them."""
+    handle = app.handle_user_exception
+
+    def handle_user_exception(error: Exception) -> Any:
+        if isinstance(error, SuperTokensError):
+            app_state().note(error)
+        return handle(error)
+
+    return handle_user_exception
+
+
+def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
+    def get(name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        return environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
+
+    return get
+
+
+def _dumped(line: SetCookie, rules: CookieRules) -> str:
+    return dump_cookie(
+        line.name,
+        line.value,
+        expires=None if line.expires is None else line.expires // 1000,
+        path=line.path,
+        domain=line.domain,
+        secure=rules.secure,
+        httponly=True,
+        samesite=rules.same_site.capitalize(),
+        max_size=0,
+    )
+
+
+def _expose(response: Response, headers: Any) -> None:
+    """Merge names into ``Access-Control-Expose-Headers``, each once."""
+    present = [part.strip() for part in response.headers.get("Access-Control-Expose-Headers", "").split(",")]
+    names = {name.lower(): name for name in [*present, *headers] if name}
+    if names:
+        response.headers["Access-Control-Expose-Headers"] = ", ".join(names.values())
+
+
+def _is_localhost(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return name in ("localhost", "127.0.0.1", "[::1]") or name.endswith(".localhost")

@@ -1,0 +1,90 @@
+"""`verify_session`: the decorator for views."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, overload
+
+from flask import request
+
+from .protocol.transport import SESSIONLESS_METHODS
+from .sessions import get_session, refuse_unbuilt
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_RIGHT_FORM = (
+    "verify_session decorates one view function. For class-based views write `decorators = [verify_session]`; to guard every "
+    "request write\n\n    @app.before_request\n    @verify_session\n    def guard():\n        pass\n"
+)
+
+
+@overload
+def verify_session(view: F, /) -> F: ...
+
+
+@overload
+def verify_session(
+    *,
+    session_required: bool = True,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Any = None,
+    max_age: Any = None,
+) -> Callable[[F], F]: ...
+
+
+def verify_session(
+    view: Any = None,
+    /,
+    *,
+    session_required: bool = True,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Any = None,
+    max_age: Any = None,
+) -> Any:
+    """Let a view run only with a session; `current_session` is set then. Bare or with arguments.
+
+    Works on functions, ``async def`` views, class-based views (``decorators = [verify_session]``) and functions for
+    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`.
+
+    :raises TypeError: it was put on something that is not a view function.
+    """
+    refuse_unbuilt(claim_validators=claim_validators, max_age=max_age)
+    check = functools.partial(
+        get_session,
+        session_required=session_required,
+        anti_csrf_check=anti_csrf_check,
+        check_database=check_database,
+    )
+
+    def decorate(*views: Any) -> Any:
+        if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):
+            raise TypeError(_RIGHT_FORM)
+        return _guarded(views[0], check)
+
+    return decorate if view is None else decorate(view)
+
+
+def _guarded(view: F, check: Callable[[], Any]) -> F:
+    def checked() -> None:
+        if request.method not in SESSIONLESS_METHODS:
+            check()
+
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            checked()
+            return await view(*args, **kwargs)
+
+        return cast(F, async_wrapper)
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        checked()
+        return view(*args, **kwargs)
+
+    return cast(F, wrapper)

@@ -1,0 +1,139 @@
+"""What an engine must do, and what it answers. Engines know nothing of Flask, cookies or headers.
+
+An engine judges; it does not act on a theft and writes no response. Every method may raise `GeneralError` when what is
+behind the engine can't be reached; then nothing is known about the session.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..protocol.model import AccessToken, SessionInformation, SessionTokens, SigningKey
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A session that may go on: its access token, and the tokens to hand out, if there are new ones.
+
+    ``raced``: the race window forgave something. ``confirmed``: this was the first use after a refresh. ``replaced``: the
+    session that ended because this one was created.
+    """
+
+    access: AccessToken
+    tokens: SessionTokens | None = None
+    raced: bool = False
+    confirmed: bool = False
+    replaced: str | None = None
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """What a session is created from. ``payload`` and ``data`` are plain JSON objects; ``anti_csrf``: make a token."""
+
+    user_id: str
+    recipe_user_id: str
+    tenant_id: str
+    payload: Mapping[str, Any]
+    data: Mapping[str, Any]
+    anti_csrf: bool
+
+
+@dataclass(frozen=True)
+class RefreshRequest:
+    """A refresh token and what came with it.
+
+    ``checks_anti_csrf``: compare ``anti_csrf_token`` with the session's own. ``access_handle``: the session that a genuine
+    access token in the same request names; another one means that a cookie was tossed in.
+    """
+
+    token: str
+    checks_anti_csrf: bool = False
+    anti_csrf_token: str | None = None
+    access_handle: str | None = None
+
+
+class Engine(ABC):
+    """Create, verify, refresh, regenerate, revoke, read, write, keys. Times are ms since the epoch."""
+
+    @abstractmethod
+    def create_tables(self) -> None:
+        """Make the tables that are missing, where there are tables."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """The engine's clock."""
+
+    @abstractmethod
+    def read_access_token(self, raw: str) -> AccessToken | None:
+        """The token if its structure is ours; ``None`` for anything foreign. The signature is not looked at."""
+
+    @abstractmethod
+    def is_genuine(self, token: AccessToken) -> bool:
+        """Whether we signed this token, expired or not."""
+
+    @abstractmethod
+    def create(self, new: NewSession, replacing: str | None = None) -> Grant:
+        """A new session (CDI: POST /recipe/session); the session ``replacing`` ends in the same step.
+
+        :raises ValueError: payload or data are not JSON, or the access token would not fit a cookie.
+        """
+
+    @abstractmethod
+    def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
+        """Judge an access token (CDI: POST /recipe/session/verify), locally in the usual case.
+
+        :raises TryRefreshTokenError: expired, or signed by nobody we know.
+        :raises UnauthorisedError: the session was asked for and is gone.
+        """
+
+    @abstractmethod
+    def refresh(self, request: RefreshRequest) -> Grant:
+        """Exchange a refresh token (CDI: POST /recipe/session/refresh).
+
+        :raises UnauthorisedError: the token or its session is unknown, expired or malformed.
+        :raises TokenTheftError: two parties hold this session. It is *not* revoked yet.
+        """
+
+    @abstractmethod
+    def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
+        """Merge into the payload and mint an access token with it (CDI: POST /recipe/session/regenerate).
+
+        :param token: verified in this request; its expiry is kept.
+        :raises UnauthorisedError: the session is gone.
+        :raises ValueError: not JSON, or too large; the old payload stays.
+        """
+
+    @abstractmethod
+    def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
+        """Merge into the stored payload; ``False`` if there is no such session (CDI: PUT /recipe/jwt/data)."""
+
+    @abstractmethod
+    def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
+        """Replace a session's data; ``False`` if there is no such session (CDI: PUT /recipe/session/data)."""
+
+    @abstractmethod
+    def current_handle(self, refresh_token: str) -> str | None:
+        """The session whose current refresh token this is, else ``None``. Nothing is changed."""
+
+    @abstractmethod
+    def revoke(self, handles: Iterable[str]) -> list[str]:
+        """End sessions; those that were there (CDI: POST /recipe/session/remove)."""
+
+    @abstractmethod
+    def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        """End a user's sessions, of one tenant or of all, but one."""
+
+    @abstractmethod
+    def information(self, handle: str) -> SessionInformation | None:
+        """What is known of a session that has not ended (CDI: GET /recipe/session)."""
+
+    @abstractmethod
+    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
+        """A user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user)."""
+
+    @abstractmethod
+    def keys(self) -> list[SigningKey]:
+        """The keys that verify access tokens, oldest first."""

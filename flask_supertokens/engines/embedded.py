@@ -1,0 +1,367 @@
+"""The engine that runs inside the app: protocol, signatures and a store. One compare-and-swap a decision."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ..protocol.model import (
+    PUBLIC_TENANT,
+    AccessToken,
+    Line,
+    Payload,
+    RefreshToken,
+    SessionInformation,
+    SessionRecord,
+    SessionTokens,
+    SigningKey,
+)
+from ..protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
+from ..protocol.tokens import (
+    access_token_claims,
+    front_token,
+    is_dynamic,
+    merged,
+    parse_json_object,
+    payload_of,
+    to_json_object,
+)
+from ..protocol.transport import same_secret
+from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer
+from ..stores.base import Store
+from .base import Engine, Grant, NewSession, RefreshRequest
+
+ATTEMPTS = 20
+_ANY_HASH = "0" * 64
+
+
+def milliseconds() -> int:
+    """The time now."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True)
+class EmbeddedSettings:
+    """What the settings say to this engine; lifetimes in ms, ``max_token`` in bytes."""
+
+    window: Window
+    keys: KeySettings
+    secret_keys: tuple[str | bytes, ...] = field(repr=False)
+    issuer: str | None
+    audience: str | None
+    checks_issuer: bool
+    cache_size: int
+    max_token: int
+
+
+class EmbeddedEngine(Engine):
+    """Decides by the rule of `flask_supertokens.protocol.rotation` on what the store says.
+
+    :param clock: milliseconds since the epoch; for tests.
+    """
+
+    def __init__(self, store: Store, settings: EmbeddedSettings, clock: Callable[[], int] = milliseconds) -> None:
+        self.store = store
+        self.clock = clock
+        self._settings = settings
+        self._refresh_tokens = RefreshTokenSigner(settings.secret_keys)
+        sealer = Sealer(settings.secret_keys)
+        self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
+        self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
+
+    def create_tables(self) -> None:
+        self.store.create_tables()
+
+    def now(self) -> int:
+        return self.clock()
+
+    # -- tokens
+
+    def read_access_token(self, raw: str) -> AccessToken | None:
+        return self._access_tokens.read(raw)
+
+    def is_genuine(self, token: AccessToken) -> bool:
+        return self._access_tokens.is_genuine(token, self.clock())
+
+    def keys(self) -> list[SigningKey]:
+        return self._access_tokens.keys.stored(self.clock())
+
+    # -- create, verify, refresh, regenerate
+
+    def create(self, new: NewSession, replacing: str | None = None) -> Grant:
+        now = self.clock()
+        handle = secrets.token_hex(16) + ("" if new.tenant_id == PUBLIC_TENANT else f"_{new.tenant_id}")
+        token = self._refresh_tokens.mint(handle, now, None)
+        record = SessionRecord(
+            handle=handle,
+            user_id=new.user_id,
+            recipe_user_id=new.recipe_user_id,
+            tenant_id=new.tenant_id,
+            line=Line(token.hash2, 0, None, now + self._settings.window.refresh_lifetime),
+            created_at=now,
+            refreshed_at=now,
+            anti_csrf_token=secrets.token_urlsafe(24) if new.anti_csrf else None,
+            payload=to_json_object(new.payload, "access_token_payload"),
+            data=to_json_object(new.data, "session_data"),
+        )
+        self._check_size(record)
+        grant = self._mint(record, token, now)
+        replaced = self.store.add(record, replacing)
+        if replacing is not None:
+            self._forget([replacing])
+        return replace(grant, replaced=replacing if replaced else None)
+
+    def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
+        now = self.clock()
+        self._check_token(token, now)
+        if not check_database and (token.parent_hash2 is None or self._is_quiet(token, now)):
+            return Grant(token)
+        if token.parent_hash2 is None:
+            return self._with_stored_payload(token, self._existing(token.handle, now), now)
+        for now in self._attempts():
+            record = self.store.read(token.handle)
+            decision = decide_access(record.line if record else None, token, now, self._settings.window)
+            if record is None or decision.verdict is Verdict.UNAUTHORISED:
+                raise UnauthorisedError("The session has ended.")
+            if decision.verdict is Verdict.TRY_REFRESH:
+                raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
+            if self._written(record, decision, now):
+                return self._passed(token, record, decision, now, check_database)
+        raise _too_busy()
+
+    def refresh(self, request: RefreshRequest) -> Grant:
+        token = self._refresh_tokens.read(request.token)
+        if token is None:
+            raise UnauthorisedError("The refresh token is not one of ours.")
+        if request.access_handle not in (None, token.handle):
+            raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
+        for now in self._attempts():
+            record = self.store.read(token.handle)
+            decision = decide_refresh(record.line if record else None, token, now, self._settings.window)
+            if record is None or decision.verdict is Verdict.UNAUTHORISED:
+                raise UnauthorisedError("The session has ended, or the refresh token has expired.")
+            _check_anti_csrf(record, request)
+            if decision.verdict is Verdict.THEFT:
+                raise TokenTheftError(
+                    "A refresh token was used after its line had moved on.",
+                    user_id=record.user_id,
+                    session_handle=record.handle,
+                )
+            if self._written(record, decision, now):
+                return self._refreshed(token, record, decision, now)
+        raise _too_busy()
+
+    def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
+        record = self._merge(token.handle, update)
+        if record is None:
+            raise UnauthorisedError("The session has ended.")
+        now = self.clock()
+        access, tokens = self._access_token(record, token.hash2, token.parent_hash2, now, token.expires_at)
+        self._keep_quiet(access, self._quiet.get(token.raw))
+        return Grant(access, tokens)
+
+    # -- by handle and by user
+
+    def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
+        return self._merge(handle, update) is not None
+
+    def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
+        return self.store.write_data(handle, to_json_object(data, "session data"), self.clock())
+
+    def current_handle(self, refresh_token: str) -> str | None:
+        token = self._refresh_tokens.read(refresh_token)
+        record = None if token is None else self.store.read(token.handle)
+        return record.handle if record and token and record.line.current_hash2 == token.hash2 else None
+
+    def revoke(self, handles: Iterable[str]) -> list[str]:
+        wanted = list(handles)
+        removed = self.store.remove(wanted) if wanted else []
+        self._forget(wanted)
+        return removed
+
+    def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        removed = self.store.remove_of_user(user_id, tenant_id, except_handle)
+        self._forget(removed)
+        return removed
+
+    def information(self, handle: str) -> SessionInformation | None:
+        record = self.store.read(handle)
+        return None if record is None or record.line.expires_at <= self.clock() else _information(record)
+
+    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
+        return [_information(record) for record in self.store.of_user(user_id, tenant_id, self.clock())]
+
+    # -- verify, step by step
+
+    def _check_token(self, token: AccessToken, now: int) -> None:
+        claims, settings = token.claims, self._settings
+        if now >= token.expires_at or ("nbf" in claims and now < claims["nbf"] * 1000):
+            raise TryRefreshTokenError("The access token has expired.")
+        if not self._access_tokens.is_genuine(token, now):
+            raise TryRefreshTokenError("The access token's signature is not ours.")
+        if is_dynamic(token.kid) != settings.keys.dynamic:
+            raise TryRefreshTokenError("The access token is signed with the other kind of key.")
+        if settings.checks_issuer and claims.get("iss") != settings.issuer:
+            raise TryRefreshTokenError("The access token is of another issuer.")
+        if settings.audience is not None and not _has_audience(claims.get("aud"), settings.audience):
+            raise TryRefreshTokenError("The access token is for another audience.")
+
+    def _existing(self, handle: str, now: int) -> SessionRecord:
+        record = self.store.read(handle)
+        if record is None or record.line.expires_at <= now:
+            raise UnauthorisedError("The session has ended.")
+        return record
+
+    def _with_stored_payload(self, token: AccessToken, record: SessionRecord, now: int) -> Grant:
+        """The same token, or one with the payload that was stored meanwhile."""
+        if parse_json_object(record.payload) == payload_of(token.claims):
+            return Grant(token)
+        return Grant(*self._access_token(record, token.hash2, token.parent_hash2, now))
+
+    def _passed(
+        self, token: AccessToken, record: SessionRecord, decision: Decision, now: int, check_database: bool
+    ) -> Grant:
+        if decision.verdict is Verdict.CONFIRM:
+            return Grant(*self._access_token(record, token.hash2, None, now))
+        line = decision.line or record.line
+        if line.used_at is not None and token.parent_hash2 == line.current_hash2:
+            self._keep_quiet(token, _Quiet(token.handle, line.used_at, line.used_at + self._settings.window.race))
+        grant = self._with_stored_payload(token, record, now) if check_database else Grant(token)
+        return replace(grant, confirmed=decision.line is not None)
+
+    def _is_quiet(self, token: AccessToken, now: int) -> bool:
+        """Whether this process knows that the store has nothing to say on this token yet."""
+        quiet = self._quiet.get(token.raw)
+        return quiet is not None and quiet.since <= now <= quiet.until
+
+    def _keep_quiet(self, token: AccessToken, quiet: _Quiet | None) -> None:
+        if quiet is not None:
+            self._quiet.put(token.raw, quiet)
+
+    # -- refresh, step by step
+
+    def _refreshed(self, token: RefreshToken, record: SessionRecord, decision: Decision, now: int) -> Grant:
+        confirmed = (
+            decision.line is not None and record.line.used_at is None and decision.change is not Change.COUNT_CHILD
+        )
+        if decision.verdict is Verdict.ECHO:
+            return Grant(*self._access_token(record, token.hash2, token.parent_hash2, now), confirmed=confirmed)
+        child = self._refresh_tokens.mint(record.handle, now, token)
+        raced = decision.change is Change.COUNT_CHILD and record.line.children > 0
+        return replace(self._mint(record, child, now), raced=raced, confirmed=confirmed)
+
+    def _written(self, record: SessionRecord, decision: Decision, now: int) -> bool:
+        line = decision.line
+        return line is None or self.store.swap_line(record.handle, record.line, line, now)
+
+    def _attempts(self) -> Iterator[int]:
+        """The time now, a bounded number of times, with a pause that grows: what lost a swap decides again."""
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:
+                time.sleep(random.random() * 0.002 * attempt)  # noqa: S311 - spreads the losers, guards nothing
+            yield self.clock()
+
+    # -- payload
+
+    def _merge(self, handle: str, update: Mapping[str, Any]) -> SessionRecord | None:
+        to_json_object(update, "the update")
+        for now in self._attempts():
+            record = self.store.read(handle)
+            if record is None or record.line.expires_at <= now:
+                return None
+            payload = merged(parse_json_object(record.payload), update)
+            new = replace(record, payload=to_json_object(payload, "access_token_payload"))
+            self._check_size(new)
+            if new.payload == record.payload or self.store.swap_payload(handle, record.payload, new.payload):
+                return new
+        raise _too_busy()
+
+    def _check_size(self, record: SessionRecord) -> None:
+        claims = self._claims(record, _ANY_HASH, _ANY_HASH, 0, 0)
+        size = self._access_tokens.size_of({**claims, "iat": 10**10, "exp": 10**10})
+        if size > self._settings.max_token:
+            raise ValueError(
+                f"With this payload the access token would have {size} bytes; a cookie holds {self._settings.max_token}. "
+                "Keep less in the access token's payload; session_data has no such limit."
+            )
+
+    # -- minting
+
+    def _claims(
+        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int, expires_at: int
+    ) -> Payload:
+        extra = {"iss": self._settings.issuer, "aud": self._settings.audience}
+        return access_token_claims(
+            record,
+            token_hash2=hash2,
+            parent_hash2=parent_hash2,
+            issued_at=now,
+            expires_at=expires_at,
+            extra={name: value for name, value in extra.items() if value is not None},
+        )
+
+    def _access_token(
+        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int, expires_at: int | None = None
+    ) -> tuple[AccessToken, SessionTokens]:
+        expiry = now + self._settings.keys.access_token_lifetime if expires_at is None else expires_at
+        claims = self._claims(record, hash2, parent_hash2, now, expiry)
+        token = self._access_tokens.sign(claims, now)
+        return token, SessionTokens(token.raw, token.expires_at, front_token(claims))
+
+    def _mint(self, record: SessionRecord, token: RefreshToken, now: int) -> Grant:
+        """Access and refresh token of a session; the refresh token is the one given."""
+        access, tokens = self._access_token(record, token.hash2, token.parent_hash2, now)
+        full = replace(
+            tokens,
+            refresh_token=token.raw,
+            refresh_token_expires_at=now + self._settings.window.refresh_lifetime,
+            anti_csrf_token=record.anti_csrf_token,
+        )
+        return Grant(access, full)
+
+    def _forget(self, handles: list[str]) -> None:
+        gone = frozenset(handles)
+        self._access_tokens.forget(gone)
+        self._quiet.drop(lambda quiet: quiet.handle in gone)
+
+
+@dataclass(frozen=True)
+class _Quiet:
+    """Between these moments the store has nothing to say on an access token: its session's window is open."""
+
+    handle: str
+    since: int
+    until: int
+
+
+def _check_anti_csrf(record: SessionRecord, request: RefreshRequest) -> None:
+    wanted = request.checks_anti_csrf and record.anti_csrf_token is not None
+    if wanted and not same_secret(record.anti_csrf_token, request.anti_csrf_token):
+        raise UnauthorisedError("The anti-CSRF token is missing, or is not this session's.")
+
+
+def _has_audience(claimed: Any, audience: str) -> bool:
+    return audience in claimed if isinstance(claimed, list) else claimed == audience
+
+
+def _information(record: SessionRecord) -> SessionInformation:
+    return SessionInformation(
+        handle=record.handle,
+        user_id=record.user_id,
+        recipe_user_id=record.recipe_user_id,
+        tenant_id=record.tenant_id,
+        created_at=record.created_at,
+        last_refreshed_at=record.refreshed_at,
+        expires_at=record.line.expires_at,
+        access_token_payload=parse_json_object(record.payload),
+        session_data=parse_json_object(record.data),
+    )
+
+
+def _too_busy() -> GeneralError:
+    return GeneralError(f"The session was changed by others {ATTEMPTS} times in a row. Try again.")

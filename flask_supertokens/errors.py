@@ -1,0 +1,205 @@
+"""Every exception of the extension.
+
+::
+
+    SuperTokensError (werkzeug's HTTPException)
+    ├── GeneralError            503  the engine can't be reached, or answered nonsense; cookies stay as they are
+    ├── UnauthorisedError       401  there is no session, or it ended
+    ├── TryRefreshTokenError    401  the access token is expired or not acceptable
+    ├── TokenTheftError         401  a refresh token that was used before came back; the session is revoked
+    ├── InvalidClaimError       403  a session claim, or the age of the log-in, does not suffice
+    ├── CrossSiteRequestError   403  an unsafe request with cookies came from a foreign origin
+    └── DuplicateCookiesError   500  two session cookies of one name; only the operator can mend that
+
+They are HTTP exceptions, so that Flask, Flask-RESTful, Flask-RESTX and smorest all answer with the right status and body.
+The body is always the fixed text that the web client knows; ``description`` is for logs and never sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from flask import current_app, has_app_context
+from werkzeug.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response
+
+RETRY_AFTER_SECONDS = "2"
+
+
+class ErrorObserver(Protocol):
+    """What an application keeps in ``app.extensions["supertokens"]``, as far as errors know it."""
+
+    def status_of(self, error_class: type[SuperTokensError]) -> int: ...
+
+    def note(self, error: SuperTokensError) -> None: ...
+
+
+def _observer() -> ErrorObserver | None:
+    return current_app.extensions.get("supertokens") if has_app_context() else None
+
+
+class SuperTokensError(HTTPException):
+    """Base of all errors of this extension.
+
+    :param description: one sentence for logs; never sent to a client, never holds a token.
+    :param clear_tokens: ``True`` removes the client's tokens with the answer, ``False`` keeps them, ``None`` is the
+        default of the class (only `UnauthorisedError` and `TokenTheftError` clear).
+    """
+
+    code: int = 500
+    message: ClassVar[str] = "session error"
+    clears_by_default: ClassVar[bool] = False
+
+    def __init__(self, description: str | None = None, *, clear_tokens: bool | None = None) -> None:
+        super().__init__(description or self.message)
+        self.clear_tokens = clear_tokens
+        observer = _observer()
+        if observer is not None:
+            self.code = observer.status_of(type(self))
+
+    @property
+    def clears(self) -> bool:
+        """Whether the client's tokens are removed with the answer."""
+        return self.clears_by_default if self.clear_tokens is None else self.clear_tokens
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The body as a dictionary (Flask-RESTful and Flask-RESTX read this name)."""
+        return {"message": self.message}
+
+    def get_body(self, environ: Any = None, scope: Any = None) -> str:
+        return json.dumps(self.data, separators=(",", ":"))
+
+    def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
+        return [("Content-Type", "application/json; charset=utf-8")]
+
+    def get_response(self, environ: Any = None, scope: Any = None) -> Response:
+        """The JSON answer. Clearing tokens is noted first: frameworks that bypass Flask's handlers come through here."""
+        observer = _observer()
+        if observer is not None:
+            observer.note(self)
+        response: Response = super().get_response(environ, scope)
+        return response
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), dict(self.__dict__))
+
+
+def _rebuild(error_class: type[SuperTokensError], state: dict[str, Any]) -> SuperTokensError:
+    error = error_class.__new__(error_class)
+    error.__dict__.update(state)
+    error.args = ()
+    return error
+
+
+class GeneralError(SuperTokensError):
+    """The engine can't be reached or answered nonsense. Nothing is known about the session: cookies stay as they are."""
+
+    code = 503
+    message = "service unavailable"
+    logged: bool = False
+
+    def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
+        return [*super().get_headers(environ, scope), ("Retry-After", RETRY_AFTER_SECONDS)]
+
+
+class UnauthorisedError(SuperTokensError):
+    """There is no session, or it ended. Raised by the app it removes the tokens (``clear_tokens=False`` keeps them)."""
+
+    code = 401
+    message = "unauthorised"
+    clears_by_default = True
+
+
+class TryRefreshTokenError(SuperTokensError):
+    """The access token is expired or not acceptable; the client should refresh and repeat the call."""
+
+    code = 401
+    message = "try refresh token"
+
+
+class TokenTheftError(SuperTokensError):
+    """A refresh token came back after its line had moved on: two parties hold one session.
+
+    :param user_id: whose session it was.
+    :param session_handle: the session, revoked before anything is rendered.
+    """
+
+    code = 401
+    message = "token theft detected"
+    clears_by_default = True
+
+    def __init__(
+        self, description: str | None = None, *, user_id: str | None = None, session_handle: str | None = None
+    ) -> None:
+        super().__init__(description)
+        self.user_id = user_id
+        self.session_handle = session_handle
+        self.revoked = False
+
+
+class InvalidClaimError(SuperTokensError):
+    """The session is good, but a claim of it does not suffice.
+
+    :param errors: one mapping a failed validator: ``{"id": …, "reason": …}``.
+    """
+
+    code = 403
+    message = "invalid claim"
+
+    def __init__(self, description: str | None = None, *, errors: Iterable[Mapping[str, Any]] = ()) -> None:
+        super().__init__(description)
+        self.errors = [dict(error) for error in errors]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"message": self.message, "claimValidationErrors": self.errors}
+
+
+class CrossSiteRequestError(SuperTokensError):
+    """An unsafe request that cookies authenticate came from an origin that is not ours (CSRF); nothing was done."""
+
+    code = 403
+    message = "cross-site request refused"
+
+
+class DuplicateCookiesError(SuperTokensError):
+    """The refresh request carries two session cookies of one name: cookie domain or path was changed.
+
+    :param cleared: the stale ones are removed with this answer (``SUPERTOKENS_OLDER_COOKIE_DOMAIN`` is set), so that
+        the client's next refresh succeeds: status 200. Otherwise 500, and the body names the setting.
+    """
+
+    code = 500
+    message = (
+        "The request contains multiple session cookies. Set SUPERTOKENS_OLDER_COOKIE_DOMAIN to the cookie domain that"
+        ' was used before ("" for host-only cookies), so that the stale cookies can be cleared.'
+    )
+    cleared_message: ClassVar[str] = (
+        "The request contains multiple session cookies. We are clearing the cookie from older_cookie_domain. Session"
+        " will be refreshed in the next refresh call."
+    )
+
+    def __init__(self, description: str | None = None, *, cleared: bool = False) -> None:
+        super().__init__(description)
+        self.cleared = cleared
+        self.code = 200 if cleared else 500
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {"message": self.cleared_message if self.cleared else self.message}
+
+
+LEAVES: tuple[type[SuperTokensError], ...] = (
+    GeneralError,
+    UnauthorisedError,
+    TryRefreshTokenError,
+    TokenTheftError,
+    InvalidClaimError,
+    CrossSiteRequestError,
+    DuplicateCookiesError,
+)

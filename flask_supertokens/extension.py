@@ -1,0 +1,122 @@
+"""`SuperTokens`: wiring, no logic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+from .blueprint import make_blueprint
+from .cli import group
+from .config import Settings, read_settings
+from .context import EXTENSION, AppState, apply_plan, noting
+from .engines.base import Engine
+from .engines.embedded import EmbeddedEngine, EmbeddedSettings
+from .handlers import register_handlers
+from .protocol.rotation import Window
+from .protocol.tokens import COOKIE_LIMIT
+from .sessions import current_session, refuse_unbuilt
+from .signing import KeySettings
+from .stores.base import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine as DatabaseEngine
+
+
+class SuperTokens:
+    """Sessions for a Flask app: ``SuperTokens(app)``, or ``SuperTokens()`` and later ``init_app(app)``.
+
+    :param app: initialise this app at once.
+    :param database_engine: a SQLAlchemy engine for the embedded engine, instead of ``SUPERTOKENS_DATABASE_URI``.
+    :param session_engine: an engine of one's own (`flask_supertokens.engines.base.Engine`).
+    :param store: a store of one's own (`flask_supertokens.stores.base.Store`) for the embedded engine.
+
+    The object keeps these arguments and nothing else; state lives in ``app.extensions["supertokens"]``, so that one object
+    can serve several apps.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        database_engine: DatabaseEngine | None = None,
+        session_engine: Engine | None = None,
+        store: Store | None = None,
+        claims: Iterable[Any] = (),
+        claim_validators: Iterable[Any] = (),
+        user_exists: Any = None,
+        before_session_created: Any = None,
+    ) -> None:
+        refuse_unbuilt(
+            claims=tuple(claims),
+            claim_validators=tuple(claim_validators),
+            user_exists=user_exists,
+            before_session_created=before_session_created,
+        )
+        if sum(given is not None for given in (database_engine, session_engine, store)) > 1:
+            raise ValueError(
+                "Pass one of database_engine, session_engine and store: each stands for the ones below it."
+            )
+        self._database_engine = database_engine
+        self._session_engine = session_engine
+        self._store = store
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
+
+        Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.handle_user_exception``. An app whose
+        settings are wrong is left as it was, so that a corrected retry works.
+
+        :raises RuntimeError: the app has been initialised before.
+        :raises ValueError: wrong settings, all of them in one text.
+        """
+        if EXTENSION in app.extensions:
+            raise RuntimeError("SuperTokens is on this app already; call init_app once.")
+        settings = read_settings(
+            app.config,
+            needs_database=self._database_engine is None and self._session_engine is None and self._store is None,
+            needs_secret=self._session_engine is None,
+        )
+        engine = self._session_engine or EmbeddedEngine(self._make_store(app, settings), _embedded_settings(settings))
+        if settings.register_routes:
+            app.register_blueprint(make_blueprint(settings))
+        app.extensions[EXTENSION] = AppState(settings, engine)
+        register_handlers(app)
+        app.handle_user_exception = noting(app)  # type: ignore[method-assign,assignment]
+        app.after_request(apply_plan)
+        app.context_processor(lambda: {"current_session": current_session})
+        app.cli.add_command(group)
+
+    def _make_store(self, app: Flask, settings: Settings) -> Store:
+        if self._store is not None:
+            return self._store
+        from .stores.sqlalchemy import SQLAlchemyStore, database_engine  # noqa: PLC0415 - slow; only where it is used
+
+        engine = self._database_engine
+        if engine is None:
+            engine = database_engine(settings.database_uri, app.instance_path)
+        return SQLAlchemyStore(engine, creates_tables=settings.create_tables)
+
+
+def _embedded_settings(settings: Settings) -> EmbeddedSettings:
+    longest_name = len("__Secure-" if settings.cookie_prefix == "auto" else settings.cookie_prefix) + len(
+        "sAccessToken"
+    )
+    return EmbeddedSettings(
+        window=Window(settings.race_window, settings.refresh_token_lifetime),
+        keys=KeySettings(
+            algorithm=settings.algorithm,
+            lifetime=settings.signing_key_lifetime,
+            dynamic=settings.dynamic_signing_key,
+            access_token_lifetime=settings.access_token_lifetime,
+        ),
+        secret_keys=settings.secret_keys,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        checks_issuer=settings.checks_issuer,
+        cache_size=settings.cache_size,
+        max_token=COOKIE_LIMIT - longest_name,
+    )

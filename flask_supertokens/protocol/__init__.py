@@ -1,0 +1,1 @@
+"""The session protocol as pure functions: see README.md in this folder."""

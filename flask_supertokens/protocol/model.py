@@ -1,0 +1,135 @@
+"""The values that the protocol talks about. Times are integer milliseconds since the epoch, lifetimes milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Method = Literal["cookie", "header"]
+AllowedMethod = Literal["any", "cookie", "header"]
+AntiCsrfMode = Literal["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"]
+Payload = dict[str, Any]
+
+PUBLIC_TENANT = "public"
+
+
+@dataclass(frozen=True)
+class Line:
+    """The part of a session's row that rotation moves; compare-and-swap compares the first three fields.
+
+    ``current_hash2`` is the hash of the current refresh token, ``children`` how many were minted from it (2 = more
+    than one), ``used_at`` when a child was first used (``None`` = not yet), ``expires_at`` when the session ends.
+    """
+
+    current_hash2: str
+    children: int
+    used_at: int | None
+    expires_at: int
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """A session as a store keeps it. ``payload`` and ``data`` are JSON texts, compared as such when they are swapped."""
+
+    handle: str
+    user_id: str
+    recipe_user_id: str
+    tenant_id: str
+    line: Line
+    created_at: int
+    refreshed_at: int
+    anti_csrf_token: str | None
+    payload: str = field(repr=False)
+    data: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RefreshToken:
+    """A genuine refresh token: the string and what it carries. ``parent_hash1`` is ``None`` for a session's first."""
+
+    raw: str = field(repr=False)
+    handle: str
+    born: int
+    hash2: str
+    parent_hash1: str | None = field(repr=False)
+    parent_hash2: str | None
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An access token whose structure is ours (PROTOCOL: the structure test); nothing is said of its signature."""
+
+    raw: str = field(repr=False)
+    kid: str
+    version: int
+    claims: Payload = field(repr=False)
+
+    @property
+    def handle(self) -> str:
+        return self.claims["sessionHandle"]  # type: ignore[no-any-return]
+
+    @property
+    def user_id(self) -> str:
+        return self.claims["sub"]  # type: ignore[no-any-return]
+
+    @property
+    def hash2(self) -> str:
+        return self.claims["refreshTokenHash1"]  # type: ignore[no-any-return]
+
+    @property
+    def parent_hash2(self) -> str | None:
+        return self.claims.get("parentRefreshTokenHash1")
+
+    @property
+    def anti_csrf_token(self) -> str | None:
+        return self.claims.get("antiCsrfToken")
+
+    @property
+    def issued_at(self) -> int:
+        return int(self.claims["iat"] * 1000)
+
+    @property
+    def expires_at(self) -> int:
+        return int(self.claims["exp"] * 1000)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A signing key at rest: the public half (PEM) in clear, the private half sealed under ``SECRET_KEY``."""
+
+    kid: str
+    algorithm: str
+    created_at: int
+    public_pem: str
+    sealed_private: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SessionTokens:
+    """The tokens of one session as strings, for a client that is not a browser. ``repr`` shows none of them.
+
+    ``refresh_token`` is ``None`` where the operation made none (a changed payload, a verified access token).
+    ``access_token_expires_at`` and ``refresh_token_expires_at`` are milliseconds since the epoch.
+    """
+
+    access_token: str = field(repr=False)
+    access_token_expires_at: int
+    front_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    refresh_token_expires_at: int | None = None
+    anti_csrf_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class SessionInformation:
+    """What is known of a session without its tokens; for lists of devices. Times are milliseconds since the epoch."""
+
+    handle: str
+    user_id: str
+    recipe_user_id: str
+    tenant_id: str
+    created_at: int
+    last_refreshed_at: int
+    expires_at: int
+    access_token_payload: Payload = field(repr=False)
+    session_data: Payload = field(repr=False)

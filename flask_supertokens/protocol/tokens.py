@@ -1,0 +1,278 @@
+"""What is inside an access token, a refresh token and a front-token: build, parse, judge. Signatures are not made here.
+
+* Access tokens are JWTs of version 5; version 3 and 4 are read too. User payload stands at the root; protected names win.
+* The structure test only decides *ours or foreign*: a foreign Bearer token is treated as if it were not there.
+* Everything a client sends is bounded before it is parsed; whatever is malformed is ``None``, never an exception.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from .model import AccessToken, Payload, RefreshToken, SessionRecord
+
+VERSION = "5"
+LEGACY_HEADERS = (
+    "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=",
+    "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIyIn0=",
+)
+_ENGINE_NAMES = frozenset(
+    {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
+    | {"tId", "rsub", "stt", "aud", "iss"}
+)
+REMEMBER = "st-remember"
+"""Stands in the payload, as ``false``, when the cookies shall end with the browser."""
+AUTH_TIME = "auth_time"
+"""When the user logged in, in seconds (OpenID Connect Core, section 2); stands in the payload."""
+PROTECTED_NAMES = _ENGINE_NAMES | {AUTH_TIME, REMEMBER, "nbf", "jti"}
+"""What a user's payload can't hold: dropped from it at creation and at every change."""
+MAX_TOKEN_LENGTH = 16_384
+COOKIE_LIMIT = 4096
+"""Bytes of name and value together that browsers keep (RFC 6265bis, section 5.6)."""
+
+_KID = re.compile(r"[ds]-[0-9A-Za-z_-]{1,64}", re.ASCII)
+_VERSION = re.compile(r"[0-9]{1,4}", re.ASCII)
+_TENANT = re.compile(r"[a-z0-9-]{1,64}", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MAX_USER_ID = 255
+_V4, _V5 = 4, 5
+
+
+# -- hashes ------------------------------------------------------------------------------------------------------------
+
+
+def hash1(token: str) -> str:
+    """Hex SHA-256 of a refresh token string; a child carries it, signed, as the proof of its parent."""
+    return _sha256(token)
+
+
+def hash2(token_hash1: str) -> str:
+    """Hex SHA-256 of a hash1: the only form that is stored or shown to scripts."""
+    return _sha256(token_hash1)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# -- refresh tokens ----------------------------------------------------------------------------------------------------
+
+
+def refresh_token_content(handle: str, born: int, nonce: str, parent_hash1: str | None) -> list[Any]:
+    """What a refresh token carries, to be signed. ``nonce`` holds at least 256 random bits."""
+    return [1, handle, born, nonce, parent_hash1]
+
+
+def read_refresh_token(raw: str, content: Any) -> RefreshToken | None:
+    """The token whose signature was good, or ``None`` when its content has not our form."""
+    match content:
+        case [1, str() as handle, int() as born, str(), None | str() as parent] if not isinstance(born, bool):
+            pass
+        case _:
+            return None
+    if parent is not None and not _HASH.fullmatch(parent):
+        return None
+    return RefreshToken(
+        raw=raw,
+        handle=handle,
+        born=born,
+        hash2=hash2(hash1(raw)),
+        parent_hash1=parent,
+        parent_hash2=None if parent is None else hash2(parent),
+    )
+
+
+# -- access tokens -----------------------------------------------------------------------------------------------------
+
+
+def access_token_claims(
+    record: SessionRecord,
+    *,
+    token_hash2: str,
+    parent_hash2: str | None,
+    issued_at: int,
+    expires_at: int,
+    extra: Mapping[str, Any],
+) -> Payload:
+    """The claims of a version 5 access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
+    return {
+        **parse_json_object(record.payload),
+        **extra,
+        "iat": issued_at // 1000,
+        "exp": expires_at // 1000,
+        "sub": record.user_id,
+        "tId": record.tenant_id,
+        "rsub": record.recipe_user_id,
+        "sessionHandle": record.handle,
+        "refreshTokenHash1": token_hash2,
+        "parentRefreshTokenHash1": parent_hash2,
+        "antiCsrfToken": record.anti_csrf_token,
+    }
+
+
+def parse_access_token(raw: str, algorithms: frozenset[str]) -> AccessToken | None:
+    """The structure test: an access token of ours, or ``None`` for anything foreign. No signature is looked at."""
+    if len(raw) > MAX_TOKEN_LENGTH or raw.count(".") != 2:  # noqa: PLR2004 - three parts
+        return None
+    header_part, claims_part, _ = raw.split(".")
+    header = _json_part(header_part)
+    if header is None or not _good_header(header, algorithms):
+        return None
+    version = int(header.get("version", "3"))
+    claims = _json_part(claims_part)
+    if claims is None or not _good_claims(claims, version):
+        return None
+    return AccessToken(raw, header["kid"], version, claims)
+
+
+def is_legacy(raw: str) -> bool:
+    """Whether this is an access token of version 1 or 2: an old session that a refresh can carry over."""
+    return raw.startswith(LEGACY_HEADERS)
+
+
+def is_dynamic(kid: str) -> bool:
+    """Whether the key of this id is one that is replaced from time to time."""
+    return kid.startswith("d-")
+
+
+def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
+    kid, version, algorithm = header.get("kid"), header.get("version", "3"), header.get("alg")
+    return (
+        header.get("typ") == "JWT"
+        and isinstance(algorithm, str)
+        and algorithm in algorithms
+        and "crit" not in header
+        and isinstance(kid, str)
+        and _KID.fullmatch(kid) is not None
+        and isinstance(version, str)
+        and _VERSION.fullmatch(version) is not None
+        and int(version) >= 3  # noqa: PLR2004 - the first version of this form
+    )
+
+
+def _good_claims(claims: Payload, version: int) -> bool:
+    strings = ["sub", "sessionHandle", "refreshTokenHash1"]
+    strings += ["tId"] if version >= _V4 else []
+    strings += ["rsub"] if version >= _V5 else []
+    return (
+        all(isinstance(claims.get(name), str) for name in strings)
+        and all(isinstance(claims.get(name), str | None) for name in ("parentRefreshTokenHash1", "antiCsrfToken"))
+        and all(_is_time(claims.get(name)) for name in ("iat", "exp"))
+        and ("nbf" not in claims or _is_time(claims["nbf"]))
+        and claims.get("stt", 0) in (0, None)
+        and not isinstance(claims.get("stt"), bool)
+    )
+
+
+def _is_time(value: object) -> bool:
+    """A number of seconds that survives arithmetic: not a boolean, not infinite, not absurd."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and abs(value) < 2**53 if isinstance(value, float) else abs(value) < 2**53
+
+
+def _json_part(part: str) -> Payload | None:
+    try:
+        text = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError, binascii.Error):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# -- payloads ----------------------------------------------------------------------------------------------------------
+
+
+def without_protected(payload: Mapping[str, Any]) -> Payload:
+    """A copy of what a user passed, without the names that belong to the protocol."""
+    return {name: value for name, value in payload.items() if name not in PROTECTED_NAMES}
+
+
+def merged(payload: Mapping[str, Any], update: Mapping[str, Any]) -> Payload:
+    """A shallow merge; ``None`` deletes a key."""
+    both = {**payload, **update}
+    return {name: value for name, value in both.items() if not (name in update and value is None)}
+
+
+def to_json_object(value: Mapping[str, Any], what: str) -> str:
+    """A JSON object as text, in ASCII, so that every database keeps it as it is.
+
+    :raises ValueError: not a mapping, or something in it is not JSON (the text names ``what``).
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} must be a dict, not {type(value).__name__}")
+    try:
+        text = json.dumps(dict(value), separators=(",", ":"), allow_nan=False)
+        to_utf8_json(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{what} must be JSON (dict, list, str, int, float, bool, None): {error}") from error
+    return text
+
+
+def payload_of(claims: Payload) -> Payload:
+    """The part of an access token that comes from the session's payload."""
+    return {name: value for name, value in claims.items() if name not in _ENGINE_NAMES}
+
+
+def parse_json_object(text: str) -> Payload:
+    """The object of a text that `to_json_object` made."""
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def to_utf8_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8, not escaped: the form that is signed, since CJK fits the cookie only so.
+
+    :raises ValueError: a lone surrogate, which UTF-8 can't hold.
+    """
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def front_token(claims: Payload) -> str:
+    """What scripts may read of a session: user id, expiry in ms and the payload, as standard base64 of JSON."""
+    content = {"ate": int(claims["exp"] * 1000), "uid": claims["sub"], "up": claims}
+    return base64.b64encode(to_utf8_json(content)).decode()
+
+
+def placeholder_front_token(claims: Payload | None, now: int) -> str:
+    """A front-token that is expired at once, for an answer that has no new access token but must keep the client going."""
+    if claims is None:
+        content: Payload = {"ate": 0, "uid": "", "up": {}}
+    else:
+        content = {"ate": 0, "uid": claims["sub"], "up": {**claims, "iat": now // 1000}}
+    return base64.b64encode(to_utf8_json(content)).decode()
+
+
+# -- what users pass ---------------------------------------------------------------------------------------------------
+
+
+def check_user_id(user_id: object, what: str = "user_id") -> str:
+    """A user id of 1 to 255 characters without NUL and lone surrogates.
+
+    :raises ValueError: anything else; the text says what is wrong.
+    """
+    if not isinstance(user_id, str) or not 1 <= len(user_id) <= _MAX_USER_ID:
+        raise ValueError(f"{what} must be a string of 1 to {_MAX_USER_ID} characters; pass str(user.id)")
+    if "\0" in user_id or any("\ud800" <= char <= "\udfff" for char in user_id):
+        raise ValueError(f"{what} must not contain NUL or lone surrogates: databases can't keep them")
+    return user_id
+
+
+def check_tenant_id(tenant_id: object) -> str:
+    """A tenant id: 1 to 64 of ``a-z``, ``0-9`` and ``-``.
+
+    :raises ValueError: anything else.
+    """
+    if not isinstance(tenant_id, str) or not _TENANT.fullmatch(tenant_id):
+        raise ValueError("tenant_id must be 1 to 64 of a-z, 0-9 and -")
+    return tenant_id

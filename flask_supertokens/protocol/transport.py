@@ -1,0 +1,293 @@
+"""What goes over the wire between browser and backend: headers and cookies in, a response plan out.
+
+* A token travels by one of two methods, ``cookie`` or ``header``. Which one is *allowed* is a setting; a header token wins.
+* Duplicates are counted in the raw ``Cookie`` header before it is parsed; pairs are split at the first ``=`` only.
+* One plan for a response: all clears first, then the sets. An event that clears cancels the sets before it; what comes
+  later wins. Each cookie and each header is written once.
+* Cookie names and paths depend on the request (script root, secure or not), so they come in as `CookieNames`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from .model import AllowedMethod, Method, SessionTokens
+
+LEGACY_COOKIE = "sIdRefreshToken"
+REMOVE = "remove"
+ACCESS_COOKIE_LIFETIME = 31_536_000_000
+"""One year in ms: an expired access token must still arrive, so that the answer can be *try refresh token*."""
+CORS_HEADERS = ("content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SESSIONLESS_METHODS = frozenset({"OPTIONS", "TRACE"})
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+_BOTH: frozenset[Method] = frozenset({"cookie", "header"})
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CookieNames:
+    """How this request's cookies are called and where they live."""
+
+    access: str
+    refresh: str
+    access_path: str
+    refresh_path: str
+
+
+@dataclass(frozen=True)
+class Presented:
+    """What a request brought, undecided. Token strings are as they came; an empty value counts as absent."""
+
+    http_method: str
+    bearer: str | None = field(repr=False)
+    access_cookies: tuple[str, ...] = field(repr=False)
+    refresh_cookies: tuple[str, ...] = field(repr=False)
+    legacy: bool
+    get_header: Callable[[str], str | None] = field(repr=False)
+
+    @property
+    def anti_csrf(self) -> str | None:
+        return self.get_header("anti-csrf")
+
+    @property
+    def safe(self) -> bool:
+        return self.http_method in SAFE_METHODS
+
+    @property
+    def duplicates(self) -> tuple[bool, bool]:
+        """Whether there are several access cookies, several refresh cookies."""
+        return len(self.access_cookies) > 1, len(self.refresh_cookies) > 1
+
+    def access_cookie(self) -> str | None:
+        return next(iter(self.access_cookies), None)
+
+    def refresh_cookie(self) -> str | None:
+        return next(iter(self.refresh_cookies), None)
+
+
+def read(
+    http_method: str, cookie_header: str, get_header: Callable[[str], str | None], names: CookieNames
+) -> Presented:
+    """Read a request. ``cookie_header`` is the raw ``Cookie`` header, ``get_header`` looks up one header."""
+    access, refresh, legacy = _read_cookies(cookie_header, names) if cookie_header else ((), (), False)
+    return Presented(http_method, _bearer(get_header("Authorization")), access, refresh, legacy, get_header)
+
+
+def _bearer(authorization: str | None) -> str | None:
+    if authorization is None or not authorization.startswith("Bearer "):
+        return None
+    return authorization[7:].strip() or None
+
+
+def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    found: dict[str, list[str]] = {names.access: [], names.refresh: [], LEGACY_COOKIE: []}
+    for pair in header.split(";"):
+        name, _, value = pair.partition("=")
+        values = found.get(name.strip())
+        if values is not None and (value := _cookie_value(value)):
+            values.append(value)
+    return tuple(found[names.access]), tuple(found[names.refresh]), bool(found[LEGACY_COOKIE])
+
+
+def _cookie_value(value: str) -> str:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return unquote(value) if "%" in value else value
+
+
+# -- who is asked for what ---------------------------------------------------------------------------------------------
+
+
+def pick_access(allowed: AllowedMethod, header_token: bool, cookie_token: bool) -> Method | None:
+    """Which method an access token is taken from (a token that fails the structure test counts as absent)."""
+    if allowed != "cookie" and header_token:
+        return "header"
+    return "cookie" if allowed != "header" and cookie_token else None
+
+
+def pick_refresh(presented: Presented, allowed: AllowedMethod) -> tuple[Method, str] | None:
+    """Which method and token a refresh uses; any Bearer value counts."""
+    if allowed != "cookie" and presented.bearer:
+        return "header", presented.bearer
+    cookie = presented.refresh_cookie()
+    return ("cookie", cookie) if allowed != "header" and cookie else None
+
+
+def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None) -> Method:
+    """The method of a session that is created: ``asked`` by a setting or callback, else what the client says, else cookie."""
+    if asked in ("cookie", "header"):
+        return asked
+    return "header" if (st_auth_mode or "").lower() == "header" else "cookie"
+
+
+# -- requests from elsewhere -------------------------------------------------------------------------------------------
+
+
+def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins: frozenset[str]) -> bool:
+    """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that is missing)."""
+    origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
+    if origin is not None and origin in allowed_origins:
+        return False
+    if site is not None:
+        return site.lower() in ("cross-site", "same-site")
+    return origin is not None and origin not in own_origins
+
+
+def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool:
+    """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked; a form of our own origin counts."""
+    if presented.get_header("rid") is not None:
+        return True
+    content_type = (presented.get_header("Content-Type") or "").partition(";")[0].strip().lower()
+    if content_type not in _FORM_TYPES:
+        return False
+    site = presented.get_header("Sec-Fetch-Site")
+    origin = presented.get_header("Origin")
+    return site.lower() == "same-origin" if site is not None else origin is not None and origin in own_origins
+
+
+def same_secret(expected: str | None, given: str | None) -> bool:
+    """Constant-time comparison; two absent values are not the same."""
+    return expected is not None and given is not None and hmac.compare_digest(expected.encode(), given.encode())
+
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CookieRules:
+    """The attributes that all session cookies share; ``older_domain`` is for clearing duplicates (``""`` = host only)."""
+
+    secure: bool
+    same_site: Literal["lax", "none", "strict"]
+    domain: str | None
+    older_domain: str | None
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Tokens to hand out, by which method, and whether the cookies outlive the browser."""
+
+    handle: str
+    method: Method
+    tokens: SessionTokens
+    remember: bool
+
+
+@dataclass(frozen=True)
+class SetCookie:
+    """One ``Set-Cookie`` line. ``expires`` in ms; ``None`` = ends with the browser, 0 = removed."""
+
+    name: str
+    value: str = field(repr=False)
+    path: str
+    domain: str | None
+    expires: int | None
+
+
+@dataclass(frozen=True)
+class ResponsePlan:
+    """What the response will do to the client's tokens: clear first, then set."""
+
+    clears: frozenset[Method] = frozenset()
+    sets: Sets | None = None
+    clears_legacy: bool = False
+    clears_duplicates: tuple[bool, bool] = (False, False)
+    placeholder: str | None = field(default=None, repr=False)
+
+    def cleared(self, methods: Iterable[Method] = _BOTH) -> ResponsePlan:
+        """The plan after an event that clears: pending sets are dropped."""
+        return replace(self, clears=self.clears | frozenset(methods), sets=None)
+
+    def with_sets(self, sets: Sets, *, clear_other: bool = False) -> ResponsePlan:
+        """The plan after tokens were made. A new access token of the same session keeps the refresh token before it."""
+        if self.sets is not None and self.sets.handle == sets.handle and sets.tokens.refresh_token is None:
+            earlier = self.sets.tokens
+            tokens = replace(
+                sets.tokens,
+                refresh_token=earlier.refresh_token,
+                refresh_token_expires_at=earlier.refresh_token_expires_at,
+                anti_csrf_token=earlier.anti_csrf_token,
+            )
+            sets = replace(sets, tokens=tokens)
+        clears = self.clears | (_BOTH - {sets.method} if clear_other else frozenset())
+        return replace(self, clears=clears, sets=sets)
+
+    def without_legacy(self) -> ResponsePlan:
+        """The plan that also removes the cookie of an old SDK."""
+        return replace(self, clears_legacy=True)
+
+    @property
+    def empty(self) -> bool:
+        return self == _NOTHING
+
+
+_NOTHING = ResponsePlan()
+
+
+def plan_cookies(plan: ResponsePlan, names: CookieNames, rules: CookieRules, now: int) -> list[SetCookie]:
+    """The cookies of a plan, at most one a name, domain and path."""
+    lines: list[SetCookie] = []
+    if plan.sets is not None and plan.sets.method == "cookie":
+        lines += _cookies_of(plan.sets, names, rules, now)
+    if "cookie" in plan.clears:
+        done = {line.name for line in lines}
+        both = ((names.access, names.access_path), (names.refresh, names.refresh_path))
+        lines = [SetCookie(name, "", path, rules.domain, 0) for name, path in both if name not in done] + lines
+    if plan.clears_legacy:
+        lines.append(SetCookie(LEGACY_COOKIE, "", "/", rules.domain, 0))
+    older = rules.older_domain or None
+    if plan.clears_duplicates[0]:
+        lines.append(SetCookie(names.access, "", names.access_path, older, 0))
+    if plan.clears_duplicates[1]:
+        lines.append(SetCookie(names.refresh, "", names.refresh_path, older, 0))
+    return lines
+
+
+def _cookies_of(sets: Sets, names: CookieNames, rules: CookieRules, now: int) -> list[SetCookie]:
+    tokens = sets.tokens
+    access_expiry = now + ACCESS_COOKIE_LIFETIME if sets.remember else None
+    lines = [SetCookie(names.access, _encoded(tokens.access_token), names.access_path, rules.domain, access_expiry)]
+    if tokens.refresh_token is not None:
+        expiry = tokens.refresh_token_expires_at if sets.remember else None
+        value = _encoded(tokens.refresh_token)
+        lines.append(SetCookie(names.refresh, value, names.refresh_path, rules.domain, expiry))
+    return lines
+
+
+def _encoded(value: str) -> str:
+    return quote(value, safe="/-._~")
+
+
+def plan_headers(plan: ResponsePlan, *, expose_access_token: bool) -> Mapping[str, str]:
+    """The token headers of a plan, each name once."""
+    headers: dict[str, str] = {}
+    if plan.clears:
+        headers["front-token"] = REMOVE
+    if "header" in plan.clears:
+        headers |= {"st-access-token": "", "st-refresh-token": ""}
+    if plan.placeholder is not None:
+        headers["front-token"] = plan.placeholder
+    if plan.sets is not None:
+        headers |= _headers_of(plan.sets, expose_access_token)
+    return headers
+
+
+def _headers_of(sets: Sets, expose_access_token: bool) -> dict[str, str]:
+    tokens = sets.tokens
+    headers = {"front-token": tokens.front_token}
+    if sets.method == "header" or expose_access_token:
+        headers["st-access-token"] = tokens.access_token
+    if sets.method == "header" and tokens.refresh_token is not None:
+        headers["st-refresh-token"] = tokens.refresh_token
+    if sets.method == "cookie" and tokens.anti_csrf_token is not None:
+        headers["anti-csrf"] = tokens.anti_csrf_token
+    return headers

@@ -1,0 +1,26 @@
+"""What happens to sessions, for whoever wants to listen (blinker). The sender is the app; tokens are never in the arguments.
+
+===========================  ==========================================================
+signal                       arguments
+===========================  ==========================================================
+``session_created``          ``user_id``, ``session_handle``
+``session_refreshed``        ``user_id``, ``session_handle``
+``session_confirmed``        ``user_id``, ``session_handle``: first use after a refresh
+``session_revoked``          ``session_handle``
+``refresh_raced``            ``user_id``, ``session_handle``: the race window forgave something
+``token_theft_detected``     ``user_id``, ``session_handle``: revoked already
+===========================  ==========================================================
+"""
+
+from __future__ import annotations
+
+from blinker import Namespace
+
+_signals = Namespace()
+
+session_created = _signals.signal("session-created")
+session_refreshed = _signals.signal("session-refreshed")
+session_confirmed = _signals.signal("session-confirmed")
+session_revoked = _signals.signal("session-revoked")
+refresh_raced = _signals.signal("refresh-raced")
+token_theft_detected = _signals.signal("token-theft-detected")

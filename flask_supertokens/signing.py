@@ -1,0 +1,406 @@
+"""Signatures: access tokens (PyJWT), refresh tokens (itsdangerous), and the life of signing keys.
+
+* The algorithm is fixed by the settings; a token's own ``alg`` only has to agree. Keys are found by ``kid`` and nowhere else.
+* A new key is published `PUBLISH_AHEAD` before it signs (the first one signs at once), and stays for verification after it
+  was replaced until the last token it signed has expired. Keys are read again every `RELOAD_EVERY`, and at once for a
+  well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at a time.
+* Private halves are sealed under a key derived from ``SECRET_KEY``. One that can't be unsealed does not sign; its public
+  half, in clear, still verifies.
+* A cache entry says only that a signature was good. Expiry and everything else is judged at every use.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+from .errors import GeneralError
+from .protocol.model import AccessToken, Payload, RefreshToken, SigningKey
+from .protocol.tokens import (
+    MAX_TOKEN_LENGTH,
+    VERSION,
+    hash1,
+    is_dynamic,
+    parse_access_token,
+    read_refresh_token,
+    refresh_token_content,
+    to_utf8_json,
+)
+
+logger = logging.getLogger("flask_supertokens")
+
+RELOAD_EVERY = 30_000
+COOL_DOWN = 5_000
+PUBLISH_AHEAD = 60_000
+ALGORITHMS = ("ES256", "RS256", "EdDSA")
+_ATTEMPTS = 10
+_SIGNATURE_BYTES = {"ES256": 64, "RS256": 384, "EdDSA": 64}
+_SEAL_INFO = b"flask_supertokens signing key 1"
+_REFRESH_SALT = "flask_supertokens.refresh-token"
+
+T = TypeVar("T")
+
+
+class BoundedCache(Generic[T]):
+    """A dictionary that forgets its oldest entry when it is full. Reads take no lock. Size 0 keeps nothing."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: dict[str, T] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> T | None:
+        return self._entries.get(key)
+
+    def put(self, key: str, value: T) -> None:
+        with self._lock:
+            self._entries[key] = value
+            while len(self._entries) > self._size:
+                del self._entries[next(iter(self._entries))]
+
+    def drop(self, unwanted: Callable[[T], bool] = lambda _: True) -> None:
+        with self._lock:
+            for key in [key for key, value in self._entries.items() if unwanted(value)]:
+                del self._entries[key]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+# -- refresh tokens ----------------------------------------------------------------------------------------------------
+
+
+class RefreshTokenSigner:
+    """Makes and reads refresh tokens. ``secret_keys`` as Flask orders them: fallbacks first, ``SECRET_KEY`` last."""
+
+    def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
+        self._serializer = URLSafeSerializer(
+            [key.encode() if isinstance(key, str) else key for key in secret_keys],
+            salt=_REFRESH_SALT,
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+        )
+
+    def mint(self, handle: str, born: int, parent: RefreshToken | None) -> RefreshToken:
+        """A new token of a session, a child of ``parent`` or the first one. It carries 256 random bits."""
+        parent_hash1 = None if parent is None else hash1(parent.raw)
+        content = refresh_token_content(handle, born, secrets.token_urlsafe(32), parent_hash1)
+        raw = self._serializer.dumps(content)
+        token = read_refresh_token(raw if isinstance(raw, str) else raw.decode(), content)
+        assert token is not None, "a token of our own has our form"  # noqa: S101 - an invariant, not input
+        return token
+
+    def read(self, raw: str) -> RefreshToken | None:
+        """The token, or ``None`` for anything that we did not sign. No store is asked."""
+        if len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
+            return None
+        try:
+            content = self._serializer.loads(raw)
+            signature = raw.rpartition(".")[2].encode()
+            if base64_encode(base64_decode(signature)) != signature:
+                return None  # the same bytes spelled otherwise would hash differently
+        except (BadData, RecursionError, ValueError):
+            return None
+        return read_refresh_token(raw, content)
+
+
+# -- sealing -----------------------------------------------------------------------------------------------------------
+
+
+class Sealer:
+    """Encrypts private keys at rest (Fernet under HKDF-SHA256 of ``SECRET_KEY``); fallbacks open, the newest key seals."""
+
+    def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
+        newest_first = list(secret_keys)[::-1]
+        self._fernet = MultiFernet([Fernet(_derived(key)) for key in newest_first])
+
+    def seal(self, secret: bytes) -> str:
+        return self._fernet.encrypt(secret).decode()
+
+    def open(self, sealed: str) -> bytes | None:
+        """The secret, or ``None`` when it was sealed under another key or is damaged."""
+        try:
+            return self._fernet.decrypt(sealed.encode())
+        except (InvalidToken, ValueError):
+            return None
+
+
+def _derived(secret_key: str | bytes) -> bytes:
+    material = secret_key.encode() if isinstance(secret_key, str) else secret_key
+    kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_SEAL_INFO)
+    return base64.urlsafe_b64encode(kdf.derive(material))
+
+
+# -- signing keys ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KeySettings:
+    """What the settings say about keys; lifetimes in ms."""
+
+    algorithm: str
+    lifetime: int
+    dynamic: bool
+    access_token_lifetime: int
+
+
+@dataclass(frozen=True)
+class _UsableKey:
+    stored: SigningKey
+    public: Any
+    private: Any = field(repr=False)
+
+
+class KeyRing:
+    """The keys of one database, as this process knows them.
+
+    :param load: reads all keys from the store.
+    :param swap: ``swap(seen, new, gone) -> bool``: adds ``new`` and removes the kids ``gone`` if the store still holds
+        exactly the kids ``seen``; ``False`` if another process was faster.
+    :param on_removal: called when keys that were known are gone.
+    """
+
+    def __init__(
+        self,
+        settings: KeySettings,
+        sealer: Sealer,
+        load: Callable[[], list[SigningKey]],
+        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        on_removal: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._sealer = sealer
+        self._load = load
+        self._swap = swap
+        self._on_removal = on_removal
+        self._keys: dict[str, _UsableKey] = {}
+        self._kids: frozenset[str] = frozenset()
+        self._loaded_at: int | None = None
+        self._tried_at: int | None = None
+        self._failed = False
+        self._lock = threading.Lock()
+
+    def public_key(self, kid: str, now: int) -> Any | None:
+        """The key to verify with, or ``None`` when no key of ours has this id.
+
+        :raises GeneralError: the id is unknown and the store can't be asked.
+        """
+        if kid in self._keys:
+            self._reload_when_stale(now)
+        else:
+            self._look_for(kid, now)
+        key = self._keys.get(kid)
+        if key is None and self._failed:
+            raise GeneralError("The signing keys can't be read, and this token's key is not known yet.")
+        return None if key is None else key.public
+
+    def signing_key(self, now: int) -> tuple[str, Any]:
+        """Id and private key to sign with; makes and publishes one when there is none or it is due.
+
+        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        """
+        for _ in range(_ATTEMPTS):
+            self._reload_when_stale(now)
+            usable = self._own(self._keys.values())
+            if usable and not self._due(usable[-1], now):
+                published = [key for key in usable if key.stored.created_at + PUBLISH_AHEAD <= now]
+                chosen = (published or usable[:1])[-1]
+                return chosen.stored.kid, chosen.private
+            self._add_key(now)
+        raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
+
+    def rotate(self, now: int) -> None:
+        """Publish a new key now; it signs after `PUBLISH_AHEAD`."""
+        self._reload(now)
+        self._add_key(now)
+
+    def stored(self, now: int) -> list[SigningKey]:
+        """All keys that verify, oldest first."""
+        self._reload_when_stale(now)
+        return sorted((key.stored for key in self._keys.values()), key=lambda key: key.created_at)
+
+    def _own(self, keys: Iterable[_UsableKey]) -> list[_UsableKey]:
+        fitting = [
+            key
+            for key in keys
+            if key.private is not None
+            and key.stored.algorithm == self._settings.algorithm
+            and is_dynamic(key.stored.kid) == self._settings.dynamic
+        ]
+        return sorted(fitting, key=lambda key: (key.stored.created_at, key.stored.kid))
+
+    def _due(self, newest: _UsableKey, now: int) -> bool:
+        return self._settings.dynamic and now - newest.stored.created_at >= self._settings.lifetime
+
+    def _add_key(self, now: int) -> None:
+        key = make_key(self._settings, self._sealer, now)
+        if self._swap(self._kids, key, self._outlived(now)):
+            logger.info("A new signing key %s was made.", key.kid)
+        self._reload(now)
+
+    def _outlived(self, now: int) -> frozenset[str]:
+        """Keys whose last token has expired, twice over."""
+        settings = self._settings
+        grace = settings.lifetime + PUBLISH_AHEAD + 2 * settings.access_token_lifetime
+        stored = [key.stored for key in self._keys.values()]
+        return frozenset(key.kid for key in stored if is_dynamic(key.kid) and key.created_at + grace < now)
+
+    def _look_for(self, kid: str, now: int) -> None:
+        with self._lock:
+            if kid not in self._keys and not _within(self._tried_at, now, COOL_DOWN):
+                self._read_store(now)
+
+    def _reload(self, now: int) -> None:
+        with self._lock:
+            self._read_store(now)
+
+    def _reload_when_stale(self, now: int) -> None:
+        """Known keys go on while one thread reads them again, and when the store is down."""
+        if _within(self._loaded_at, now, RELOAD_EVERY):
+            return
+        if not self._keys:
+            self._reload(now)
+        elif not self._recently_failed(now) and self._lock.acquire(blocking=False):
+            try:
+                self._read_store(now)
+            except GeneralError:
+                logger.warning("The signing keys could not be read again; the known ones stay in use.")
+            finally:
+                self._lock.release()
+
+    def _recently_failed(self, now: int) -> bool:
+        return self._failed and _within(self._tried_at, now, COOL_DOWN)
+
+    def _read_store(self, now: int) -> None:
+        """Under the lock only."""
+        self._tried_at, self._failed = now, True
+        stored = self._load()
+        before = self._keys
+        usable = {key.kid: before.get(key.kid) or self._usable(key) for key in stored}
+        self._keys = {kid: key for kid, key in usable.items() if key is not None}
+        self._kids = frozenset(usable)
+        self._loaded_at, self._failed = now, False
+        if before.keys() - self._keys.keys():
+            self._on_removal()
+
+    def _usable(self, key: SigningKey) -> _UsableKey | None:
+        try:
+            public: Any = serialization.load_pem_public_key(key.public_pem.encode())
+        except (ValueError, UnsupportedAlgorithm):
+            logger.error("The public half of signing key %s can't be read; the key is not used.", key.kid)
+            return None
+        return _UsableKey(key, public, self._private(key))
+
+    def _private(self, key: SigningKey) -> Any | None:
+        secret = self._sealer.open(key.sealed_private)
+        if secret is None:
+            logger.warning(
+                "Signing key %s was sealed under another SECRET_KEY: it verifies old tokens, a new key signs. If "
+                "SECRET_KEY was replaced, put the old one into SECRET_KEY_FALLBACKS.",
+                key.kid,
+            )
+            return None
+        return serialization.load_pem_private_key(secret, None)
+
+
+def _within(moment: int | None, now: int, span: int) -> bool:
+    return moment is not None and abs(now - moment) < span
+
+
+def make_key(settings: KeySettings, sealer: Sealer, now: int) -> SigningKey:
+    """A fresh key pair of the algorithm in the settings (P-256, RSA-3072 or Ed25519), its private half sealed."""
+    private: Any
+    if settings.algorithm == "RS256":
+        private = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    elif settings.algorithm == "EdDSA":
+        private = ed25519.Ed25519PrivateKey.generate()
+    else:
+        private = ec.generate_private_key(ec.SECP256R1())
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    kid = f"d-{now}" if settings.dynamic else f"s-{secrets.token_hex(16)}"
+    return SigningKey(kid, settings.algorithm, now, public.decode(), sealer.seal(pem))
+
+
+# -- access tokens -----------------------------------------------------------------------------------------------------
+
+
+class AccessTokenSigner:
+    """Signs access tokens and knows which of those presented were signed by us.
+
+    :param cache_size: how many verified tokens are remembered; 0 verifies every time.
+    """
+
+    def __init__(
+        self,
+        settings: KeySettings,
+        sealer: Sealer,
+        load: Callable[[], list[SigningKey]],
+        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        cache_size: int,
+    ) -> None:
+        self._algorithm = settings.algorithm
+        self._algorithms = frozenset({settings.algorithm})
+        self._jws = jwt.PyJWS(algorithms=[settings.algorithm])
+        self._verified: BoundedCache[AccessToken] = BoundedCache(cache_size)
+        self.keys = KeyRing(settings, sealer, load, swap, self._verified.drop)
+
+    def sign(self, claims: Payload, now: int) -> AccessToken:
+        """The token of these claims; what we signed ourselves counts as verified."""
+        kid, key = self.keys.signing_key(now)
+        headers = {"kid": kid, "typ": "JWT", "version": VERSION}
+        raw = self._jws.encode(to_utf8_json(claims), key, algorithm=self._algorithm, headers=headers)
+        token = AccessToken(raw, kid, int(VERSION), claims)
+        self._verified.put(raw, token)
+        return token
+
+    def size_of(self, claims: Payload) -> int:
+        """How many bytes the token of these claims has, without signing."""
+        headers = {"alg": self._algorithm, "kid": "d-0000000000000", "typ": "JWT", "version": VERSION}
+        parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
+        return 2 + sum(-(-4 * size // 3) for size in parts)
+
+    def read(self, raw: str) -> AccessToken | None:
+        """The token if its structure is ours, else ``None``; the signature is not looked at."""
+        return self._verified.get(raw) or parse_access_token(raw, self._algorithms)
+
+    def is_genuine(self, token: AccessToken, now: int) -> bool:
+        """Whether one of our keys signed it; expired tokens too.
+
+        :raises GeneralError: its key is unknown and the store can't be asked.
+        """
+        key = self.keys.public_key(token.kid, now)
+        if key is None:
+            return False
+        if self._verified.get(token.raw) is not None:
+            return True
+        try:
+            self._jws.decode_complete(token.raw, key, algorithms=[self._algorithm])
+        except jwt.PyJWTError:
+            return False
+        if now < token.expires_at:
+            self._verified.put(token.raw, token)
+        return True
+
+    def forget(self, handles: Iterable[str]) -> None:
+        """Drop the cached tokens of these sessions."""
+        gone = frozenset(handles)
+        self._verified.drop(lambda token: token.handle in gone)

@@ -1,0 +1,1 @@
+"""Where the embedded engine keeps sessions and signing keys."""

@@ -1,0 +1,89 @@
+"""What a store must do: domain verbs, and a driver's errors leave as our own.
+
+A store of one's own subclasses `Store`, names its driver's exceptions in ``driver_errors`` and proves itself with the
+contract test that all stores share. Every verb is one decision: it happens whole or not at all.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from ..errors import GeneralError
+from ..protocol.model import Line, SessionRecord, SigningKey
+
+
+class Store(ABC):
+    """Sessions by handle, and signing keys. Times are ms. Safe for threads; several processes may share what is behind it.
+
+    All verbs raise `GeneralError` when the database can't do what is asked; then nothing was changed.
+    """
+
+    driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in Store.__abstractmethods__:
+            if name in cls.__dict__:
+                setattr(cls, name, _with_our_errors(cls.__dict__[name]))
+
+    def describe(self, error: Exception) -> str:
+        """One sentence on a driver's error for the log; a store may say what mends it."""
+        return f"{type(error).__name__}: {error}"
+
+    @abstractmethod
+    def create_tables(self) -> None:
+        """Make what the store needs, if it is not there. Any number of processes may do so at once."""
+
+    @abstractmethod
+    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
+        """Add a session and end the session ``replacing`` in one step; tells whether that one was there."""
+
+    @abstractmethod
+    def read(self, handle: str) -> SessionRecord | None:
+        """The session, expired or not; always what was written last."""
+
+    @abstractmethod
+    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+        """Replace a session's line if hash, children and use are still as ``seen``; ``False`` if they are not."""
+
+    @abstractmethod
+    def swap_payload(self, handle: str, seen: str, new: str) -> bool:
+        """Replace a session's payload if it is still ``seen``; ``False`` if it is not."""
+
+    @abstractmethod
+    def write_data(self, handle: str, data: str, now: int) -> bool:
+        """Replace a session's data; ``False`` if there is no such session, or it has expired."""
+
+    @abstractmethod
+    def remove(self, handles: Iterable[str]) -> list[str]:
+        """End these sessions; those that were there, in the order given."""
+
+    @abstractmethod
+    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
+        """A user's sessions that have not expired, of one tenant or (``None``) of all, oldest first."""
+
+    @abstractmethod
+    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        """End a user's sessions but one; their handles."""
+
+    @abstractmethod
+    def keys(self) -> list[SigningKey]:
+        """All signing keys."""
+
+    @abstractmethod
+    def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
+        """Add a key and remove others if the kids are exactly ``seen``; ``False`` if they are not."""
+
+
+def _with_our_errors(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(verb)
+    def wrapped(self: Store, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(self, *args, **kwargs)
+        except self.driver_errors as error:
+            raise GeneralError(f"The session store failed in {verb.__name__}. {self.describe(error)}") from error
+
+    return wrapped

@@ -1,0 +1,88 @@
+"""A store in memory: the readable reference, and for tests. What it holds ends with the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..protocol.model import Line, SessionRecord, SigningKey
+from .base import Store
+
+
+class MemoryStore(Store):
+    """Sessions and keys in two dictionaries under one lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._sessions: dict[str, SessionRecord] = {}
+        self._keys: dict[str, SigningKey] = {}
+
+    def create_tables(self) -> None:
+        pass
+
+    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
+        with self._lock:
+            self._sessions[record.handle] = record
+            return replacing is not None and self._sessions.pop(replacing, None) is not None
+
+    def read(self, handle: str) -> SessionRecord | None:
+        return self._sessions.get(handle)
+
+    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+        with self._lock:
+            record = self._sessions.get(handle)
+            if record is None or _mark(record.line) != _mark(seen):
+                return False
+            self._sessions[handle] = replace(record, line=new, refreshed_at=now)
+            return True
+
+    def swap_payload(self, handle: str, seen: str, new: str) -> bool:
+        with self._lock:
+            record = self._sessions.get(handle)
+            if record is None or record.payload != seen:
+                return False
+            self._sessions[handle] = replace(record, payload=new)
+            return True
+
+    def write_data(self, handle: str, data: str, now: int) -> bool:
+        with self._lock:
+            record = self._sessions.get(handle)
+            if record is None or record.line.expires_at <= now:
+                return False
+            self._sessions[handle] = replace(record, data=data)
+            return True
+
+    def remove(self, handles: Iterable[str]) -> list[str]:
+        with self._lock:
+            return [handle for handle in handles if self._sessions.pop(handle, None) is not None]
+
+    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
+        with self._lock:
+            found = [record for record in self._all_of(user_id, tenant_id) if record.line.expires_at > now]
+        return sorted(found, key=lambda record: (record.created_at, record.handle))
+
+    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        with self._lock:
+            handles = [record.handle for record in self._all_of(user_id, tenant_id)]
+            return self.remove(sorted(handle for handle in handles if handle != except_handle))
+
+    def keys(self) -> list[SigningKey]:
+        with self._lock:
+            return list(self._keys.values())
+
+    def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
+        with self._lock:
+            if self._keys.keys() != seen or new.kid in seen:
+                return False
+            self._keys = {kid: key for kid, key in self._keys.items() if kid not in gone} | {new.kid: new}
+            return True
+
+    def _all_of(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
+        records = self._sessions.values()
+        return [r for r in records if r.user_id == user_id and tenant_id in (None, r.tenant_id)]
+
+
+def _mark(line: Line) -> tuple[str, int, int | None]:
+    """What compare-and-swap compares."""
+    return line.current_hash2, line.children, line.used_at

@@ -1,0 +1,357 @@
+"""The SQL store: SQLAlchemy Core on SQLite and PostgreSQL.
+
+* A decision is a plain read, then one compare-and-swap statement, each in autocommit. A transaction that reads and then
+  writes fails under load on SQLite; a swap that lost is simply decided again.
+* What touches several rows (a session that replaces another, revoking many, keys, tables) is a transaction that locks from
+  the start: ``BEGIN IMMEDIATE`` on SQLite; on PostgreSQL an advisory lock for tables and keys.
+* SQLite runs in WAL mode with a busy timeout. An in-memory database has one connection, handed from thread to thread.
+* A read whose pooled connection turns out to be dead is repeated once on a fresh one; a write is not.
+* Connections do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    MetaData,
+    Row,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    insert,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from ..protocol.model import Line, SessionRecord, SigningKey
+from .base import Store
+
+T = TypeVar("T")
+
+metadata = MetaData()
+"""The tables of the embedded engine; give it to Alembic as one of the ``target_metadata``."""
+
+sessions = Table(
+    "supertokens_sessions",
+    metadata,
+    Column("handle", String(128), primary_key=True),
+    Column("user_id", String(255), nullable=False),
+    Column("recipe_user_id", String(255), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("current_hash2", String(64), nullable=False),
+    Column("children", SmallInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("refreshed_at", BigInteger, nullable=False),
+    Column("anti_csrf_token", String(64), nullable=True),
+    Column("payload", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("ix_supertokens_sessions_user", "user_id", "tenant_id"),
+    Index("ix_supertokens_sessions_expiry", "expires_at"),
+)
+
+signing_keys = Table(
+    "supertokens_signing_keys",
+    metadata,
+    Column("kid", String(80), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("public_pem", Text, nullable=False),
+    Column("sealed_private", Text, nullable=False),
+)
+
+BUSY_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_SECONDS = 3
+POOL_TIMEOUT_SECONDS = 5
+_ADVISORY_LOCK = 0x5355_5045_5254_4F4B  # "SUPERTOK"
+
+_READ = select(sessions).where(sessions.c.handle == bindparam("h"))
+_SWAP_LINE = (
+    update(sessions)
+    .where(
+        sessions.c.handle == bindparam("h"),
+        sessions.c.current_hash2 == bindparam("seen_hash2"),
+        sessions.c.children == bindparam("seen_children"),
+        sessions.c.used_at.is_not_distinct_from(bindparam("seen_used_at", type_=BigInteger)),
+    )
+    .values(
+        current_hash2=bindparam("new_hash2"),
+        children=bindparam("new_children"),
+        used_at=bindparam("new_used_at"),
+        expires_at=bindparam("new_expires_at"),
+        refreshed_at=bindparam("now"),
+    )
+)
+_SWAP_PAYLOAD = (
+    update(sessions)
+    .where(sessions.c.handle == bindparam("h"), sessions.c.payload == bindparam("seen"))
+    .values(payload=bindparam("new"))
+)
+_WRITE_DATA = (
+    update(sessions)
+    .where(sessions.c.handle == bindparam("h"), sessions.c.expires_at > bindparam("now"))
+    .values(data=bindparam("new"))
+)
+_REMOVE = delete(sessions).where(sessions.c.handle == bindparam("h"))
+
+
+def database_engine(uri: str, directory: str) -> Engine:
+    """A SQLAlchemy engine for a database URL; nothing is connected yet. Relative SQLite paths are below ``directory``."""
+    url = make_url(uri)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, directory)
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
+
+
+def _sqlite_engine(url: URL, directory: str) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        engine = create_engine(
+            url.set(database=":memory:"),
+            hide_parameters=True,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            connect_args={"check_same_thread": False},
+        )
+    else:
+        path = os.path.join(directory, url.database or "")
+        engine = create_engine(
+            url.set(database=path),
+            hide_parameters=True,
+            pool_timeout=POOL_TIMEOUT_SECONDS,
+            connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
+        )
+    event.listen(engine, "connect", _relaxed_sync)
+    return engine
+
+
+def _relaxed_sync(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+class SQLAlchemyStore(Store):
+    """Sessions and keys in two tables.
+
+    :param engine: a SQLAlchemy engine; shared with the app's own code if it likes.
+    :param creates_tables: make the tables at first use.
+    """
+
+    driver_errors = (SQLAlchemyError, OSError)
+
+    def __init__(self, engine: Engine, *, creates_tables: bool = True) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._creates_tables = creates_tables
+        self._ready = not creates_tables
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    def describe(self, error: Exception) -> str:
+        cause = getattr(error, "orig", None) or error
+        said = " ".join(str(cause).split())
+        mend = "" if self._creates_tables else " If the tables are missing, run: flask supertokens init-db."
+        return f"{type(cause).__name__}: {said}.{mend}"
+
+    # -- sessions
+
+    def create_tables(self) -> None:
+        self._ensure_directory()
+        with self._engine.connect() as connection:
+            if self._is_sqlite:
+                _use_wal(connection)
+        with self._locked() as connection:
+            metadata.create_all(connection)
+        self._ready = True
+
+    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
+        values = _to_row(record)
+        if replacing is None:
+            self._write(insert(sessions), values)
+            return False
+        with self._transaction() as connection:
+            connection.execute(insert(sessions), values)
+            return connection.execute(_REMOVE, {"h": replacing}).rowcount > 0
+
+    def read(self, handle: str) -> SessionRecord | None:
+        row = self._read(lambda c: c.execute(_READ, {"h": handle}).first())
+        return None if row is None else _to_record(row)
+
+    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+        return self._write(
+            _SWAP_LINE,
+            {
+                "h": handle,
+                "seen_hash2": seen.current_hash2,
+                "seen_children": seen.children,
+                "seen_used_at": seen.used_at,
+                "new_hash2": new.current_hash2,
+                "new_children": new.children,
+                "new_used_at": new.used_at,
+                "new_expires_at": new.expires_at,
+                "now": now,
+            },
+        )
+
+    def swap_payload(self, handle: str, seen: str, new: str) -> bool:
+        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
+
+    def write_data(self, handle: str, data: str, now: int) -> bool:
+        return self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
+
+    def remove(self, handles: Iterable[str]) -> list[str]:
+        asked = list(dict.fromkeys(handles))
+        with self._transaction() as connection:
+            gone = _removed(connection, asked)
+        return [handle for handle in asked if handle in gone]
+
+    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
+        query = select(sessions).where(*_owned(user_id, tenant_id), sessions.c.expires_at > now)
+        ordered = query.order_by(sessions.c.created_at, sessions.c.handle)
+        return [_to_record(row) for row in self._read(lambda c: c.execute(ordered).all())]
+
+    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        with self._transaction() as connection:
+            query = select(sessions.c.handle).where(*_owned(user_id, tenant_id))
+            return sorted(_removed(connection, [h for h in connection.scalars(query) if h != except_handle]))
+
+    # -- keys
+
+    def keys(self) -> list[SigningKey]:
+        rows = self._read(lambda c: c.execute(select(signing_keys)).all())
+        return [SigningKey(**row._mapping) for row in rows]
+
+    def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
+        self._prepare()
+        with self._locked() as connection:
+            if frozenset(connection.scalars(select(signing_keys.c.kid))) != seen or new.kid in seen:
+                return False
+            connection.execute(insert(signing_keys), vars(new))
+            if gone:
+                connection.execute(delete(signing_keys).where(signing_keys.c.kid.in_(gone)))
+            return True
+
+    # -- connections
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    def _read(self, query: Callable[[Connection], T]) -> T:
+        self._prepare()
+        try:
+            with self._autocommit.connect() as connection:
+                return query(connection)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        with self._autocommit.connect() as connection:
+            return query(connection)
+
+    def _write(self, statement: Any, values: dict[str, Any]) -> bool:
+        self._prepare()
+        with self._autocommit.connect() as connection:
+            return connection.execute(statement, values).rowcount > 0
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """A transaction that holds its locks from the start where the database would otherwise upgrade them."""
+        self._prepare()
+        with self._begun() as connection:
+            yield connection
+
+    @contextmanager
+    def _locked(self) -> Iterator[Connection]:
+        """A transaction that no other process's `_locked` overlaps."""
+        with self._begun() as connection:
+            if not self._is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            yield connection
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        if not self._is_sqlite:
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        with self._autocommit.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def _prepare(self) -> None:
+        if self._pid != os.getpid():
+            self._after_fork()
+        if not self._ready:
+            with self._lock:
+                if not self._ready:
+                    self.create_tables()
+
+    def _after_fork(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid():
+                self._engine.dispose(close=False)
+                self._pid = os.getpid()
+
+    def _ensure_directory(self) -> None:
+        database = self._engine.url.database
+        if self._is_sqlite and database not in (None, "", ":memory:"):
+            pathlib.Path(database or "").parent.mkdir(parents=True, exist_ok=True)
+
+
+def _use_wal(connection: Connection) -> None:
+    """WAL is a property of the file; asking first keeps processes that start together from fighting over it."""
+    if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _removed(connection: Connection, handles: Iterable[str]) -> set[str]:
+    """Deleted one by one, in one order everywhere, so that two that overlap can't wait for each other."""
+    return {handle for handle in sorted(handles) if connection.execute(_REMOVE, {"h": handle}).rowcount}
+
+
+def _owned(user_id: str, tenant_id: str | None) -> list[Any]:
+    conditions: list[Any] = [sessions.c.user_id == user_id]
+    return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
+
+
+def _to_row(record: SessionRecord) -> dict[str, Any]:
+    values = {name: value for name, value in vars(record).items() if name != "line"}
+    return {**values, **vars(record.line)}
+
+
+def _to_record(row: Row[Any]) -> SessionRecord:
+    values = dict(row._mapping)
+    line = Line(*(values.pop(name) for name in ("current_hash2", "children", "used_at", "expires_at")))
+    return SessionRecord(line=line, **values)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -114,6 +115,7 @@ _WRITE_DATA = (
     .where(sessions.c.handle == bindparam("h"), sessions.c.expires_at > bindparam("now"))
     .values(data=bindparam("new"))
 )
+_KEYS = select(signing_keys)
 _REMOVE = delete(sessions).where(sessions.c.handle == bindparam("h"))
 
 
@@ -164,7 +166,7 @@ class SQLAlchemyStore(Store):
     :param creates_tables: make the tables at first use.
     """
 
-    driver_errors = (SQLAlchemyError, OSError)
+    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True) -> None:
         self._engine = engine
@@ -245,7 +247,7 @@ class SQLAlchemyStore(Store):
     # -- keys
 
     def keys(self) -> list[SigningKey]:
-        rows = self._read(lambda c: c.execute(select(signing_keys)).all())
+        rows = self._read(lambda c: c.execute(_KEYS).all())
         return [SigningKey(**row._mapping) for row in rows]
 
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:

@@ -255,6 +255,8 @@ def _database(value: Any) -> str:
     scheme, colon, rest = _text(value).partition(":")
     if scheme.startswith(("mysql", "mariadb")):
         raise ValueError("MariaDB and MySQL are not built in this version; use PostgreSQL or SQLite")
+    if "/file:" in rest:
+        raise ValueError("SQLite's file: URIs are not taken; make an engine yourself: SuperTokens(database_engine=…)")
     if scheme not in _DATABASES or not colon or not rest.startswith("//"):
         raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
     if scheme.startswith("postgres") and importlib.util.find_spec("psycopg") is None:

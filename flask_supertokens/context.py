@@ -131,14 +131,16 @@ class AppState:
             return
         error.revoked = True
         handle, user_id = error.session_handle, error.user_id
-        logger.error("Token theft detected: session %s of user %r is revoked.", handle, user_id)
+        logger.error("Token theft detected: session %s of user %r is being revoked.", handle, user_id)
+        removed: list[str] = []
         try:
-            self.engine.revoke([handle])
+            removed = self.engine.revoke([handle])
         except GeneralError as failure:
             logger.error("The stolen session %s could not be revoked: %s", handle, failure.description)
         sender = current_app._get_current_object()  # type: ignore[attr-defined]
         signals.token_theft_detected.send(sender, user_id=user_id, session_handle=handle)
-        signals.session_revoked.send(sender, session_handle=handle)
+        for revoked in removed:
+            signals.session_revoked.send(sender, session_handle=revoked)
 
     def clear_legacy(self, state: RequestState) -> None:
         """Remove the cookie of an old SDK, if the request brought it."""

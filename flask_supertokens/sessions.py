@@ -40,7 +40,6 @@ from .protocol.transport import (
     has_request_marker,
     is_foreign,
     method_for_new_session,
-    pick_access,
     pick_refresh,
     same_secret,
 )
@@ -356,19 +355,23 @@ def _attached(
 
 def _presented_access_token(state: AppState, presented: Presented) -> tuple[Method | None, AccessToken | None]:
     """The access token that counts, and how it came. One that is not of our form counts as absent."""
-    allowed, engine = state.allowed_method(for_create=False), state.engine
-    bearer = None if presented.bearer is None or allowed == "cookie" else engine.read_access_token(presented.bearer)
-    if bearer is not None:
-        return "header", bearer
+    allowed = state.allowed_method(for_create=False)
+    if allowed != "cookie" and presented.bearer is not None:
+        token = _of_our_form(state, presented.bearer)
+        if token is not None:
+            return "header", token
     if allowed == "header" or not presented.access_cookies:
         return None, None
     if presented.duplicates[0]:
         raise TryRefreshTokenError("Multiple access tokens present in the request cookies.")
-    raw = presented.access_cookies[0]
+    token = _of_our_form(state, presented.access_cookies[0])
+    return (None, None) if token is None else ("cookie", token)
+
+
+def _of_our_form(state: AppState, raw: str) -> AccessToken | None:
     if is_legacy(raw):
         raise TryRefreshTokenError("The access token is of an old version.")
-    token = engine.read_access_token(raw)
-    return pick_access(allowed, False, token is not None), token
+    return state.engine.read_access_token(raw)
 
 
 def _check_request(state: AppState, presented: Presented, token: AccessToken, wanted: bool) -> None:

@@ -107,13 +107,6 @@ def _cookie_value(value: str) -> str:
 # -- who is asked for what ---------------------------------------------------------------------------------------------
 
 
-def pick_access(allowed: AllowedMethod, header_token: bool, cookie_token: bool) -> Method | None:
-    """Which method an access token is taken from (a token that fails the structure test counts as absent)."""
-    if allowed != "cookie" and header_token:
-        return "header"
-    return "cookie" if allowed != "header" and cookie_token else None
-
-
 def pick_refresh(presented: Presented, allowed: AllowedMethod) -> tuple[Method, str] | None:
     """Which method and token a refresh uses; any Bearer value counts."""
     if allowed != "cookie" and presented.bearer:

@@ -133,7 +133,7 @@ def database_engine(uri: str, directory: str) -> Engine:
 
 
 def _sqlite_engine(url: URL, directory: str) -> Engine:
-    if url.database in (None, "", ":memory:"):
+    if not _is_file(url):
         engine = create_engine(
             url.set(database=":memory:"),
             hide_parameters=True,
@@ -144,15 +144,18 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
             connect_args={"check_same_thread": False},
         )
     else:
-        path = os.path.join(directory, url.database or "")
         engine = create_engine(
-            url.set(database=path),
+            url.set(database=os.path.join(directory, url.database or "")),
             hide_parameters=True,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
     event.listen(engine, "connect", _relaxed_sync)
     return engine
+
+
+def _is_file(url: URL) -> bool:
+    return url.database not in (None, "", ":memory:") and not (url.database or "").startswith("file:")
 
 
 def _relaxed_sync(connection: Any, _record: Any) -> None:
@@ -169,6 +172,8 @@ class SQLAlchemyStore(Store):
     driver_errors = (SQLAlchemyError, sqlite3.Error, OSError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True) -> None:
+        if engine.dialect.name not in ("sqlite", "postgresql"):
+            raise ValueError(f"database_engine is {engine.dialect.name}; this version knows sqlite and postgresql.")
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
@@ -327,9 +332,9 @@ class SQLAlchemyStore(Store):
                 self._pid = os.getpid()
 
     def _ensure_directory(self) -> None:
-        database = self._engine.url.database
-        if self._is_sqlite and database not in (None, "", ":memory:"):
-            pathlib.Path(database or "").parent.mkdir(parents=True, exist_ok=True)
+        url = self._engine.url
+        if self._is_sqlite and _is_file(url):
+            pathlib.Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
 
 
 def _use_wal(connection: Connection) -> None:

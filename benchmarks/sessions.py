@@ -196,7 +196,9 @@ def main() -> None:
         print(f"  {name:<45} {value:>8.1f} µs")
     with tempfile.TemporaryDirectory() as folder:
         runs = [refreshes_a_second(f"{folder}/{number}", options.refreshes) for number in range(3)]
-    print(f"refresh (promote + mint) through Flask on SQLite, one process: {statistics.median(runs):.0f}/s (median of 3)")
+    print(
+        f"refresh (promote + mint) through Flask on SQLite, one process: {statistics.median(runs):.0f}/s (median of 3)"
+    )
 
 
 if __name__ == "__main__":

@@ -212,7 +212,16 @@ def create_new_session(
     asked = state.allowed_method(for_create=True)
     method = method_for_new_session(asked, presented.get_header("st-auth-mode"))
     replaced = None if keep_existing else _handle_to_replace(state, request)
-    new = _new_session(state, user_id, access_token_payload, session_data, tenant_id, recipe_user_id, remember, method)
+    new = _new_session(
+        state,
+        user_id,
+        payload=access_token_payload or {},
+        data=session_data or {},
+        tenant_id=tenant_id,
+        recipe_user_id=recipe_user_id,
+        remember=remember,
+        anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and method == "cookie",
+    )
     grant = _guarded(state, lambda: state.engine.create(new, replaced))
     session = Session(state, grant, method)
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
@@ -238,9 +247,17 @@ def create_new_session_without_request(
     :raises ValueError: as `create_new_session`.
     """
     state = app_state()
-    method: Method = "cookie" if anti_csrf else "header"
-    new = _new_session(state, user_id, access_token_payload, session_data, tenant_id, recipe_user_id, True, method)
-    grant = _guarded(state, lambda: state.engine.create(replace(new, anti_csrf=anti_csrf)))
+    new = _new_session(
+        state,
+        user_id,
+        payload=access_token_payload or {},
+        data=session_data or {},
+        tenant_id=tenant_id,
+        recipe_user_id=recipe_user_id,
+        remember=True,
+        anti_csrf=anti_csrf,
+    )
+    grant = _guarded(state, lambda: state.engine.create(new))
     session = Session(state, grant, None)
     _tell_created(session, grant)
     return session
@@ -249,12 +266,13 @@ def create_new_session_without_request(
 def _new_session(
     state: AppState,
     user_id: str,
-    payload: Mapping[str, Any] | None,
-    data: Mapping[str, Any] | None,
+    *,
+    payload: Mapping[str, Any],
+    data: Mapping[str, Any],
     tenant_id: str,
     recipe_user_id: str | None,
     remember: bool,
-    method: Method,
+    anti_csrf: bool,
 ) -> NewSession:
     user_id = check_user_id(user_id)
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
@@ -262,9 +280,9 @@ def _new_session(
         user_id=user_id,
         recipe_user_id=user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id"),
         tenant_id=check_tenant_id(tenant_id),
-        payload={**without_protected(_object(payload or {}, "access_token_payload")), **system},
-        data=_object(data or {}, "session_data"),
-        anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and method == "cookie",
+        payload={**without_protected(_object(payload, "access_token_payload")), **system},
+        data=_object(data, "session_data"),
+        anti_csrf=anti_csrf,
     )
 
 

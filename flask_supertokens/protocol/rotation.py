@@ -29,7 +29,7 @@ class Verdict(Enum):
     THEFT = "theft"
     MINT = "mint a child of the presented token"
     ECHO = "a new access token, no refresh token"
-    PASS = "passes"
+    PASS = "passes"  # noqa: S105 - a verdict
     CONFIRM = "passes, with a fresh access token without parent hash"
     TRY_REFRESH = "try refresh token"
 

@@ -1,0 +1,69 @@
+# One word a job. `make demo` and `make test` do their own set-up; the others expect nothing either.
+PYTHON ?= python3
+PORT ?= 5000
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+
+.PHONY: help setup demo demo-gunicorn test unit lint types format bench clean
+
+help:
+	@echo "make demo    start the example on http://localhost:$(PORT)"
+	@echo "make test    run all tests (unit: the fast part)"
+	@echo "make lint | types | format | bench | clean"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	  { echo "flask-supertokens needs Python 3.10 or newer. Name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "This Python can't make virtual environments; on Debian install the package python3-venv."; exit 1; }
+
+$(STAMPS)/demo: setup.cfg | $(BIN)/python
+	@echo "Installing the package ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . gunicorn
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: setup.cfg | $(BIN)/python
+	@echo "Installing the package and its development tools ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,bench]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo
+
+$(STAMPS)/web: example_app/package-lock.json
+	@sh tools/web-client.sh
+	@mkdir -p $(STAMPS) && if [ -d example_app/node_modules ]; then touch $@; fi
+
+setup: $(STAMPS)/dev
+	@sh tools/system-parts.sh
+	@$(MAKE) --no-print-directory $(STAMPS)/web
+
+demo: $(STAMPS)/demo $(STAMPS)/web
+	@echo "Open http://localhost:$(PORT)"
+	@$(BIN)/flask --app example_app run --port $(PORT)
+
+demo-gunicorn: $(STAMPS)/demo $(STAMPS)/web
+	@echo "Open http://localhost:$(PORT)"
+	@$(BIN)/gunicorn --workers 4 --bind localhost:$(PORT) "example_app:create_app()"
+
+test: setup
+	@$(BIN)/python -m pytest
+
+unit: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m "not browser and not postgres" --ignore tests/processes
+
+lint: $(STAMPS)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+format: $(STAMPS)/dev
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+types: $(STAMPS)/dev
+	@$(BIN)/mypy
+
+bench: $(STAMPS)/dev
+	@$(BIN)/python benchmarks/sessions.py
+
+clean:
+	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules

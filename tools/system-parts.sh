@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes sure that the parts of the tests that pip can't bring are there: a browser, a PostgreSQL server, npm.
+# As root with apt-get it installs what is missing; otherwise it says what is left out. With CI=true nothing may be.
+set -u
+
+has_browser() { for name in chromium chromium-browser google-chrome; do [ -x "$(command -v $name)" ] && return 0; done; return 1; }
+has_postgres() { for file in "$(command -v initdb)" /usr/lib/postgresql/*/bin/initdb; do [ -x "$file" ] && return 0; done; return 1; }
+has_npm() { [ -x "$(command -v npm)" ]; }
+
+missing=""
+has_browser || missing="$missing chromium"
+has_postgres || missing="$missing postgresql"
+has_npm || missing="$missing npm"
+[ -z "$missing" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && [ -x "$(command -v apt-get)" ]; then
+    echo "Installing$missing ..."
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    { apt-get update && apt-get install --yes --no-install-recommends $missing; } >/dev/null 2>&1
+fi
+
+left_out=0
+has_browser || { left_out=1; echo "No Chromium: the browser tests are left out. Install the package chromium."; }
+has_postgres || { left_out=1; echo "No PostgreSQL server: its tests are left out. Install the package postgresql."; }
+has_npm || { left_out=1; echo "No npm: the browser tests are left out. Install the package npm (Node.js)."; }
+[ "${CI:-}" = true ] && exit $left_out
+exit 0

@@ -179,7 +179,7 @@ class AppState:
     def cookie_names(self) -> CookieNames:
         """This request's cookie names and paths; both go under the script root."""
         settings, root = self.settings, request.environ.get("SCRIPT_NAME", "").rstrip("/")
-        path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path
+        path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path  # noqa: S105 - a path
         access, refresh = self._prefixes(path)
         return CookieNames(access + "sAccessToken", refresh + "sRefreshToken", path, root + settings.refresh_path)
 

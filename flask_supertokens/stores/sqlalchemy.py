@@ -183,7 +183,7 @@ class SQLAlchemyStore(Store):
 
     def describe(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
-        said = " ".join(str(cause).split())
+        said = " ".join(str(cause).partition("\nDETAIL:")[0].split())  # PostgreSQL's details quote the row
         mend = "" if self._creates_tables else " If the tables are missing, run: flask supertokens init-db."
         return f"{type(cause).__name__}: {said}.{mend}"
 
@@ -208,6 +208,8 @@ class SQLAlchemyStore(Store):
             return connection.execute(_REMOVE, {"h": replacing}).rowcount > 0
 
     def read(self, handle: str) -> SessionRecord | None:
+        if not _can_be_kept(handle):
+            return None
         row = self._read(lambda c: c.execute(_READ, {"h": handle}).first())
         return None if row is None else _to_record(row)
 
@@ -231,20 +233,24 @@ class SQLAlchemyStore(Store):
         return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
-        return self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
+        return _can_be_kept(handle) and self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
 
     def remove(self, handles: Iterable[str]) -> list[str]:
-        asked = list(dict.fromkeys(handles))
+        asked = list(dict.fromkeys(filter(_can_be_kept, handles)))
         with self._transaction() as connection:
             gone = _removed(connection, asked)
         return [handle for handle in asked if handle in gone]
 
     def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
+        if not _can_be_kept(user_id):
+            return []
         query = select(sessions).where(*_owned(user_id, tenant_id), sessions.c.expires_at > now)
         ordered = query.order_by(sessions.c.created_at, sessions.c.handle)
         return [_to_record(row) for row in self._read(lambda c: c.execute(ordered).all())]
 
     def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        if not _can_be_kept(user_id):
+            return []
         with self._transaction() as connection:
             query = select(sessions.c.handle).where(*_owned(user_id, tenant_id))
             return sorted(_removed(connection, [h for h in connection.scalars(query) if h != except_handle]))
@@ -329,6 +335,7 @@ class SQLAlchemyStore(Store):
         with self._lock:
             if self._pid != os.getpid():
                 self._engine.dispose(close=False)
+                self._ready = not self._creates_tables  # an in-memory database begins empty again
                 self._pid = os.getpid()
 
     def _ensure_directory(self) -> None:
@@ -341,6 +348,11 @@ def _use_wal(connection: Connection) -> None:
     """WAL is a property of the file; asking first keeps processes that start together from fighting over it."""
     if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+
+
+def _can_be_kept(name: str) -> bool:
+    """Whether a name from outside can stand in a table at all: NUL and lone surrogates can't, so it is simply unknown."""
+    return "\0" not in name and (name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name))
 
 
 def _removed(connection: Connection, handles: Iterable[str]) -> set[str]:

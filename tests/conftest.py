@@ -1,0 +1,36 @@
+"""Fixtures for all tests, how long Hypothesis searches, and the numbers at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+from .support.postgres import postgres_server, postgres_uri
+
+__all__ = ["postgres_server", "postgres_uri"]
+
+NUMBERS = "number"
+
+settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, max_examples=300, stateful_step_count=50
+)
+settings.register_profile("long", derandomize=False, deadline=None, max_examples=10_000, stateful_step_count=80)
+settings.load_profile("ci")
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Adds a line to the summary at the end of the run."""
+    return lambda line: record_property(NUMBERS, line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests reported."""
+    tests = [test for outcome in ("passed", "failed") for test in terminalreporter.stats.get(outcome, [])]
+    lines = [value for test in tests for name, value in test.user_properties if name == NUMBERS]
+    if lines:
+        terminalreporter.section("numbers")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,301 @@
+"""What every store must do. A new store subclasses `StoreContract`, supplies the fixture ``store``, and is proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flask_supertokens.protocol.model import Line
+from flask_supertokens.stores.base import Store
+
+from ..support.records import LINE, NOW, RECORD, a_key, a_record
+from ..support.threads import at_once
+
+THREADS = 8
+USER_IDS = (
+    "好" * 255,
+    "😀" * 255,
+    "O'Brien \"x\"; DROP TABLE supertokens_sessions; --",
+    "back\\slash %_ :name ?",
+    "anna",
+    "Anna",
+    "anna ",
+    " anna",
+    "\u00e9",
+    "e\u0301",
+    "\u200b",
+    " ",
+)
+OTHER_LINES = {
+    "hash": replace(LINE, current_hash2="b" * 64),
+    "children": replace(LINE, children=1),
+    "use": replace(LINE, used_at=NOW),
+}
+
+
+def contest(store: Store, seen: Line, offers: list[Line]) -> list[bool]:
+    """Every thread swaps the line that it saw for its own; who won."""
+    return at_once(len(offers), lambda number: store.swap_line("handle-1", seen, offers[number], NOW))
+
+
+class StoreContract:
+    """The verbs of `Store`, one situation a test; the last ones with eight threads."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        raise NotImplementedError("a subclass supplies the store")
+
+    # -- add, read
+
+    def test_a_session_is_added(self, store: Store) -> None:
+        """Every field comes back as it was."""
+        store.add(RECORD)
+        assert store.read("handle-1") == RECORD
+
+    def test_a_session_with_empty_and_large_fields_is_added(self, store: Store) -> None:
+        """What may be null comes back as null, a moment far ahead and a megabyte of data unchanged."""
+        record = a_record(anti_csrf_token=None, used_at=2**53, children=2, data='{"long":"' + "x" * 10**6 + '"}')
+        store.add(record)
+        assert store.read("handle-1") == record
+
+    def test_user_ids_look_alike(self, store: Store) -> None:
+        """User ids of any Unicode up to 255 characters come back; case, spaces and accents make different users."""
+        for number, user_id in enumerate(USER_IDS):
+            store.add(a_record(f"handle-{number}", user_id=user_id, recipe_user_id=user_id))
+        found = [store.of_user(user_id, None, NOW) for user_id in USER_IDS]
+        assert [[record.user_id for record in records] for records in found] == [[user_id] for user_id in USER_IDS]
+        assert [records[0].recipe_user_id for records in found] == list(USER_IDS)
+
+    @pytest.mark.parametrize("text", [r'{"a":"\u0000"}', r'{"a":"\ud800"}', r'{"a":"\ud83d\ude00"}', '{"a":"😀\\\\"}'])
+    def test_json_holds_what_databases_dislike(self, store: Store, text: str) -> None:
+        """Payload and data are texts: escapes of NUL and of lone surrogates stay as they are, and can be swapped."""
+        store.add(a_record(payload=text, data=text))
+        assert store.read("handle-1") == a_record(payload=text, data=text)
+        assert store.swap_payload("handle-1", text, "{}")
+
+    def test_nobody_knows_the_handle(self, store: Store) -> None:
+        """An unknown session is `None`."""
+        store.add(RECORD)
+        assert store.read("handle-2") is None
+        assert store.read("HANDLE-1") is None
+
+    @pytest.mark.parametrize("handle", ["nul \0", "lone surrogate \ud800", "long " * 1000])
+    def test_no_database_could_keep_the_name(self, store: Store, handle: str) -> None:
+        """Handles and user ids come from outside; one that can't exist is unknown, not an error."""
+        assert store.read(handle) is None
+        assert store.remove([handle]) == []
+        assert store.write_data(handle, "{}", NOW) is False
+        assert store.of_user(handle, None, NOW) == store.remove_of_user(handle, None, None) == []
+
+    def test_an_expired_session_is_read(self, store: Store) -> None:
+        """Reading does not judge."""
+        store.add(a_record(expires_at=1))
+        assert store.read("handle-1") == a_record(expires_at=1)
+
+    def test_a_session_replaces_another(self, store: Store) -> None:
+        """The old one ends in the step that adds the new one, and the answer tells that it was there."""
+        assert store.add(RECORD) is False
+        assert store.add(a_record("handle-2"), replacing="handle-1") is True
+        assert store.read("handle-1") is None
+        assert store.read("handle-2") == a_record("handle-2")
+
+    def test_a_session_replaces_an_unknown_one(self, store: Store) -> None:
+        """The new one is added all the same."""
+        assert store.add(a_record("handle-2"), replacing="handle-1") is False
+        assert store.read("handle-2") == a_record("handle-2")
+
+    # -- swap
+
+    def test_the_line_is_as_seen(self, store: Store) -> None:
+        """The whole line and the moment of the refresh are written, nothing else, and only to this session."""
+        new = Line("b" * 64, 1, NOW + 5, NOW + 9)
+        store.add(RECORD)
+        store.add(a_record("handle-2"))
+        assert store.swap_line("handle-1", LINE, new, NOW + 7) is True
+        assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
+        assert store.read("handle-2") == a_record("handle-2")
+
+    @pytest.mark.parametrize("different", OTHER_LINES)
+    def test_one_of_the_three_fields_has_changed(self, store: Store, different: str) -> None:
+        """Hash, children and use are compared, each of them; nothing is written if one differs."""
+        store.add(RECORD)
+        assert store.swap_line("handle-1", OTHER_LINES[different], replace(LINE, children=2), NOW) is False
+        assert store.read("handle-1") == RECORD
+
+    @pytest.mark.parametrize("seen", [None, NOW - 1])
+    def test_it_was_used_at_another_moment(self, store: Store, seen: int | None) -> None:
+        """A use differs from no use and from another moment, and equals its own moment."""
+        used = replace(LINE, used_at=NOW)
+        store.add(replace(RECORD, line=used))
+        assert store.swap_line("handle-1", replace(LINE, used_at=seen), replace(LINE, children=2), NOW) is False
+        assert store.swap_line("handle-1", used, replace(LINE, children=2), NOW) is True
+
+    def test_only_the_expiry_has_changed(self, store: Store) -> None:
+        """The end of a session follows from the line, so it is not compared."""
+        store.add(RECORD)
+        assert store.swap_line("handle-1", replace(LINE, expires_at=1), replace(LINE, children=1), NOW) is True
+
+    def test_the_payload_is_swapped(self, store: Store) -> None:
+        """It changes if it is still the text that was seen, and nothing else changes."""
+        store.add(RECORD)
+        assert store.swap_payload("handle-1", RECORD.payload, "{}") is True
+        assert store.swap_payload("handle-1", RECORD.payload, '{"late":1}') is False
+        assert store.read("handle-1") == replace(RECORD, payload="{}")
+
+    @pytest.mark.parametrize("seen", ['{"role":"ADMIN"}', '{"role":"admin"} ', '{"role": "admin"}'])
+    def test_the_payload_looks_alike(self, store: Store, seen: str) -> None:
+        """Texts are compared exactly."""
+        store.add(RECORD)
+        assert store.swap_payload("handle-1", seen, "{}") is False
+
+    def test_what_is_swapped_does_not_exist(self, store: Store) -> None:
+        """An ended session can't be changed, so it does not come back."""
+        assert store.swap_line("handle-1", LINE, LINE, NOW) is False
+        assert store.swap_payload("handle-1", "{}", "{}") is False
+        assert store.read("handle-1") is None
+
+    # -- data
+
+    def test_data_is_written(self, store: Store) -> None:
+        """It is replaced, and nothing else changes."""
+        store.add(RECORD)
+        assert store.write_data("handle-1", '{"new":1}', NOW) is True
+        assert store.read("handle-1") == replace(RECORD, data='{"new":1}')
+
+    @pytest.mark.parametrize("expires_at", [NOW - 1, NOW])
+    def test_data_is_written_too_late(self, store: Store, expires_at: int) -> None:
+        """An expired session keeps its data; an unknown one has none."""
+        expired = a_record(expires_at=expires_at)
+        store.add(expired)
+        assert store.write_data("handle-1", "{}", NOW) is False
+        assert store.write_data("handle-2", "{}", NOW) is False
+        assert store.read("handle-1") == expired
+
+    # -- remove
+
+    def test_sessions_are_removed(self, store: Store) -> None:
+        """Those that were there are named once each, in the order given; the others stay."""
+        for number in range(5):
+            store.add(a_record(f"handle-{number}"))
+        asked = ["handle-3", "unknown", "handle-0", "handle-3", "handle-1"]
+        assert store.remove(iter(asked)) == ["handle-3", "handle-0", "handle-1"]
+        assert store.remove(asked) == []
+        assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-2", "handle-4"]
+
+    def test_nothing_is_removed(self, store: Store) -> None:
+        """No handles, no sessions."""
+        assert store.remove([]) == []
+
+    # -- of a user
+
+    def test_a_user_has_sessions_in_two_tenants(self, store: Store) -> None:
+        """They are listed for one tenant or for all, oldest first, never another user's."""
+        store.add(a_record("new", created_at=3))
+        store.add(a_record("old", created_at=1))
+        store.add(a_record("elsewhere", created_at=2, tenant_id="t1"))
+        store.add(a_record("other", user_id="user-2"))
+        assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["old", "elsewhere", "new"]
+        assert [record.handle for record in store.of_user("user-1", "public", NOW)] == ["old", "new"]
+        assert store.of_user("user-1", "t1", NOW) == [a_record("elsewhere", created_at=2, tenant_id="t1")]
+        assert store.of_user("user-3", None, NOW) == []
+
+    def test_a_session_of_the_user_has_expired(self, store: Store) -> None:
+        """It is left out from the moment of its expiry on."""
+        store.add(a_record("ended", expires_at=NOW - 1))
+        store.add(a_record("ends now", expires_at=NOW))
+        store.add(a_record("lives", expires_at=NOW + 1))
+        assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["lives"]
+
+    def test_all_sessions_of_a_user_are_removed_but_one(self, store: Store) -> None:
+        """The excepted one and other users' sessions stay."""
+        for handle in ("a", "b", "c"):
+            store.add(a_record(handle))
+        store.add(a_record("other", user_id="user-2"))
+        assert sorted(store.remove_of_user("user-1", None, "b")) == ["a", "c"]
+        assert store.read("b") and store.read("other") and not store.read("a")
+        assert store.remove_of_user("user-1", None, None) == ["b"]
+
+    def test_the_sessions_of_one_tenant_are_removed(self, store: Store) -> None:
+        """The user's sessions in other tenants stay."""
+        store.add(a_record("a"))
+        store.add(a_record("b", tenant_id="t1"))
+        assert store.remove_of_user("user-1", "t1", None) == ["b"]
+        assert store.remove_of_user("user-1", "t1", None) == []
+        assert store.read("a") == a_record("a")
+
+    # -- keys
+
+    def test_the_first_key_is_published(self, store: Store) -> None:
+        """A store begins without keys; a key comes back as it was."""
+        assert store.keys() == []
+        assert store.swap_keys(frozenset(), a_key(1), frozenset()) is True
+        assert store.keys() == [a_key(1)]
+
+    def test_another_process_was_faster(self, store: Store) -> None:
+        """A key is added only to exactly the keys that were seen."""
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        assert store.swap_keys(frozenset(), a_key(2), frozenset()) is False
+        assert store.swap_keys(frozenset({"d-0"}), a_key(2), frozenset()) is False
+        assert store.swap_keys(frozenset({a_key(1).kid, "d-0"}), a_key(2), frozenset()) is False
+        assert store.keys() == [a_key(1)]
+
+    def test_a_key_of_the_same_name_exists(self, store: Store) -> None:
+        """It is kept; made in the same millisecond, two keys would share a name."""
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        assert store.swap_keys(frozenset({a_key(1).kid}), a_key(1, sealed_private="other"), frozenset()) is False
+        assert store.keys() == [a_key(1)]
+
+    def test_old_keys_go_when_a_new_one_comes(self, store: Store) -> None:
+        """Adding and removing are one step; an unknown kid is no obstacle."""
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        store.swap_keys(frozenset({a_key(1).kid}), a_key(2), frozenset())
+        both = frozenset({a_key(1).kid, a_key(2).kid})
+        assert store.swap_keys(both, a_key(3), frozenset({a_key(1).kid, "d-0"})) is True
+        assert sorted(store.keys(), key=lambda key: key.created_at) == [a_key(2), a_key(3)]
+
+    # -- tables, threads
+
+    def test_the_tables_are_made_again(self, store: Store) -> None:
+        """What is there stays."""
+        store.add(RECORD)
+        store.create_tables()
+        assert store.read("handle-1") == RECORD
+
+    def test_many_make_the_tables_at_once(self, store: Store) -> None:
+        """All succeed, and the store works."""
+        at_once(THREADS, lambda _: store.create_tables())
+        store.add(RECORD)
+        assert store.read("handle-1") == RECORD
+
+    def test_many_swap_the_same_line(self, store: Store) -> None:
+        """Exactly one wins, and what it wrote is there."""
+        store.add(RECORD)
+        seen = LINE
+        for number in range(10):
+            offers = [replace(seen, current_hash2=f"{number:032d}{thread:032d}") for thread in range(THREADS)]
+            won = contest(store, seen, offers)
+            assert sum(won) == 1
+            seen = offers[won.index(True)]
+            assert store.read("handle-1") == replace(RECORD, line=seen, refreshed_at=NOW)
+
+    def test_many_publish_a_key(self, store: Store) -> None:
+        """Exactly one wins, and its key is the only new one."""
+        won = at_once(THREADS, lambda number: store.swap_keys(frozenset(), a_key(number), frozenset()))
+        assert sum(won) == 1
+        assert store.keys() == [a_key(won.index(True))]
+
+    def test_many_end_the_same_sessions(self, store: Store) -> None:
+        """Each session is reported by one of them, in whatever order they asked."""
+        handles = [f"handle-{number}" for number in range(20)]
+        for handle in handles:
+            store.add(a_record(handle))
+        removed = at_once(THREADS, lambda number: store.remove(handles[:: -1 if number % 2 else 1]))
+        assert sorted(handle for some in removed for handle in some) == sorted(handles)
+
+    def test_many_replace_the_same_session(self, store: Store) -> None:
+        """All new ones are there, and one of them is told that it replaced."""
+        store.add(RECORD)
+        told = at_once(THREADS, lambda number: store.add(a_record(f"new-{number}"), replacing="handle-1"))
+        assert sum(told) == 1
+        assert len(store.of_user("user-1", None, NOW)) == THREADS

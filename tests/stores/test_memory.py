@@ -1,0 +1,13 @@
+"""The store in memory, under the contract of all stores."""
+
+import pytest
+
+from flask_supertokens.stores.memory import MemoryStore
+
+from .contract import StoreContract
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()

@@ -1,0 +1,258 @@
+"""A database that can't do what is asked: our error, and it works again when the database does."""
+
+from __future__ import annotations
+
+import pathlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.stores import sqlalchemy as module
+from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
+
+from ..support.postgres import PostgresServer
+from ..support.records import LINE, NOW, RECORD, a_key, a_record, sql_store, sqlite_uri
+
+READS: dict[str, Callable[[Store], Any]] = {
+    "read": lambda store: store.read("handle-1"),
+    "of_user": lambda store: store.of_user("user-1", None, NOW),
+    "keys": lambda store: store.keys(),
+}
+WRITES: dict[str, Callable[[Store], Any]] = {
+    "add": lambda store: store.add(a_record("handle-2")),
+    "add, replacing": lambda store: store.add(a_record("handle-2"), replacing="handle-1"),
+    "swap_line": lambda store: store.swap_line("handle-1", LINE, LINE, NOW),
+    "swap_payload": lambda store: store.swap_payload("handle-1", RECORD.payload, "{}"),
+    "write_data": lambda store: store.write_data("handle-1", "{}", NOW),
+    "remove": lambda store: store.remove(["handle-1"]),
+    "remove_of_user": lambda store: store.remove_of_user("user-1", None, None),
+    "swap_keys": lambda store: store.swap_keys(frozenset(), a_key(1), frozenset()),
+}
+VERBS = {**READS, **WRITES, "create_tables": lambda store: store.create_tables()}
+
+
+def refused(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> list[str]:
+    """What the store says to each verb; any other answer than our error fails the test."""
+    said = []
+    for verb in verbs.values():
+        with pytest.raises(GeneralError) as caught:
+            verb(store)
+        assert caught.value.code == 503
+        said.append(str(caught.value.description))
+    return said
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQLAlchemyStore]:
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 20)
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        yield store
+
+
+@pytest.fixture
+def postgres_store(postgres_uri: str) -> Iterator[SQLAlchemyStore]:
+    with sql_store(postgres_uri) as store:
+        store.add(RECORD)
+        yield store
+
+
+def file_of(store: SQLAlchemyStore) -> pathlib.Path:
+    return pathlib.Path(store._engine.url.database or "")
+
+
+def name_of(store: SQLAlchemyStore) -> str:
+    return store._engine.url.database or ""
+
+
+@contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Another connection writes and does not come to an end."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+# -- SQLite
+
+
+def test_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
+    """In WAL mode reads go on, writes are refused after the busy timeout; nothing was changed."""
+    sqlite_store.add(RECORD)
+    with locked(file_of(sqlite_store)):
+        assert all("locked" in said for said in refused(sqlite_store, WRITES))
+        assert sqlite_store.read("handle-1") == RECORD
+    assert sqlite_store.of_user("user-1", None, NOW) == [RECORD]
+    assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") is True
+
+
+def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> None:
+    """The tables are made when the lock is gone."""
+    file_of(sqlite_store).parent.mkdir()
+    with locked(file_of(sqlite_store)):
+        refused(sqlite_store)
+    sqlite_store.add(RECORD)
+    assert sqlite_store.read("handle-1") == RECORD
+
+
+def test_a_sqlite_file_is_read_only(sqlite_store: SQLAlchemyStore) -> None:
+    """Reads go on, writes are refused, and pass again when the file can be written."""
+    read_only = [False]
+    event.listen(
+        sqlite_store._engine, "checkout", lambda c, _r, _p: c.execute(f"PRAGMA query_only={read_only[0]}").close()
+    )
+    sqlite_store.add(RECORD)
+    read_only[0] = True
+    assert all("readonly" in said for said in refused(sqlite_store, WRITES))
+    assert sqlite_store.read("handle-1") == RECORD
+    read_only[0] = False
+    assert sqlite_store.remove(["handle-1"]) == ["handle-1"]
+
+
+def test_the_sqlite_file_is_opened_read_only(tmp_path: pathlib.Path) -> None:
+    """A database that can't be written can be read, if nobody wants tables made."""
+    with sql_store(sqlite_uri(tmp_path)) as maker:
+        maker.add(RECORD)
+    engine = create_engine(f"sqlite:///file:{file_of(maker)}?mode=ro&uri=true")
+    store = SQLAlchemyStore(engine, creates_tables=False)
+    assert store.read("handle-1") == RECORD
+    refused(store, WRITES)
+    engine.dispose()
+
+
+def test_the_sqlite_file_is_damaged(sqlite_store: SQLAlchemyStore) -> None:
+    """A file that is no database is refused at every verb; when it is put right, the same store works."""
+    file_of(sqlite_store).parent.mkdir()
+    file_of(sqlite_store).write_bytes(b"not a database " * 1000)
+    assert all("not a database" in said for said in refused(sqlite_store))
+    file_of(sqlite_store).unlink()
+    sqlite_store.add(RECORD)
+    assert sqlite_store.read("handle-1") == RECORD
+
+
+def test_the_folder_can_not_be_made(sqlite_store: SQLAlchemyStore) -> None:
+    """A file stands where the folder should be; when it is moved away, the same store works."""
+    file_of(sqlite_store).parent.touch()
+    refused(sqlite_store)
+    file_of(sqlite_store).parent.unlink()
+    sqlite_store.add(RECORD)
+
+
+def test_the_sqlite_tables_are_missing(tmp_path: pathlib.Path) -> None:
+    """The error names the command that makes them; `create_tables` does, and the same store works."""
+    with sql_store(sqlite_uri(tmp_path), creates_tables=False) as store:
+        file_of(store).parent.mkdir()
+        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        store.create_tables()
+        store.add(RECORD)
+
+
+def test_an_error_is_told(sqlite_store: SQLAlchemyStore) -> None:
+    """The text names the verb and holds no value of any parameter."""
+    sqlite_store.add(RECORD)
+    said = refused(sqlite_store, {"add": lambda store: store.add(RECORD)})[0]
+    assert "failed in add" in said
+    assert not any(value in said for value in ("handle-1", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
+
+
+# -- PostgreSQL
+
+
+@pytest.mark.postgres
+def test_postgresql_is_stopped(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+    """Every verb is refused, and works when the server is back, on the same store."""
+    postgres_server.stop()
+    try:
+        refused(postgres_store)
+    finally:
+        postgres_server.start()
+    assert postgres_store.swap_line("handle-1", LINE, LINE, RECORD.refreshed_at) is True
+    assert postgres_store.read("handle-1") == RECORD
+
+
+@pytest.mark.postgres
+def test_postgresql_was_stopped_before_the_first_use(postgres_server: PostgresServer, postgres_uri: str) -> None:
+    """The tables are made when the server is back."""
+    with sql_store(postgres_uri) as store:
+        postgres_server.stop()
+        try:
+            refused(store)
+        finally:
+            postgres_server.start()
+        store.add(RECORD)
+        assert store.read("handle-1") == RECORD
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("verb", READS)
+def test_connections_are_cut_before_a_read(
+    postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
+) -> None:
+    """A dead connection in the pool is not noticed by whoever reads."""
+    before = READS[verb](postgres_store)
+    postgres_server.end_connections(name_of(postgres_store))
+    assert READS[verb](postgres_store) == before
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("verb", WRITES)
+def test_connections_are_cut_before_a_write(
+    postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
+) -> None:
+    """A write is not repeated, since it may have happened; the next one works."""
+    postgres_server.end_connections(name_of(postgres_store))
+    refused(postgres_store, {verb: WRITES[verb]})
+    assert postgres_store.read("handle-1") == RECORD
+    assert WRITES[verb](postgres_store) is not None
+
+
+@pytest.mark.postgres
+def test_postgresql_is_read_only(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+    """As after a failover to a replica: reads go on, writes are refused, and pass again later."""
+    setting = f"ALTER DATABASE {name_of(postgres_store)} SET default_transaction_read_only ="
+    postgres_server.execute(f"{setting} on")
+    postgres_server.end_connections(name_of(postgres_store))
+    assert postgres_store.read("handle-1") == RECORD
+    assert all("read-only" in said for said in refused(postgres_store, WRITES))
+    postgres_server.execute(f"{setting} off")
+    postgres_server.end_connections(name_of(postgres_store))
+    assert postgres_store.read("handle-1") == RECORD
+    assert postgres_store.remove(["handle-1"]) == ["handle-1"]
+
+
+@pytest.mark.postgres
+def test_the_postgresql_tables_are_missing(postgres_uri: str) -> None:
+    """The error names the command that makes them."""
+    with sql_store(postgres_uri, creates_tables=False) as store:
+        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        store.create_tables()
+        store.add(RECORD)
+
+
+@pytest.mark.postgres
+def test_a_postgresql_error_is_told(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+    """PostgreSQL's details quote the row; they are left out."""
+    check = "ALTER TABLE supertokens_sessions ADD CHECK (children < 2)"
+    postgres_server.execute(check, database=name_of(postgres_store))
+    verbs = {"1": lambda store: store.add(RECORD), "2": lambda store: store.add(a_record("handle-2", children=2))}
+    for said in refused(postgres_store, verbs):
+        assert "failed in add" in said
+        assert not any(value in said for value in ("handle-", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
+
+
+@pytest.mark.postgres
+def test_the_password_is_wrong_or_the_server_is_elsewhere(tmp_path: pathlib.Path) -> None:
+    """The error's text does not hold the password."""
+    with sql_store(f"postgresql+psycopg://app:Tr0ub4dor@/sessions?host={tmp_path}") as store:
+        for said in refused(store):
+            assert "Tr0ub4dor" not in said
+            assert "OperationalError" in said

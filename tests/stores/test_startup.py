@@ -1,0 +1,77 @@
+"""Processes that start together on one database, and processes that fork."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from ..support.records import RECORD, a_record, sql_store, sqlite_uri
+from ..support.workers import State, Workers, in_a_fork
+
+PROCESSES = 8
+
+
+def use_first(_state: State, uri: str) -> int:
+    """Make the tables, write and read."""
+    handle = f"handle-{os.getpid()}"
+    with sql_store(uri) as store:
+        store.add(a_record(handle))
+        record = store.read(handle)
+        return 0 if record is None else len(store.of_user(record.user_id, None, 0))
+
+
+def use_fork_use(_state: State, uri: str) -> None:
+    """Use a store, fork, and use it in both processes."""
+    with sql_store(uri) as store:
+        store.add(RECORD)
+        assert in_a_fork(lambda: store.read("handle-1") == RECORD and store.add(a_record("child"), "handle-1"))
+        assert store.read("child") == a_record("child")
+        assert store.remove(["child"]) == ["child"]
+
+
+def use_fork_use_in_memory(_state: State) -> None:
+    """The same, where the child can't see what the parent wrote."""
+    with sql_store("sqlite://") as store:
+        store.add(RECORD)
+        assert in_a_fork(lambda: store.read("handle-1") is None and store.add(a_record("child")) is False)
+        assert store.read("child") is None
+        assert store.read("handle-1") == RECORD
+
+
+class StartupContract:
+    """Subclasses supply the fixture ``uri`` of an empty database."""
+
+    @pytest.fixture
+    def uri(self) -> str:
+        raise NotImplementedError("a subclass supplies the database")
+
+    def test_eight_processes_start_on_an_empty_database(self, uri: str) -> None:
+        """All make the tables, none fails, and all see one another's sessions."""
+        with Workers(PROCESSES) as workers:
+            assert max(workers.all_do(use_first, uri)) == PROCESSES
+
+    def test_a_process_forks_after_the_first_use(self, uri: str) -> None:
+        """Parent and child go on with connections of their own (gunicorn with preloading)."""
+        with Workers(1) as workers:
+            workers.all_do(use_fork_use, uri)
+
+
+class TestSQLite(StartupContract):
+    @pytest.fixture
+    def uri(self, tmp_path: pathlib.Path) -> str:
+        return sqlite_uri(tmp_path)
+
+
+@pytest.mark.postgres
+class TestPostgreSQL(StartupContract):
+    @pytest.fixture
+    def uri(self, postgres_uri: str) -> str:
+        return postgres_uri
+
+
+def test_an_in_memory_database_is_forked() -> None:
+    """Each process has its own; the child's is made anew."""
+    with Workers(1) as workers:
+        workers.all_do(use_fork_use_in_memory)

@@ -1,0 +1,84 @@
+"""Real processes that each do the same thing at the same moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from types import TracebackType
+from typing import Any
+
+TIMEOUT = 60
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.support.workers", "sqlalchemy.dialects.sqlite", "psycopg", "flask"])
+
+State = dict[str, Any]
+
+
+class Workers:
+    """``number`` processes with a dictionary each; none of them shares anything with the others but the database."""
+
+    def __init__(self, number: int) -> None:
+        self._barrier = _context.Barrier(number)
+        self._connections: list[Connection] = []
+        self._processes = []
+        for _ in range(number):
+            here, there = _context.Pipe()
+            process = _context.Process(target=_work, args=(there, self._barrier), daemon=True)
+            process.start()
+            there.close()
+            self._connections.append(here)
+            self._processes.append(process)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join(TIMEOUT)
+            process.close()
+
+    def all_do(self, action: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """``action(state, *arguments)`` in all of them at once; the results in order, the first error raised."""
+        for connection in self._connections:
+            connection.send((action, arguments))
+        answers = [_answer(connection) for connection in self._connections]
+        errors = [answer for succeeded, answer in answers if not succeeded]
+        assert not errors, f"{len(errors)} of {len(answers)} failed, the first with:\n{errors[0]}"
+        return [answer for _, answer in answers]
+
+
+def _answer(connection: Connection) -> tuple[bool, Any]:
+    return connection.recv() if connection.poll(TIMEOUT) else (False, "no answer")
+
+
+def _work(connection: Connection, barrier: Barrier) -> None:
+    state: State = {}
+    while True:
+        try:
+            action, arguments = connection.recv()
+        except EOFError:
+            return
+        barrier.wait(TIMEOUT)
+        try:
+            connection.send((True, action(state, *arguments)))
+        except Exception:
+            connection.send((False, traceback.format_exc()))
+
+
+def in_a_fork(action: Callable[[], object]) -> bool:
+    """Whether ``action`` is true in a child that is forked here and now; for workers, which have one thread."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if action() else 1)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -116,7 +116,7 @@ class Engine(ABC):
 
     @abstractmethod
     def current_handle(self, refresh_token: str) -> str | None:
-        """The session whose current refresh token this is, else ``None``. Nothing is changed."""
+        """The session that this refresh token, the current one or a child of it, belongs to, else ``None``; changes nothing."""
 
     @abstractmethod
     def revoke(self, handles: Iterable[str]) -> list[str]:

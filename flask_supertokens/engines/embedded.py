@@ -176,7 +176,9 @@ class EmbeddedEngine(Engine):
     def current_handle(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)
         record = None if token is None else self.store.read(token.handle)
-        return record.handle if record and token and record.line.current_hash2 == token.hash2 else None
+        if token is None or record is None:
+            return None
+        return record.handle if record.line.current_hash2 in (token.hash2, token.parent_hash2) else None
 
     def revoke(self, handles: Iterable[str]) -> list[str]:
         wanted = list(handles)

@@ -213,7 +213,7 @@ class StoreContract:
             store.add(a_record(handle))
         store.add(a_record("other", user_id="user-2"))
         assert sorted(store.remove_of_user("user-1", None, "b")) == ["a", "c"]
-        assert store.read("b") and store.read("other") and not store.read("a")
+        assert [store.read(handle) is None for handle in ("a", "b", "c", "other")] == [True, False, True, False]
         assert store.remove_of_user("user-1", None, None) == ["b"]
 
     def test_the_sessions_of_one_tenant_are_removed(self, store: Store) -> None:

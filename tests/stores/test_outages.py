@@ -66,10 +66,6 @@ def file_of(store: SQLAlchemyStore) -> pathlib.Path:
     return pathlib.Path(store._engine.url.database or "")
 
 
-def name_of(store: SQLAlchemyStore) -> str:
-    return store._engine.url.database or ""
-
-
 @contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
     """Another connection writes and does not come to an end."""
@@ -199,7 +195,7 @@ def test_connections_are_cut_before_a_read(
 ) -> None:
     """A dead connection in the pool is not noticed by whoever reads."""
     before = READS[verb](postgres_store)
-    postgres_server.end_connections(name_of(postgres_store))
+    postgres_server.end_connections()
     assert READS[verb](postgres_store) == before
 
 
@@ -209,7 +205,7 @@ def test_connections_are_cut_before_a_write(
     postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
 ) -> None:
     """A write is not repeated, since it may have happened; the next one works."""
-    postgres_server.end_connections(name_of(postgres_store))
+    postgres_server.end_connections()
     refused(postgres_store, {verb: WRITES[verb]})
     assert postgres_store.read("handle-1") == RECORD
     assert WRITES[verb](postgres_store) is not None
@@ -218,13 +214,9 @@ def test_connections_are_cut_before_a_write(
 @pytest.mark.postgres
 def test_postgresql_is_read_only(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
     """As after a failover to a replica: reads go on, writes are refused, and pass again later."""
-    setting = f"ALTER DATABASE {name_of(postgres_store)} SET default_transaction_read_only ="
-    postgres_server.execute(f"{setting} on")
-    postgres_server.end_connections(name_of(postgres_store))
-    assert postgres_store.read("handle-1") == RECORD
-    assert all("read-only" in said for said in refused(postgres_store, WRITES))
-    postgres_server.execute(f"{setting} off")
-    postgres_server.end_connections(name_of(postgres_store))
+    with postgres_server.read_only():
+        assert postgres_store.read("handle-1") == RECORD
+        assert all("read-only" in said for said in refused(postgres_store, WRITES))
     assert postgres_store.read("handle-1") == RECORD
     assert postgres_store.remove(["handle-1"]) == ["handle-1"]
 
@@ -241,8 +233,7 @@ def test_the_postgresql_tables_are_missing(postgres_uri: str) -> None:
 @pytest.mark.postgres
 def test_a_postgresql_error_is_told(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
     """PostgreSQL's details quote the row; they are left out."""
-    check = "ALTER TABLE supertokens_sessions ADD CHECK (children < 2)"
-    postgres_server.execute(check, database=name_of(postgres_store))
+    postgres_server.execute("ALTER TABLE supertokens_sessions ADD CHECK (children < 2)")
     verbs = {"1": lambda store: store.add(RECORD), "2": lambda store: store.add(a_record("handle-2", children=2))}
     for said in refused(postgres_store, verbs):
         assert "failed in add" in said

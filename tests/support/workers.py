@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pathlib
+import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -16,6 +18,10 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.support.workers", "sqlalchemy.dialects.sqlite", "psycopg", "flask"])
 
 State = dict[str, Any]
+
+ROOT = str(pathlib.Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)  # the processes get this path, and find the tests by it
 
 
 class Workers:

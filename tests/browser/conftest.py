@@ -1,0 +1,79 @@
+"""One browser for all tests of this folder, and the example app served in three ways."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, example_server, what_is_missing
+
+EXPECTED_ERROR = "Failed to load resource: the server responded with a status of 401"
+"""Chromium writes this for every 401; the web client lives on them."""
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium. It ends with this folder: its event loop would be in the way of other tests."""
+    lack = what_is_missing()
+    if lack is not None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(lack)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_context(browser: Browser) -> Iterator[Callable[[], BrowserContext]]:
+    """Makes browsers that know nothing of each other; afterwards none of their pages may have complained."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def make() -> BrowserContext:
+        context = browser.new_context()
+        context.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        contexts.append(context)
+        return context
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not text.startswith(EXPECTED_ERROR)] == []
+
+
+@pytest.fixture
+def context(new_context: Callable[[], BrowserContext]) -> BrowserContext:
+    """The owner's browser."""
+    return new_context()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of the owner."""
+    return context.new_page()
+
+
+@pytest.fixture(scope="package")
+def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The example app as it comes: nothing expires while a test runs, unless it presses the button."""
+    with example_server(tmp_path_factory.mktemp("example")) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def hasty_address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The example app with access tokens of three seconds and a race window of one: what has expired is outside of it."""
+    lifetimes = {"SUPERTOKENS_ACCESS_TOKEN_LIFETIME": 3, "SUPERTOKENS_REFRESH_RACE_WINDOW": 1}
+    with example_server(tmp_path_factory.mktemp("hasty"), **lifetimes) as running:
+        yield running
+
+
+@pytest.fixture
+def debug_address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The example app in debug mode."""
+    with example_server(tmp_path_factory.mktemp("debug"), DEBUG=1) as running:
+        yield running

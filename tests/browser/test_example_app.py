@@ -1,0 +1,112 @@
+"""The example app without a browser: its start, its answers to bad input, and its laboratory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from example_app import create_app, demo_secret, pages
+from tests.support.browser import ROOT
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    """The example app with a database of its own."""
+    return an_app(tmp_path)
+
+
+def an_app(folder: Path, **config: object) -> Flask:
+    database = f"sqlite:///{folder / 'sessions.sqlite3'}"
+    return create_app({"TESTING": True, "SECRET_KEY": "a secret", "SUPERTOKENS_DATABASE_URI": database, **config})
+
+
+def test_import_starts_nothing(tmp_path: Path) -> None:
+    """Importing the app makes no file and loads no database driver."""
+    code = f"import os, sys; sys.path.insert(0, {str(ROOT)!r}); import example_app; sys.exit('sqlite3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=30).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_secret_is_made_once(tmp_path: Path) -> None:
+    """Whoever starts later reads the key that is there; nobody else may read it."""
+    first = demo_secret(tmp_path / "instance")
+    assert demo_secret(tmp_path / "instance") == first
+    assert len(first) == 64
+    assert [path.name for path in (tmp_path / "instance").iterdir()] == ["secret_key"]
+    assert (tmp_path / "instance" / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_environment_sets_lifetimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from variables that begin with FLASK_."""
+    monkeypatch.setenv("FLASK_SUPERTOKENS_ACCESS_TOKEN_LIFETIME", "30")
+    assert an_app(tmp_path).extensions["supertokens"].settings.access_token_lifetime == 30_000
+
+
+def test_page_says_how_to_install_the_web_client(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without node_modules the page names the command instead of failing silently."""
+    monkeypatch.setattr(pages, "CLIENT_FOLDER", tmp_path)
+    page = app.test_client().get("/").text
+    assert "npm ci --prefix example_app" in page
+    assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "Ada", "password": "wrong"}, 422),
+        ({"name": "Ada"}, 422),
+        ({"name": " ", "password": "demo"}, 422),
+        ({"name": "A" * 51, "password": "demo"}, 422),
+        ({"name": 7, "password": "demo"}, 422),
+        ({"name": "a\0b", "password": "demo"}, 422),
+        ({"name": "\ud800", "password": "demo"}, 422),
+        ([], 422),
+        (None, 422),
+        ({"name": "  Ägypten 🐫 ", "password": "demo"}, 200),
+    ],
+)
+def test_log_in_with(app: Flask, body: object, status: int) -> None:
+    """What is typed is checked; a mistake is never answered 401, which would mean an expired session."""
+    response = app.test_client().post("/api/login", json=body)
+    assert response.status_code == status
+    assert ("front-token" in response.headers) == (status == 200)
+
+
+def test_log_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
+    """Only JSON signs in, and a foreign form can't send that."""
+    assert app.test_client().post("/api/login", data={"name": "Ada", "password": "demo"}).status_code == 415
+
+
+def test_answers_forbid_foreign_and_inline_code(app: Flask) -> None:
+    """Every answer has the policy, and the page's markup needs nothing that it forbids."""
+    response = app.test_client().get("/")
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
+    assert not any(found in response.text for found in ("<style", " style=", " onclick=", "://", "<script>"))
+
+
+def test_without_the_lab_nothing_can_be_stolen(tmp_path: Path) -> None:
+    """LAB = False: the routes are not there, and neither are the buttons."""
+    client = an_app(tmp_path, LAB=False).test_client()
+    client.post("/api/login", json={"name": "Ada", "password": "demo"})
+    answers = [client.post("/auth/session/refresh/steal"), client.post("/lab/expire"), client.get("/thief")]
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert "Steal" not in client.get("/").text
+
+
+def test_steal_without_a_session(app: Flask) -> None:
+    """There is nothing to steal; the answer is no 401, on which the web client would refresh."""
+    assert app.test_client().post("/auth/session/refresh/steal").status_code == 409
+
+
+def test_expire_changes_the_expiry_only(app: Flask) -> None:
+    """The access token has expired, the refresh token is the one before, and it still works."""
+    client = app.test_client()
+    client.post("/api/login", json={"name": "Ada", "password": "demo"})
+    assert client.post("/lab/expire").status_code == 200
+    assert client.get("/api/me").json == {"message": "try refresh token"}
+    assert client.post("/auth/session/refresh").status_code == 200
+    assert client.get("/api/me").json == {"message": "Hello Ada"}

@@ -1,0 +1,162 @@
+"""One browser, the official web client and the example app: what its user sees, and what goes over the wire."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.support.browser import (
+    CALL,
+    REFRESH,
+    SIGN_OUT,
+    Traffic,
+    answer,
+    expire,
+    log_in,
+    newest_steps,
+    post_refresh,
+    press,
+    session_cookies,
+    wait_for_expiry,
+)
+
+pytestmark = pytest.mark.browser
+
+
+def test_call_with_an_expired_token_is_answered_after_a_refresh(page: Page, hasty_address: str) -> None:
+    """The token runs out, the call is refused, the web client refreshes and repeats it; the page sees the answer only."""
+    log_in(page, hasty_address)
+    press(page, "Call the API")
+    expect(answer(page)).to_have_text("200 Hello Ada")
+    wait_for_expiry(page)
+    traffic = Traffic().watch(page)
+    with page.expect_response(lambda response: response.url.endswith("/api/me") and response.status == 200):
+        press(page, "Call the API")
+    expect(answer(page)).to_have_text("200 Hello Ada")
+    assert traffic.seen == [(CALL, 401), (REFRESH, 200), (CALL, 200)]
+
+
+def test_timeline_tells_a_refresh_in_order(page: Page, address: str) -> None:
+    """The page shows the refused call, the refresh with a new refresh token, and the repeated call."""
+    log_in(page, address)
+    before = page.locator("#refresh-token").inner_text()
+    expire(page)
+    press(page, "Call the API")
+    expect(answer(page)).to_have_text("200 Hello Ada")
+    assert newest_steps(page) == [f"{CALL} → 401 try refresh token", f"{REFRESH} → 200", f"{CALL} → 200"]
+    prints = page.locator(".deed").first.locator("li").nth(1).locator(".chip").all_inner_texts()
+    assert prints == [before, page.locator("#refresh-token").inner_text()]
+    assert prints[0] != prints[1]
+
+
+def test_five_calls_at_once_make_one_refresh(page: Page, address: str) -> None:
+    """Parallel calls on an expired token share one refresh; all five are answered."""
+    log_in(page, address)
+    expire(page)
+    traffic = Traffic().watch(page)
+    press(page, "Call it five times at once")
+    expect(answer(page)).to_have_text(", ".join(["200 Hello Ada"] * 5))
+    assert [status for call, status in traffic.seen if call == REFRESH] == [200]
+    assert traffic.seen.count((CALL, 401)) == traffic.seen.count((CALL, 200)) == 5
+
+
+def test_two_tabs_call_at_once_with_an_expired_token(context: BrowserContext, address: str) -> None:
+    """Both tabs are refused, both are answered in the end, and nobody takes them for thieves."""
+    tabs = [context.new_page(), context.new_page()]
+    log_in(tabs[0], address)
+    tabs[1].goto(address)
+    expire(tabs[0])
+    wait_for_expiry(tabs[1])
+    traffic = Traffic().watch(*tabs)
+    _call_at_once(context, tabs)
+    for tab in tabs:
+        expect(answer(tab)).to_have_text("200 Hello Ada")
+    assert traffic.seen.count((CALL, 401)) == traffic.seen.count((CALL, 200)) == 2
+    assert {status for call, status in traffic.seen if call == REFRESH} == {200}
+
+
+def _call_at_once(context: BrowserContext, tabs: list[Page]) -> None:
+    """Hold the first call of each tab until all of them have called."""
+    held = []
+
+    def hold(route: object) -> None:
+        held.append(route)
+        if len(held) == len(tabs):
+            context.unroute("**/api/me")
+            for one in held:
+                one.continue_()  # type: ignore[attr-defined]
+
+    context.route("**/api/me", hold)
+    for tab in tabs:
+        press(tab, "Call the API")
+
+
+def test_two_refreshes_that_pass_the_clients_lock(page: Page, hasty_address: str) -> None:
+    """The server forgives what a browser without a lock does: both refreshes succeed, and so do the next ones."""
+    log_in(page, hasty_address)
+    statuses = page.evaluate(
+        """async () => {
+            const refresh = () => window.__supertokensOriginalFetch("/auth/session/refresh", { method: "POST" });
+            return (await Promise.all([refresh(), refresh()])).map((response) => response.status);
+        }"""
+    )
+    assert statuses == [200, 200]
+    for _ in range(2):
+        wait_for_expiry(page)
+        with page.expect_response(lambda response: response.url.endswith("/api/me") and response.status == 200):
+            press(page, "Call the API")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_reloaded_page_is_still_logged_in(page: Page, address: str) -> None:
+    """The session lives in cookies, not in the page."""
+    log_in(page, address, "Grace")
+    page.reload()
+    expect(page.get_by_role("heading", name="Logged in as Grace")).to_be_visible()
+    press(page, "Call the API")
+    expect(answer(page)).to_have_text("200 Hello Grace")
+
+
+def test_wrong_password_is_said_and_starts_no_session(page: Page, context: BrowserContext, address: str) -> None:
+    """A refused log-in says why, and leaves no cookie."""
+    page.goto(address)
+    page.get_by_label("Password").fill("open sesame")
+    press(page, "Log in")
+    expect(page.get_by_role("alert")).to_contain_text("That is not the password")
+    assert session_cookies(context) == {}
+
+
+def test_log_out_removes_cookies_and_session(page: Page, context: BrowserContext, address: str) -> None:
+    """Nothing is left in the browser, and a copy of the cookies is worthless."""
+    log_in(page, address)
+    copied = session_cookies(context)
+    traffic = Traffic().watch(page)
+    press(page, "Log out")
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert traffic.seen == [(SIGN_OUT, 200)]
+    assert session_cookies(context) == {}
+    assert len(copied) == 3
+    assert post_refresh(address, copied) == (401, '{"message":"unauthorised"}')
+
+
+def test_cookies_as_the_browser_keeps_them(page: Page, context: BrowserContext, address: str) -> None:
+    """Secure, prefixed cookies on http://localhost; the refresh token goes to one path only."""
+    log_in(page, address)
+    kept = {cookie["name"]: cookie for cookie in context.cookies() if cookie["httpOnly"]}
+    common = {"domain": "localhost", "httpOnly": True, "secure": True, "sameSite": "Lax"}
+    assert kept.keys() == {"__Host-sAccessToken", "__Secure-sRefreshToken"}
+    assert kept["__Host-sAccessToken"].items() >= {**common, "path": "/"}.items()
+    assert kept["__Secure-sRefreshToken"].items() >= {**common, "path": "/auth/session/refresh"}.items()
+    visible = page.evaluate("document.cookie")
+    assert re.search("sFrontToken=", visible)
+    assert not re.search("sAccessToken|sRefreshToken", visible)
+
+
+def test_cookies_of_a_debug_server(page: Page, context: BrowserContext, debug_address: str) -> None:
+    """In debug mode cookies are neither Secure nor prefixed, and still HttpOnly."""
+    log_in(page, debug_address)
+    kept = {cookie["name"]: cookie for cookie in context.cookies() if cookie["httpOnly"]}
+    assert kept.keys() == {"sAccessToken", "sRefreshToken"}
+    assert not any(cookie["secure"] for cookie in kept.values())

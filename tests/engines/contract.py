@@ -1,0 +1,364 @@
+"""What every engine must do, whoever decides behind it. Subclasses supply the fixtures ``engine`` and ``clock``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flask_supertokens.engines.base import Engine, RefreshRequest
+from flask_supertokens.errors import TokenTheftError, TryRefreshTokenError, UnauthorisedError
+
+from ..support.engines import a_session, issued, presented, refresh_token_of, refreshed
+from ..support.plans import ACCESS_LIFETIME, HOUR, REFRESH_LIFETIME, SECOND, Clock
+
+JUNK = ("", ".", "..", "a.b", "a.b.c", "null", "[]", "😀", "e30.e30.e30", "=" * 50, "x" * 100_000, "\0", "a b")
+NOT_JSON = ({"a": object()}, {"a": float("nan")}, {"a": {1}}, {"a": "\ud800"}, {"a": b""}, ["a"], None)
+
+
+class EngineContract:
+    """The verbs of `Engine`, one situation a test."""
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        raise NotImplementedError("a subclass supplies the engine")
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        raise NotImplementedError("a subclass supplies the engine's clock")
+
+    # -- create
+
+    def test_a_session_is_created(self, engine: Engine, clock: Clock) -> None:
+        """It has an access token, a front-token and a refresh token; the first two pass at once."""
+        grant = engine.create(a_session())
+        tokens = issued(grant)
+        assert tokens.access_token == grant.access.raw
+        assert tokens.access_token_expires_at == (clock.now + ACCESS_LIFETIME) // SECOND * SECOND
+        assert tokens.refresh_token_expires_at == clock.now + REFRESH_LIFETIME
+        assert tokens.anti_csrf_token is None
+        passed = engine.verify(presented(engine, tokens.access_token))
+        assert (passed.access, passed.tokens) == (grant.access, None)
+        assert (passed.access.user_id, passed.access.claims["role"]) == ("user-1", "admin")
+
+    def test_a_session_is_asked_about(self, engine: Engine, clock: Clock) -> None:
+        """All that was given at creation is known, and when that was."""
+        grant = engine.create(a_session("user-1", recipe_user_id="recipe-1", tenant_id="t1"))
+        known = engine.information(grant.access.handle)
+        assert known is not None
+        assert (known.handle, known.user_id, known.recipe_user_id) == (grant.access.handle, "user-1", "recipe-1")
+        assert (known.tenant_id, known.created_at, known.last_refreshed_at) == ("t1", clock.now, clock.now)
+        assert known.expires_at == clock.now + REFRESH_LIFETIME
+        assert (known.access_token_payload, known.session_data) == ({"role": "admin"}, {"cart": [1, None]})
+
+    def test_two_sessions_of_one_user_are_created(self, engine: Engine) -> None:
+        """They share no token and no handle."""
+        one, other = engine.create(a_session()), engine.create(a_session())
+        assert one.access.handle != other.access.handle
+        assert one.access.raw != other.access.raw
+        assert refresh_token_of(one) != refresh_token_of(other)
+
+    def test_a_session_replaces_another(self, engine: Engine) -> None:
+        """The old one has ended, and the grant names it; an unknown one is not named."""
+        old = engine.create(a_session()).access.handle
+        assert engine.create(a_session(), replacing=old).replaced == old
+        assert engine.information(old) is None
+        assert engine.create(a_session(), replacing=old).replaced is None
+
+    @pytest.mark.parametrize("value", NOT_JSON)
+    def test_what_is_given_is_not_json(self, engine: Engine, value: Any) -> None:
+        """A payload or data that is not a JSON object is refused, and no session is made."""
+        with pytest.raises(ValueError, match="access_token_payload must be"):
+            engine.create(a_session(payload=value))
+        with pytest.raises(ValueError, match="session_data must be"):
+            engine.create(a_session(data=value))
+        assert engine.sessions_of("user-1", None) == []
+
+    @pytest.mark.parametrize(
+        "value", [{"a": {"b": None, "c": [None, {}]}}, {"n": 2**70, "f": 0.1}, {"好": "😀\0\x7f"}, {"": ""}, {}]
+    )
+    def test_a_payload_is_unusual(self, engine: Engine, value: dict[str, Any]) -> None:
+        """Nested nulls, big integers and any Unicode come back as they were, in token, payload and data."""
+        grant = engine.create(a_session("好😀" * 100, payload=value, data=value))
+        known = engine.information(grant.access.handle)
+        assert known is not None
+        assert (known.access_token_payload, known.session_data, known.user_id) == (value, value, "好😀" * 100)
+        assert presented(engine, grant.access.raw).claims.items() >= value.items()
+
+    # -- verify
+
+    def test_an_access_token_expires(self, engine: Engine, clock: Clock) -> None:
+        """It passes until the last millisecond, and then asks to refresh; it stays genuine."""
+        token = engine.create(a_session()).access
+        clock.wait(token.expires_at - clock.now - 1)
+        assert engine.verify(token).access == token
+        clock.wait(1)
+        with pytest.raises(TryRefreshTokenError):
+            engine.verify(token)
+        assert engine.is_genuine(token)
+
+    @pytest.mark.parametrize("part", [0, 1, 2])
+    def test_parts_of_two_tokens_are_put_together(self, engine: Engine, part: int) -> None:
+        """Claims of one and signature of the other ask to refresh; only a header of the same key makes no difference."""
+        one, other = engine.create(a_session("user-1")).access.raw, engine.create(a_session("user-2")).access.raw
+        parts = one.split(".")
+        parts[part] = other.split(".")[part]
+        token = presented(engine, ".".join(parts))
+        if token.raw == one:
+            return
+        assert not engine.is_genuine(token)
+        with pytest.raises(TryRefreshTokenError):
+            engine.verify(token)
+
+    @pytest.mark.parametrize("raw", JUNK, ids=range(len(JUNK)))
+    def test_a_foreign_string_is_presented(self, engine: Engine, raw: str) -> None:
+        """It is no access token of ours, and a refresh with it is unauthorised."""
+        assert engine.read_access_token(raw) is None
+        assert engine.current_handle(raw) is None
+        with pytest.raises(UnauthorisedError):
+            engine.refresh(RefreshRequest(raw))
+
+    def test_the_tokens_are_exchanged(self, engine: Engine) -> None:
+        """A refresh token is no access token, and the other way round."""
+        tokens = issued(engine.create(a_session()))
+        assert engine.read_access_token(str(tokens.refresh_token)) is None
+        with pytest.raises(UnauthorisedError):
+            engine.refresh(RefreshRequest(tokens.access_token))
+
+    def test_the_session_has_ended(self, engine: Engine) -> None:
+        """Its access token passes until it expires, unless the database is asked."""
+        token = engine.create(a_session()).access
+        assert engine.verify(token, check_database=True).tokens is None
+        engine.revoke([token.handle])
+        assert engine.verify(token).access == token
+        with pytest.raises(UnauthorisedError):
+            engine.verify(token, check_database=True)
+
+    def test_the_payload_has_changed_since(self, engine: Engine) -> None:
+        """Who asks the database gets a token with the payload that is stored."""
+        token = engine.create(a_session()).access
+        engine.merge_payload(token.handle, {"role": "user"})
+        assert engine.verify(token).tokens is None
+        grant = engine.verify(token, check_database=True)
+        assert grant.access.claims["role"] == "user"
+        assert issued(grant).access_token == grant.access.raw
+        assert issued(grant).refresh_token is None
+
+    # -- refresh
+
+    def test_a_session_is_refreshed(self, engine: Engine, clock: Clock) -> None:
+        """Both tokens are new, with full lifetimes; the handle, the user and the payload stay."""
+        first = engine.create(a_session())
+        clock.wait(HOUR)
+        grant = refreshed(engine, first)
+        assert grant.access.raw != first.access.raw
+        assert refresh_token_of(grant) != refresh_token_of(first)
+        assert issued(grant).access_token_expires_at == (clock.now + ACCESS_LIFETIME) // SECOND * SECOND
+        assert issued(grant).refresh_token_expires_at == clock.now + REFRESH_LIFETIME
+        assert (grant.access.handle, grant.access.user_id) == (first.access.handle, "user-1")
+        assert grant.access.claims["role"] == "admin"
+        assert not grant.raced
+
+    def test_a_refreshed_session_is_used(self, engine: Engine, clock: Clock) -> None:
+        """The first use is told apart from all later ones."""
+        grant = refreshed(engine, engine.create(a_session()))
+        assert engine.verify(presented(engine, grant.access.raw)).confirmed is True
+        assert engine.verify(presented(engine, grant.access.raw)).confirmed is False
+        clock.wait(60 * SECOND)
+        assert engine.verify(presented(engine, grant.access.raw)).confirmed is False
+
+    def test_a_session_is_refreshed_for_a_year(self, engine: Engine, clock: Clock) -> None:
+        """Each refresh, and each first use, moves the end of the session away."""
+        grant = engine.create(a_session())
+        for _ in range(12):
+            clock.wait(30 * 24 * HOUR)
+            grant = refreshed(engine, grant)
+            assert engine.verify(presented(engine, grant.access.raw)).confirmed
+        known = engine.information(grant.access.handle)
+        assert known is not None
+        assert known.expires_at == clock.now + REFRESH_LIFETIME
+
+    def test_an_old_refresh_token_returns(self, engine: Engine, clock: Clock) -> None:
+        """It is a theft, with user and session; the session is left for the caller to revoke."""
+        first = engine.create(a_session())
+        second = refreshed(engine, first)
+        clock.wait(HOUR)
+        third = refreshed(engine, second)
+        engine.verify(presented(engine, third.access.raw))
+        with pytest.raises(TokenTheftError) as caught:
+            refreshed(engine, first)
+        assert (caught.value.user_id, caught.value.session_handle) == ("user-1", first.access.handle)
+        assert engine.information(first.access.handle) is not None
+
+    @pytest.mark.parametrize("end", [lambda engine, handle, clock: engine.revoke([handle]),
+                                     lambda engine, handle, clock: clock.wait(REFRESH_LIFETIME)])
+    def test_an_ended_session_is_refreshed(
+        self, engine: Engine, clock: Clock, end: Callable[[Engine, str, Clock], object]
+    ) -> None:
+        """Whatever the token, it is unauthorised and no theft."""
+        first = engine.create(a_session())
+        second = refreshed(engine, first)
+        end(engine, first.access.handle, clock)
+        for grant in (first, second):
+            with pytest.raises(UnauthorisedError):
+                refreshed(engine, grant)
+
+    def test_a_cookie_was_tossed_in(self, engine: Engine) -> None:
+        """Access and refresh token of different sessions are refused, and neither session notices."""
+        mine, other = engine.create(a_session()), engine.create(a_session("user-2"))
+        with pytest.raises(UnauthorisedError):
+            engine.refresh(RefreshRequest(refresh_token_of(mine), access_handle=other.access.handle))
+        grant = engine.refresh(RefreshRequest(refresh_token_of(mine), access_handle=mine.access.handle))
+        assert not grant.raced
+
+    # -- anti-CSRF
+
+    def test_a_session_has_an_anti_csrf_token(self, engine: Engine, clock: Clock) -> None:
+        """It is one value for the whole session, in the answer and in the access token, and not in the next session."""
+        first = engine.create(a_session(anti_csrf=True))
+        value = issued(first).anti_csrf_token
+        assert value
+        assert first.access.anti_csrf_token == value
+        second = refreshed(engine, first)
+        assert (issued(second).anti_csrf_token, second.access.anti_csrf_token) == (value, value)
+        assert issued(engine.create(a_session(anti_csrf=True))).anti_csrf_token != value
+
+    @pytest.mark.parametrize("sent", [None, "", "wrong"])
+    def test_a_refresh_comes_with_the_wrong_anti_csrf_token(self, engine: Engine, sent: str | None) -> None:
+        """It is unauthorised and changes nothing; the right one passes, and so does a caller who does not check."""
+        first = engine.create(a_session(anti_csrf=True))
+        token, right = refresh_token_of(first), issued(first).anti_csrf_token
+        with pytest.raises(UnauthorisedError):
+            engine.refresh(RefreshRequest(token, checks_anti_csrf=True, anti_csrf_token=sent))
+        assert not engine.refresh(RefreshRequest(token, checks_anti_csrf=True, anti_csrf_token=right)).raced
+        assert engine.refresh(RefreshRequest(token)).access.handle == first.access.handle
+
+    def test_the_session_has_no_anti_csrf_token(self, engine: Engine) -> None:
+        """There is nothing to compare, so a check passes."""
+        grant = engine.create(a_session(anti_csrf=False))
+        assert engine.refresh(RefreshRequest(refresh_token_of(grant), checks_anti_csrf=True)).tokens
+
+    # -- payload and data
+
+    def test_the_payload_is_changed_with_the_token(self, engine: Engine, clock: Clock) -> None:
+        """Merged at the top, `None` deletes; the token is new, its expiry is kept, and there is no refresh token."""
+        first = engine.create(a_session(payload={"role": "admin", "plan": "free", "deep": {"a": 1, "b": 2}}))
+        clock.wait(10 * SECOND)
+        grant = engine.regenerate(first.access, {"role": None, "deep": {"a": 3}, "new": [None]})
+        payload = {"plan": "free", "deep": {"a": 3}, "new": [None]}
+        assert grant.access.claims.items() >= payload.items()
+        assert "role" not in grant.access.claims
+        assert (grant.access.expires_at, issued(grant).refresh_token) == (first.access.expires_at, None)
+        assert engine.verify(presented(engine, grant.access.raw)).access == grant.access
+        known = engine.information(first.access.handle)
+        assert known is not None
+        assert known.access_token_payload == payload
+
+    def test_the_payload_is_changed_by_handle(self, engine: Engine) -> None:
+        """Tokens that are out stay as they are; the next refresh brings the new payload."""
+        first = engine.create(a_session())
+        assert engine.merge_payload(first.access.handle, {"role": None, "plan": "pro"}) is True
+        assert engine.verify(presented(engine, first.access.raw)).access.claims["role"] == "admin"
+        claims = refreshed(engine, first).access.claims
+        assert claims["plan"] == "pro"
+        assert "role" not in claims
+
+    def test_the_data_is_replaced(self, engine: Engine) -> None:
+        """All of it, and the payload stays."""
+        handle = engine.create(a_session()).access.handle
+        assert engine.write_data(handle, {"new": [None]}) is True
+        known = engine.information(handle)
+        assert known is not None
+        assert (known.session_data, known.access_token_payload) == ({"new": [None]}, {"role": "admin"})
+
+    @pytest.mark.parametrize("value", NOT_JSON)
+    def test_the_change_is_not_json(self, engine: Engine, value: Any) -> None:
+        """It is refused by all three verbs, and the old state stays."""
+        token = engine.create(a_session()).access
+        before = engine.information(token.handle)
+        for change in (engine.merge_payload, engine.write_data):
+            with pytest.raises(ValueError, match="must be"):
+                change(token.handle, value)
+        with pytest.raises(ValueError, match="must be"):
+            engine.regenerate(token, value)
+        assert engine.information(token.handle) == before
+
+    @pytest.mark.parametrize("expires", [True, False])
+    def test_an_ended_session_is_changed(self, engine: Engine, clock: Clock, expires: bool) -> None:
+        """By handle the answer is `False`, with a token it is unauthorised; it does not come back."""
+        token = engine.create(a_session()).access
+        if expires:
+            clock.wait(REFRESH_LIFETIME)
+        else:
+            engine.revoke([token.handle])
+        assert engine.merge_payload(token.handle, {"a": 1}) is False
+        assert engine.write_data(token.handle, {}) is False
+        with pytest.raises(UnauthorisedError):
+            engine.regenerate(token, {"a": 1})
+        assert engine.information(token.handle) is None
+
+    # -- revoke, list
+
+    def test_sessions_are_revoked(self, engine: Engine) -> None:
+        """Those that were there are named in the order given, and once."""
+        handles = [engine.create(a_session()).access.handle for _ in range(3)]
+        assert engine.revoke([handles[2], "unknown", handles[0], handles[2]]) == [handles[2], handles[0]]
+        assert engine.revoke(handles) == [handles[1]]
+        assert engine.revoke([]) == []
+
+    def test_all_sessions_of_a_user_are_revoked(self, engine: Engine) -> None:
+        """But one, and in one tenant if it is named; other users keep theirs."""
+        keep, end, tenant, other = [
+            engine.create(session).access.handle
+            for session in (a_session(), a_session(), a_session(tenant_id="t1"), a_session("user-2"))
+        ]
+        assert engine.revoke_user("user-1", "public", keep) == [end]
+        assert engine.revoke_user("user-1", "t1", None) == [tenant]
+        assert engine.revoke_user("user-1", None, None) == [keep]
+        assert engine.revoke_user("user-1", None, None) == []
+        assert engine.information(other) is not None
+
+    def test_the_sessions_of_a_user_are_listed(self, engine: Engine, clock: Clock) -> None:
+        """Oldest first, of one tenant or of all, without those that have ended."""
+        handles = []
+        for tenant in ("public", "t1", "public", "public"):
+            handles.append(engine.create(a_session(tenant_id=tenant)).access.handle)
+            clock.wait(SECOND)
+        engine.revoke([handles[2]])
+        assert [known.handle for known in engine.sessions_of("user-1", None)] == [handles[0], handles[1], handles[3]]
+        assert [known.handle for known in engine.sessions_of("user-1", "public")] == [handles[0], handles[3]]
+        clock.wait(REFRESH_LIFETIME - 3 * SECOND)
+        assert [known.handle for known in engine.sessions_of("user-1", None)] == [handles[3]]
+
+    def test_an_unknown_session_is_asked_about(self, engine: Engine) -> None:
+        """Nothing is known, and that is not an error."""
+        assert engine.information("unknown") is None
+        assert engine.sessions_of("unknown", None) == []
+
+    def test_a_refresh_token_is_looked_up(self, engine: Engine, clock: Clock) -> None:
+        """It names its session while it is the current one or a child of it; once the line has moved on it does not."""
+        first = engine.create(a_session())
+        assert engine.current_handle(refresh_token_of(first)) == first.access.handle
+        second = refreshed(engine, first)
+        assert engine.current_handle(refresh_token_of(second)) == first.access.handle
+        assert engine.current_handle(refresh_token_of(first)) == first.access.handle
+        clock.wait(HOUR)
+        third = refreshed(engine, second)
+        assert engine.current_handle(refresh_token_of(third)) == first.access.handle
+        assert engine.current_handle(refresh_token_of(first)) is None
+        engine.revoke([first.access.handle])
+        assert engine.current_handle(refresh_token_of(third)) is None
+
+    # -- keys
+
+    def test_the_keys_are_listed(self, engine: Engine) -> None:
+        """The key of a token is among them."""
+        token = engine.create(a_session()).access
+        assert token.kid in [key.kid for key in engine.keys()]
+
+    def test_the_tables_are_made_twice(self, engine: Engine) -> None:
+        """What is there stays."""
+        token = engine.create(a_session()).access
+        engine.create_tables()
+        assert engine.verify(token, check_database=True).access == token

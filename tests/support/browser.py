@@ -1,0 +1,176 @@
+"""The example app as a real server, and what a test does with its page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
+
+ROOT = Path(__file__).parents[2]
+WEB_CLIENT = ROOT / "example_app" / "node_modules" / ".bundle" / "supertokens.js"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGUMENTS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    *(("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()),
+)
+CALL, REFRESH, SIGN_OUT = "GET /api/me", "POST /auth/session/refresh", "POST /auth/signout"
+
+
+def chromium() -> str | None:
+    """Where the browser is."""
+    return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+
+
+def what_is_missing() -> str | None:
+    """One sentence that says what the browser tests lack, and how to get it."""
+    if chromium() is None:
+        return "The browser tests need Chromium: install the package chromium."
+    if not WEB_CLIENT.exists():
+        return "The browser tests need the web client: run npm ci --prefix example_app."
+    return None
+
+
+# -- the server --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def example_server(folder: Path, **config: object) -> Iterator[str]:
+    """The example app under gunicorn with two workers and a database of its own; its address.
+
+    The socket listens before the server runs, so nobody has to wait for it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"fd://{listener.fileno()}"]
+        with (
+            open(folder / "server.log", "wb") as log,
+            subprocess.Popen(
+                [*command, "--access-logfile", "-", "--no-sendfile", "example_app:create_app()"],
+                cwd=ROOT,
+                env=_environment(folder, config),
+                pass_fds=[listener.fileno()],
+                stdout=log,
+                stderr=log,
+            ) as server,
+        ):
+            try:
+                yield f"http://localhost:{listener.getsockname()[1]}"
+            finally:
+                server.terminate()
+
+
+def _environment(folder: Path, config: dict[str, object]) -> dict[str, str]:
+    settings = {
+        "SECRET_KEY": "a-secret-of-the-tests",
+        "SUPERTOKENS_DATABASE_URI": f"sqlite:///{folder / 'sessions.sqlite3'}",
+        **config,
+    }
+    return {**os.environ, "HOME": str(folder), **{f"FLASK_{name}": str(value) for name, value in settings.items()}}
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def log_in(page: Page, address: str, name: str = "Ada") -> None:
+    """Open the page and log in."""
+    page.goto(address)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("Password").fill("demo")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name=f"Logged in as {name}")).to_be_visible()
+
+
+def press(page: Page, button: str) -> None:
+    """Press a button of the page."""
+    page.get_by_role("button", name=button, exact=True).click()
+
+
+def expire(page: Page) -> None:
+    """Let the access token expire, now."""
+    press(page, "Expire the access token")
+    wait_for_expiry(page)
+
+
+def wait_for_expiry(page: Page) -> None:
+    """Wait until the page's access token has run out by itself, or see that it has."""
+    expect(page.locator("#access-token")).to_have_text("expired", timeout=10_000)
+
+
+def answer(page: Page) -> Locator:
+    """What the page, or the thief, was answered last."""
+    return page.locator("#answer")
+
+
+def notice(page: Page) -> Locator:
+    """The message that stands above everything."""
+    return page.get_by_role("alert")
+
+
+def newest_steps(page: Page) -> list[str]:
+    """The requests of the timeline's newest entry, in order: what was asked and what was answered."""
+    return page.locator(".deed").first.locator(".request").all_inner_texts()
+
+
+def steal(page: Page) -> Page:
+    """Press *Steal this session*; the thief's window."""
+    with page.context.expect_page() as opened:
+        press(page, "Steal this session")
+    expect(opened.value.get_by_role("button", name="Refresh")).to_be_enabled()
+    return opened.value
+
+
+def with_copied_cookies(thief: BrowserContext, owner: BrowserContext) -> Page:
+    """A page of another browser that holds copies of all cookies, HttpOnly ones too."""
+    thief.add_cookies(owner.cookies())  # type: ignore[arg-type]
+    return thief.new_page()
+
+
+# -- the wire ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Traffic:
+    """The requests that pages made for the session, with the statuses of their answers, in the order of the answers."""
+
+    seen: list[tuple[str, int]] = field(default_factory=list)
+
+    def watch(self, *pages: Page) -> Traffic:
+        for page in pages:
+            page.on("response", self._note)
+        return self
+
+    def _note(self, response: Response) -> None:
+        call = f"{response.request.method} /{response.url.split('/', 3)[3]}"
+        if call in (CALL, REFRESH, SIGN_OUT):
+            self.seen.append((call, response.status))
+
+
+def session_cookies(context: BrowserContext) -> dict[str, str]:
+    """The values of the session's cookies by their names."""
+    return {cookie["name"]: cookie["value"] for cookie in context.cookies() if "Token" in cookie["name"]}
+
+
+def post_refresh(address: str, cookies: dict[str, str]) -> tuple[int, str]:
+    """Refresh with these cookies and without a browser; status and body of the answer."""
+    header = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    request = urllib.request.Request(f"{address}/auth/session/refresh", b"", {"Cookie": header})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()

@@ -1,0 +1,124 @@
+"""The embedded engine as the tests set it up, and as a server that plans can be played on."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from flask_supertokens.engines.base import Engine, Grant, NewSession, RefreshRequest
+from flask_supertokens.engines.embedded import EmbeddedEngine, EmbeddedSettings
+from flask_supertokens.errors import SuperTokensError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from flask_supertokens.protocol.model import AccessToken, SessionTokens
+from flask_supertokens.protocol.rotation import Window
+from flask_supertokens.signing import KeySettings
+from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.memory import MemoryStore
+
+from .plans import ACCESS_LIFETIME, REFRESH_LIFETIME, WINDOW, Answer, Clock, Jar, Outcome
+
+KEYS = KeySettings("ES256", 7 * 86_400_000, True, ACCESS_LIFETIME)
+SETTINGS = EmbeddedSettings(
+    window=Window(WINDOW, REFRESH_LIFETIME),
+    keys=KEYS,
+    secret_keys=("a secret of the tests",),
+    issuer=None,
+    audience=None,
+    checks_issuer=False,
+    cache_size=10_000,
+    max_token=4075,
+)
+
+
+def an_engine(store: Store, clock: Callable[[], int], **changes: Any) -> EmbeddedEngine:
+    """An engine with the tests' settings; ``changes`` name some that differ."""
+    return EmbeddedEngine(store, replace(SETTINGS, **changes), clock)
+
+
+def a_session(user_id: str = "user-1", **changes: Any) -> NewSession:
+    """What a session is created from."""
+    return replace(NewSession(user_id, user_id, "public", {"role": "admin"}, {"cart": [1, None]}, False), **changes)
+
+
+def presented(engine: Engine, raw: str) -> AccessToken:
+    """An access token as a request brings it."""
+    token = engine.read_access_token(raw)
+    assert token is not None, "not one of ours"
+    return token
+
+
+def issued(grant: Grant) -> SessionTokens:
+    """The tokens of a grant that has some."""
+    assert grant.tokens is not None
+    return grant.tokens
+
+
+def refresh_token_of(grant: Grant) -> str:
+    """The refresh token of a grant that has one."""
+    token = issued(grant).refresh_token
+    assert token is not None
+    return token
+
+
+def refreshed(engine: Engine, grant: Grant) -> Grant:
+    """What the engine answers to the refresh token of a grant."""
+    return engine.refresh(RefreshRequest(refresh_token_of(grant)))
+
+
+class CountingStore(MemoryStore):
+    """A store in memory that counts how often each verb was used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: collections.Counter[str] = collections.Counter()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Store.__abstractmethods__:
+            self.calls[name] += 1
+        return super().__getattribute__(name)
+
+    def counted(self) -> dict[str, int]:
+        """The calls since the last time."""
+        calls, self.calls = dict(self.calls), collections.Counter()
+        return calls
+
+
+class EmbeddedServer:
+    """One session on an embedded engine, for plans. A theft revokes it, as the extension does."""
+
+    def __init__(self, engine: EmbeddedEngine, clock: Clock) -> None:
+        self.clock = clock
+        self._engine = engine
+        self._handle = ""
+
+    def create(self) -> Jar:
+        grant = self._engine.create(a_session())
+        self._handle = grant.access.handle
+        return Jar(grant.access.raw, refresh_token_of(grant))
+
+    def refresh(self, token: str) -> Answer:
+        return self._answer(lambda: self._engine.refresh(RefreshRequest(token)))
+
+    def use(self, access_token: str, *, check_database: bool = False) -> Answer:
+        token = presented(self._engine, access_token)
+        return self._answer(lambda: self._engine.verify(token, check_database=check_database))
+
+    def revoke(self) -> None:
+        self._engine.revoke([self._handle])
+
+    def _answer(self, ask: Callable[[], Grant]) -> Answer:
+        try:
+            tokens = ask().tokens
+        except TokenTheftError:
+            self.revoke()
+            return Answer("theft")
+        except (TryRefreshTokenError, UnauthorisedError) as error:
+            return Answer(OUTCOMES[type(error)])
+        return Answer("ok") if tokens is None else Answer("ok", tokens.access_token, tokens.refresh_token)
+
+
+OUTCOMES: dict[type[SuperTokensError], Outcome] = {
+    TryRefreshTokenError: "try refresh",
+    UnauthorisedError: "unauthorised",
+}

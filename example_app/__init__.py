@@ -19,8 +19,7 @@ from flask import Flask, Response
 
 from flask_supertokens import SuperTokens
 
-from .lab import lab
-from .pages import pages
+from . import lab, pages
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -41,9 +40,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     if not app.config["SECRET_KEY"]:
         app.config["SECRET_KEY"] = demo_secret(Path(app.instance_path))
     SuperTokens(app)
-    app.register_blueprint(pages)
+    app.register_blueprint(pages.blueprint)
     if app.config["LAB"]:
-        app.register_blueprint(lab)
+        app.register_blueprint(lab.blueprint)
     app.after_request(protect)
     return app
 

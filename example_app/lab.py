@@ -14,10 +14,10 @@ from flask.typing import ResponseReturnValue
 
 from flask_supertokens import get_session, verify_session
 
-lab = Blueprint("lab", __name__)
+blueprint = Blueprint("lab", __name__)
 
 
-@lab.post("/lab/expire")
+@blueprint.post("/lab/expire")
 @verify_session
 def expire() -> ResponseReturnValue:
     """Give the browser an access token that expired a second ago.
@@ -33,7 +33,7 @@ def expire() -> ResponseReturnValue:
     return {"message": "The access token has expired."}
 
 
-@lab.post("/auth/session/refresh/steal")
+@blueprint.post("/auth/session/refresh/steal")
 def steal() -> ResponseReturnValue:
     """Hand out the tokens of this browser. The path is below the refresh route: the refresh cookie goes nowhere else."""
     names = current_app.extensions["supertokens"].cookie_names()
@@ -43,7 +43,7 @@ def steal() -> ResponseReturnValue:
     return {"access": access, "refresh": refresh}, {"Cache-Control": "no-store"}
 
 
-@lab.get("/thief")
+@blueprint.get("/thief")
 def thief() -> ResponseReturnValue:
     """The window of the second client. It gets the tokens from the page that opened it."""
     settings = current_app.extensions["supertokens"].settings

@@ -14,10 +14,10 @@ LONGEST_NAME = 50
 CLIENT_FOLDER = Path(__file__).parent / "node_modules" / ".bundle"
 CLIENT_FILE = "supertokens.js"
 
-pages = Blueprint("pages", __name__)
+blueprint = Blueprint("pages", __name__)
 
 
-@pages.get("/")
+@blueprint.get("/")
 def index() -> ResponseReturnValue:
     """The page; without the web client it says how to install it."""
     settings = current_app.extensions["supertokens"].settings
@@ -29,13 +29,13 @@ def index() -> ResponseReturnValue:
     )
 
 
-@pages.get("/web-client.js")
+@blueprint.get("/web-client.js")
 def web_client() -> ResponseReturnValue:
     """The official web client, as ``npm ci`` bundled it."""
     return send_from_directory(CLIENT_FOLDER, CLIENT_FILE)
 
 
-@pages.post("/api/login")
+@blueprint.post("/api/login")
 def login() -> ResponseReturnValue:
     """Sign in. JSON only: a form on somebody else's page can't send that.
 
@@ -54,7 +54,7 @@ def login() -> ResponseReturnValue:
     return {"name": name.strip()}
 
 
-@pages.get("/api/me")
+@blueprint.get("/api/me")
 @verify_session
 def me() -> ResponseReturnValue:
     """What a signed-in user asks for."""

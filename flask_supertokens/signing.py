@@ -314,7 +314,11 @@ class KeyRing:
                 key.kid,
             )
             return None
-        return serialization.load_pem_private_key(secret, None)
+        try:
+            return serialization.load_pem_private_key(secret, None)
+        except (ValueError, UnsupportedAlgorithm):
+            logger.error("The private half of signing key %s can't be read; a new key signs.", key.kid)
+            return None
 
 
 def _within(moment: int | None, now: int, span: int) -> bool:
@@ -394,7 +398,7 @@ class AccessTokenSigner:
             return True
         try:
             self._jws.decode_complete(token.raw, key, algorithms=[self._algorithm])
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError):  # TypeError: a key of another kind, from before the algorithm was changed
             return False
         if now < token.expires_at:
             self._verified.put(token.raw, token)

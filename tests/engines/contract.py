@@ -191,8 +191,13 @@ class EngineContract:
         assert (caught.value.user_id, caught.value.session_handle) == ("user-1", first.access.handle)
         assert engine.information(first.access.handle) is not None
 
-    @pytest.mark.parametrize("end", [lambda engine, handle, clock: engine.revoke([handle]),
-                                     lambda engine, handle, clock: clock.wait(REFRESH_LIFETIME)])
+    @pytest.mark.parametrize(
+        "end",
+        [
+            lambda engine, handle, clock: engine.revoke([handle]),
+            lambda engine, handle, clock: clock.wait(REFRESH_LIFETIME),
+        ],
+    )
     def test_an_ended_session_is_refreshed(
         self, engine: Engine, clock: Clock, end: Callable[[Engine, str, Clock], object]
     ) -> None:

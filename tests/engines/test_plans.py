@@ -29,9 +29,7 @@ def test_a_scenario_is_played(server: EmbeddedServer, scenario: Scenario) -> Non
     assert play(server, scenario.steps) == scenario.outcome
 
 
-def test_one_browser_is_honest(
-    server: EmbeddedServer, report: Reporter, request: pytest.FixtureRequest
-) -> None:
+def test_one_browser_is_honest(server: EmbeddedServer, report: Reporter, request: pytest.FixtureRequest) -> None:
     """No plan of three honest rounds raises an alarm."""
     for plan in HONEST:
         jar = server.create()

@@ -23,6 +23,7 @@ WAITS = st.sampled_from(
     [1, SECOND, LEG // 2, LEG, WINDOW // 2, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW, HOUR, 9 * HOUR]
 )
 WHICH = st.integers(0, 7)
+FATES = st.sampled_from(["arrives", "arrives", "arrives", "arrives, and will again", "is lost"])
 NEWEST_FIRST = st.sampled_from([0, 0, 0, 1, 2, 5])
 COPIES = 2
 
@@ -109,17 +110,13 @@ class HonestBrowser(Machine):
         self.send(partial(self.use_arrives, self.jar.access))
 
     @precondition(lambda self: self.under_way)
-    @rule(which=WHICH, again=st.booleans())
-    def a_message_arrives(self, which: int, again: bool) -> None:
+    @rule(which=WHICH, fate=FATES)
+    def a_message_meets_its_fate(self, which: int, fate: str) -> None:
         message = self.under_way[which % len(self.under_way)]
-        if not again:
+        if fate != "arrives, and will again":
             self.under_way.remove(message)
-        message.arrive()
-
-    @precondition(lambda self: self.under_way)
-    @rule(which=WHICH)
-    def a_message_is_lost(self, which: int) -> None:
-        self.under_way.pop(which % len(self.under_way))
+        if fate != "is lost":
+            message.arrive()
 
     @rule(milliseconds=WAITS)
     def time_passes(self, milliseconds: int) -> None:
@@ -144,7 +141,7 @@ class HonestBrowser(Machine):
 
 
 class OwnerAndThief(Machine):
-    """A browser whose messages may be lost, and a thief who copies its jar, once or twice, and then does what he likes.
+    """A browser whose answers may be lost, and a thief who copies its jar, once or twice, and then does what he likes.
 
     All invariants count from the last copy; a refresh *succeeds* when its answer brings a new refresh token.
 
@@ -166,7 +163,7 @@ class OwnerAndThief(Machine):
         self.received: dict[str, set[str]] = {"owner": set(), "thief": set()}
         self.presented_old: set[str] = set()
         self.thief_has_refreshed = False
-        self.owner_refreshes = 0
+        self.refreshes_after_the_thief = 0
         self.owner_requests: list[int] = []
 
     @property
@@ -186,25 +183,30 @@ class OwnerAndThief(Machine):
 
     # -- the owner
 
-    def owner_refreshes_with(self, *, request_lost: bool, answer_lost: bool) -> None:
-        if request_lost:
-            return
+    def owner_refreshes(self) -> None:
         answer = self.present("owner", self.jar.refresh)
-        if not answer_lost:
-            self.jar = self.jar.storing(answer)
-            self.receive("owner", answer)
-            self.owner_refreshes += self.thief_has_refreshed and answer.refresh is not None
+        self.jar = self.jar.storing(answer)
+        self.receive("owner", answer)
+        self.refreshes_after_the_thief += self.thief_has_refreshed and answer.refresh is not None
 
-    @rule(request_lost=st.booleans(), answer_lost=st.booleans())
-    def the_owner_refreshes_over_a_bad_network(self, request_lost: bool, answer_lost: bool) -> None:
-        self.owner_refreshes_with(request_lost=request_lost, answer_lost=answer_lost)
+    @rule(answer_lost=st.booleans())
+    def the_owner_refreshes(self, answer_lost: bool) -> None:
+        if answer_lost:
+            self.present("owner", self.jar.refresh)
+        else:
+            self.owner_refreshes()
 
-    @rule()
+    @rule(pauses=st.lists(WAITS, max_size=3))
+    def the_owner_calls_views(self, pauses: list[int]) -> None:
+        for pause in [0, *pauses]:
+            self.server.clock.wait(pause)
+            self.the_owner_calls_a_view()
+
     def the_owner_calls_a_view(self) -> None:
         now, forked = self.server.clock.now, self.forked
         answer = self.use(self.jar.access)
         if answer.outcome == "try refresh":
-            self.owner_refreshes_with(request_lost=False, answer_lost=False)
+            self.owner_refreshes()
             answer = self.use(self.jar.access)
         self.jar = self.jar.storing(answer)
         if forked and all(now - earlier > WINDOW for earlier in self.owner_requests):
@@ -228,7 +230,7 @@ class OwnerAndThief(Machine):
         if answer.access is not None:
             self.thief_access_tokens.append(answer.access)
         if answer.refresh is not None:
-            assert self.owner_refreshes <= 1, "(c)"
+            assert self.refreshes_after_the_thief <= 1, "(c)"
             assert len(self.owner_requests) <= 2, "(d)"
             self.thief_refresh_tokens += [answer.refresh] if keeps else []
             self.receive("thief", answer)

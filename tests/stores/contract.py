@@ -16,7 +16,7 @@ THREADS = 8
 USER_IDS = (
     "好" * 255,
     "😀" * 255,
-    "O'Brien \"x\"; DROP TABLE supertokens_sessions; --",
+    'O\'Brien "x"; DROP TABLE supertokens_sessions; --',
     "back\\slash %_ :name ?",
     "anna",
     "Anna",

@@ -79,7 +79,8 @@ def _environment(folder: Path, config: dict[str, object]) -> dict[str, str]:
         "SUPERTOKENS_DATABASE_URI": f"sqlite:///{folder / 'sessions.sqlite3'}",
         **config,
     }
-    return {**os.environ, "HOME": str(folder), **{f"FLASK_{name}": str(value) for name, value in settings.items()}}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FLASK_")}
+    return {**inherited, "HOME": str(folder), **{f"FLASK_{name}": str(value) for name, value in settings.items()}}
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------

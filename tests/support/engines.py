@@ -74,9 +74,15 @@ class CountingStore(MemoryStore):
         self.calls: collections.Counter[str] = collections.Counter()
 
     def __getattribute__(self, name: str) -> Any:
-        if name in Store.__abstractmethods__:
+        verb = super().__getattribute__(name)
+        if name not in Store.__abstractmethods__:
+            return verb
+
+        def counting(*arguments: Any) -> Any:
             self.calls[name] += 1
-        return super().__getattribute__(name)
+            return verb(*arguments)
+
+        return counting
 
     def counted(self) -> dict[str, int]:
         """The calls since the last time."""

@@ -50,10 +50,17 @@ class Workers:
             process.close()
 
     def all_do(self, action: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """``action(state, *arguments)`` in all of them at once; the results in order, the first error raised."""
-        for connection in self._connections:
-            connection.send((action, arguments))
-        answers = [_answer(connection) for connection in self._connections]
+        """``action(state, *arguments)`` in all of them at once; the results in order, or the first error."""
+        return self._do(self._connections, action, arguments)
+
+    def one_does(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """The same in the first one only."""
+        return self._do(self._connections[:1], action, arguments)[0]
+
+    def _do(self, connections: list[Connection], action: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
+        for connection in connections:
+            connection.send((len(connections) > 1, action, arguments))
+        answers = [_answer(connection) for connection in connections]
         errors = [answer for succeeded, answer in answers if not succeeded]
         assert not errors, f"{len(errors)} of {len(answers)} failed, the first with:\n{errors[0]}"
         return [answer for _, answer in answers]
@@ -67,10 +74,11 @@ def _work(connection: Connection, barrier: Barrier) -> None:
     state: State = {}
     while True:
         try:
-            action, arguments = connection.recv()
+            together, action, arguments = connection.recv()
         except EOFError:
             return
-        barrier.wait(TIMEOUT)
+        if together:
+            barrier.wait(TIMEOUT)
         try:
             connection.send((True, action(state, *arguments)))
         except Exception:

@@ -1,0 +1,529 @@
+"""What only the embedded engine promises: how often it asks the store, what the store holds, what happens in races."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flask_supertokens.engines.base import Engine, Grant, RefreshRequest
+from flask_supertokens.engines.embedded import ATTEMPTS, EmbeddedEngine, milliseconds
+from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
+from flask_supertokens.protocol.model import Line
+from flask_supertokens.protocol.tokens import hash1, hash2
+from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.memory import MemoryStore
+
+from ..support.engines import (
+    SETTINGS,
+    CountingStore,
+    a_session,
+    an_engine,
+    issued,
+    presented,
+    refresh_token_of,
+    refreshed,
+)
+from ..support.plans import HOUR, SECOND, WINDOW, Clock
+from ..support.records import sql_store, sqlite_uri
+from ..support.threads import at_once
+
+
+@pytest.fixture
+def counting(clock: Clock) -> tuple[EmbeddedEngine, CountingStore]:
+    store = CountingStore()
+    return an_engine(store, clock), store
+
+
+def used(engine: Engine, grant: Grant) -> Grant:
+    """What the engine answers to the access token of a grant."""
+    return engine.verify(presented(engine, issued(grant).access_token))
+
+
+# -- how often the store is asked --------------------------------------------------------------------------------------
+
+
+def test_a_session_is_used(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+    """An access token without a parent touches no store, at its first sight neither, but for the keys every 30 s."""
+    engine, store = counting
+    grant = engine.create(a_session())
+    store.counted()
+    for _ in range(10):
+        used(engine, grant)
+    assert store.counted() == {}
+    clock.wait(31 * SECOND)
+    used(engine, grant)
+    assert store.counted() == {"keys": 1}
+
+
+def test_another_process_sees_a_token_first(clock: Clock) -> None:
+    """It reads the keys, and then nothing."""
+    store = CountingStore()
+    grant = an_engine(store, clock).create(a_session())
+    other = an_engine(store, clock)
+    store.counted()
+    assert [used(other, grant).tokens for _ in range(3)] == [None] * 3
+    assert store.counted() == {"keys": 1}
+
+
+def test_a_refreshed_session_is_used_often(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+    """One read and one write at first, silence in the window, one read after it, and then a token that needs none."""
+    engine, store = counting
+    grant = refreshed(engine, engine.create(a_session()))
+    store.counted()
+    assert used(engine, grant).confirmed
+    assert store.counted() == {"read": 1, "swap_line": 1}
+    clock.wait(WINDOW)
+    assert used(engine, grant).tokens is None
+    assert store.counted() == {"keys": 1}
+    clock.wait(1)
+    fresh = used(engine, grant)
+    assert store.counted() == {"read": 1}
+    assert (fresh.access.parent_hash2, issued(fresh).refresh_token) == (None, None)
+    assert used(engine, fresh).tokens is None
+    assert store.counted() == {}
+
+
+def test_another_process_does_not_know_of_the_first_use(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
+    """It reads once, writes nothing, and is then silent in the window too."""
+    engine, store = counting
+    grant = refreshed(engine, engine.create(a_session()))
+    used(engine, grant)
+    other = an_engine(store, clock)
+    clock.wait(SECOND)
+    store.counted()
+    assert not used(other, grant).confirmed
+    assert used(other, grant).tokens is None
+    assert store.counted() == {"keys": 1, "read": 1}
+
+
+def test_the_clock_is_set_back(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+    """What was known of the window holds from the first use on only, so the store is asked."""
+    engine, store = counting
+    grant = refreshed(engine, engine.create(a_session()))
+    used(engine, grant)
+    store.counted()
+    clock.wait(-1)
+    assert used(engine, grant).tokens is None
+    assert store.counted() == {"read": 1}
+
+
+def test_a_fresh_token_has_a_full_life(engine: EmbeddedEngine, clock: Clock) -> None:
+    """After the window: new `iat`, full lifetime, the payload that is stored, the same refresh token's hash."""
+    grant = refreshed(engine, engine.create(a_session()))
+    used(engine, grant)
+    engine.merge_payload(grant.access.handle, {"role": "user"})
+    clock.wait(HOUR // 2)
+    fresh = used(engine, grant).access
+    assert (fresh.issued_at, fresh.expires_at) == (clock.now // SECOND * SECOND, (clock.now + HOUR) // SECOND * SECOND)
+    assert (fresh.claims["role"], fresh.hash2) == ("user", grant.access.hash2)
+
+
+def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+    """The new token is as silent as the old one was."""
+    engine, store = counting
+    grant = refreshed(engine, engine.create(a_session()))
+    changed = engine.regenerate(used(engine, grant).access, {"role": "user"})
+    assert changed.access.parent_hash2 == grant.access.parent_hash2
+    store.counted()
+    used(engine, changed)
+    assert store.counted() == {}
+
+
+def test_a_session_is_revoked_in_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+    """This process forgets what it knew, and asks the store."""
+    engine, _ = counting
+    grant = refreshed(engine, engine.create(a_session()))
+    used(engine, grant)
+    engine.revoke([grant.access.handle])
+    with pytest.raises(UnauthorisedError):
+        used(engine, grant)
+
+
+def test_nothing_may_be_remembered(clock: Clock) -> None:
+    """With a cache of size 0 a token with a parent is looked up each time; one without is not."""
+    store = CountingStore()
+    engine = an_engine(store, clock, cache_size=0)
+    first = engine.create(a_session())
+    second = refreshed(engine, first)
+    store.counted()
+    assert [used(engine, second).confirmed for _ in range(3)] == [True, False, False]
+    assert store.counted() == {"read": 3, "swap_line": 1}
+    used(engine, first)
+    assert store.counted() == {}
+
+
+def test_garbage_comes_in_numbers(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+    """A refresh token that we did not sign never reaches the store."""
+    engine, store = counting
+    token = refresh_token_of(engine.create(a_session()))
+    store.counted()
+    for raw in ("garbage", token[:-1], token + "A", "x" * 100_000):
+        with pytest.raises(UnauthorisedError):
+            engine.refresh(RefreshRequest(raw))
+    assert store.counted() == {}
+
+
+def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+    """Each costs one read and one write."""
+    engine, store = counting
+    grant = engine.create(a_session())
+    store.counted()
+    for _ in range(5):
+        grant = refreshed(engine, grant)
+        clock.wait(WINDOW + 1)
+    calls = store.counted()
+    assert (calls["read"], calls["swap_line"]) == (5, 5)
+
+
+# -- what leaves, and what is stored -----------------------------------------------------------------------------------
+
+
+def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
+    """Access token and front-token carry hash2 of token and parent; hash1, from which a child could be made, is nowhere."""
+    first = engine.create(a_session())
+    second = refreshed(engine, first)
+    parent, child = refresh_token_of(first), refresh_token_of(second)
+    assert second.access.hash2 == hash2(hash1(child))
+    assert second.access.parent_hash2 == hash2(hash1(parent))
+    shown = f"{second.access.claims} {issued(second).front_token} {issued(second).access_token} {second!r}"
+    for secret in (hash1(child), hash1(parent), child, parent):
+        assert secret not in shown
+
+
+def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
+    """Its files hold no refresh token, no access token, no hash1 and no private key."""
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        engine = an_engine(store, clock)
+        first = engine.create(a_session())
+        clock.wait(HOUR)
+        second = refreshed(engine, first)
+        used(engine, second)
+        clock.wait(HOUR)
+        third = refreshed(engine, second)
+        stored = b"".join(path.read_bytes() for path in tmp_path.glob("instance/*"))
+    assert second.access.hash2.encode() in stored
+    tokens = [refresh_token_of(grant) for grant in (first, second, third)]
+    secrets = [part for token in tokens for part in (token, token.split(".")[1], hash1(token))]
+    secrets += [issued(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
+    assert [secret for secret in secrets if secret.encode() in stored] == []
+
+
+def test_a_handle_names_its_tenant(engine: EmbeddedEngine) -> None:
+    """Unless it is the public one; the rest is 128 random bits."""
+    public = engine.create(a_session()).access.handle
+    tenant = engine.create(a_session(tenant_id="t1")).access.handle
+    assert len(public) == 32
+    assert tenant.partition("_")[2] == "t1"
+
+
+# -- size --------------------------------------------------------------------------------------------------------------
+
+
+def largest(engine: EmbeddedEngine) -> int:
+    """How many letters fit the payload."""
+    fitting = 0
+    for step in (2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1):
+        try:
+            engine.create(a_session("size", payload={"p": "x" * (fitting + step)}))
+            fitting += step
+        except ValueError:
+            pass
+    return fitting
+
+
+def test_a_payload_just_fits(clock: Clock) -> None:
+    """The limit counts the largest token that the session can get: one with a parent hash, far in the future."""
+    engine = an_engine(MemoryStore(), clock)
+    grant = engine.create(a_session("size", payload={"p": "x" * largest(engine)}))
+    size = len(issued(refreshed(engine, grant)).access_token)
+    assert SETTINGS.max_token - 5 < size <= SETTINGS.max_token
+
+
+def test_a_payload_is_too_large(engine: EmbeddedEngine) -> None:
+    """It is refused at creation with both numbers, and no session is made."""
+    with pytest.raises(ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\."):
+        engine.create(a_session(payload={"p": "x" * 4000}))
+    assert engine.sessions_of("user-1", None) == []
+
+
+CHANGES: dict[str, Callable[[Engine, Grant], Any]] = {
+    "merged by handle": lambda engine, grant: engine.merge_payload(grant.access.handle, {"q": "x" * 2000}),
+    "changed with the token": lambda engine, grant: engine.regenerate(grant.access, {"q": "x" * 2000}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_payload_grows_too_large(engine: EmbeddedEngine, change: str) -> None:
+    """The sum counts; it is refused with both numbers, and the old payload stays."""
+    grant = engine.create(a_session(payload={"p": "x" * 1000}))
+    before = engine.information(grant.access.handle)
+    with pytest.raises(ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\."):
+        CHANGES[change](engine, grant)
+    assert engine.information(grant.access.handle) == before
+    assert refreshed(engine, grant).access.claims["p"] == "x" * 1000
+
+
+def test_session_data_is_large(engine: EmbeddedEngine) -> None:
+    """It is in no token, so there is no limit."""
+    handle = engine.create(a_session(data={"d": "x" * 100_000})).access.handle
+    assert engine.write_data(handle, {"d": "y" * 1_000_000})
+
+
+# -- issuer, audience, keys --------------------------------------------------------------------------------------------
+
+
+def test_issuer_and_audience_are_set(clock: Clock) -> None:
+    """Both stand in the token, and the engine accepts its own."""
+    settings = {"issuer": "https://a.example", "audience": "app", "checks_issuer": True}
+    engine = an_engine(MemoryStore(), clock, **settings)
+    grant = engine.create(a_session(payload={"iss": "mine", "aud": "mine"}))
+    assert (grant.access.claims["iss"], grant.access.claims["aud"]) == ("https://a.example", "app")
+    assert used(engine, grant).access == grant.access
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "passes"),
+    [
+        ({}, {"issuer": "https://b.example", "audience": "other"}, True),
+        ({"issuer": "https://a.example", "checks_issuer": True}, {}, False),
+        ({"issuer": "https://a.example", "checks_issuer": True}, {"issuer": "https://b.example"}, False),
+        ({"issuer": "https://a.example", "checks_issuer": False}, {"issuer": "https://b.example"}, True),
+        ({"audience": "app"}, {}, False),
+        ({"audience": "app"}, {"audience": "other"}, False),
+        ({"audience": "app"}, {"audience": "app"}, True),
+        ({"audience": "app"}, {"audience": "apps"}, False),
+    ],
+)
+def test_another_app_on_the_database_has_other_settings(
+    clock: Clock, mine: dict[str, Any], theirs: dict[str, Any], passes: bool
+) -> None:
+    """A token of another issuer (if that is checked) or audience asks to refresh."""
+    store = MemoryStore()
+    grant = an_engine(store, clock, **theirs).create(a_session())
+    engine = an_engine(store, clock, **mine)
+    if passes:
+        assert used(engine, grant).access == grant.access
+        return
+    with pytest.raises(TryRefreshTokenError):
+        used(engine, grant)
+
+
+@pytest.mark.parametrize(
+    ("audience", "passes"), [(["other", "app"], True), (["other"], False), ([], False), ("ap", False), (7, False)]
+)
+def test_a_token_has_several_audiences(clock: Clock, audience: Any, passes: bool) -> None:
+    """One of them must be ours (RFC 7519, section 4.1.3)."""
+    engine = an_engine(MemoryStore(), clock, audience="app")
+    claims = {**engine.create(a_session()).access.claims, "aud": audience}
+    token = engine._access_tokens.sign(claims, clock.now)
+    if passes:
+        assert engine.verify(token).access == token
+        return
+    with pytest.raises(TryRefreshTokenError):
+        engine.verify(token)
+
+
+def test_a_token_is_not_valid_yet(engine: EmbeddedEngine, clock: Clock) -> None:
+    """Before its `nbf` it asks to refresh."""
+    claims = {**engine.create(a_session()).access.claims, "nbf": clock.now // SECOND + 60}
+    token = engine._access_tokens.sign(claims, clock.now)
+    with pytest.raises(TryRefreshTokenError):
+        engine.verify(token)
+    clock.wait(60 * SECOND)
+    assert engine.verify(token).access == token
+
+
+def test_a_token_is_signed_with_the_other_kind_of_key(clock: Clock) -> None:
+    """When the setting was changed, old tokens ask to refresh."""
+    store = MemoryStore()
+    grant = an_engine(store, clock).create(a_session())
+    static = an_engine(store, clock, keys=replace(SETTINGS.keys, dynamic=False))
+    with pytest.raises(TryRefreshTokenError):
+        used(static, grant)
+    assert refreshed(static, grant).access.kid.startswith("s-")
+
+
+def test_the_secret_key_is_replaced(clock: Clock) -> None:
+    """With a fallback old refresh tokens go on, without it they are unauthorised; access tokens verify in any case."""
+    store = MemoryStore()
+    grant = an_engine(store, clock, secret_keys=("old",)).create(a_session())
+    with_fallback = an_engine(store, clock, secret_keys=("old", "new"))
+    without = an_engine(store, clock, secret_keys=("new",))
+    assert used(without, grant).access == grant.access
+    with pytest.raises(UnauthorisedError):
+        refreshed(without, grant)
+    clock.wait(1)
+    moved = refreshed(with_fallback, grant)
+    assert refreshed(without, moved).access.handle == grant.access.handle
+
+
+def test_the_clock_is_the_machine_s() -> None:
+    """Milliseconds since the epoch."""
+    engine = EmbeddedEngine(MemoryStore(), SETTINGS)
+    assert 0 <= milliseconds() - engine.now() < 5000
+
+
+# -- races -------------------------------------------------------------------------------------------------------------
+
+THREADS = 8
+
+
+def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clock) -> None:
+    """All get children; when the line moves on, exactly one promotes it."""
+    grant = engine.create(a_session())
+    for _ in range(3):
+        parent = grant
+        children = at_once(THREADS, lambda _, parent=parent: refreshed(engine, parent))
+        assert len({refresh_token_of(child) for child in children}) == THREADS
+        assert sum(not child.raced for child in children) == 1
+        assert sum(child.confirmed for child in children) == (0 if parent.access.parent_hash2 is None else 1)
+        clock.wait(WINDOW + 1)
+        grant = children[5]
+
+
+def test_eight_threads_use_a_token_first(engine: EmbeddedEngine) -> None:
+    """All pass, one of them is the first use."""
+    grant = refreshed(engine, engine.create(a_session()))
+    token = presented(engine, grant.access.raw)
+    passed = at_once(THREADS, lambda _: engine.verify(token))
+    assert sum(one.confirmed for one in passed) == 1
+
+
+def test_eight_threads_use_children_first(engine: EmbeddedEngine) -> None:
+    """Of several children together there is one first use."""
+    first = engine.create(a_session())
+    tokens = [refreshed(engine, first).access for _ in range(THREADS)]
+    passed = at_once(THREADS, lambda number: engine.verify(tokens[number]))
+    assert sum(one.confirmed for one in passed) == 1
+
+
+def test_eight_threads_merge_into_the_payload(engine: EmbeddedEngine) -> None:
+    """No update is lost, by handle and with the token."""
+    token = engine.create(a_session(payload={})).access
+
+    def merge(number: int) -> None:
+        for again in range(3):
+            if number % 2:
+                assert engine.merge_payload(token.handle, {f"{number} {again}": 1})
+            else:
+                engine.regenerate(token, {f"{number} {again}": 1})
+
+    at_once(THREADS, merge)
+    known = engine.information(token.handle)
+    assert known is not None
+    assert len(known.access_token_payload) == 3 * THREADS
+
+
+def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
+    """One of them ended the session from before."""
+    old = engine.create(a_session()).access.handle
+    grants = at_once(THREADS, lambda _: engine.create(a_session(), replacing=old))
+    assert [grant.replaced for grant in grants if grant.replaced] == [old]
+    assert len(engine.sessions_of("user-1", None)) == THREADS
+
+
+class LosingStore(MemoryStore):
+    """Before each of the first swaps somebody else does something."""
+
+    def __init__(self, meanwhile: Callable[[], object], times: int) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+        self.times = times
+
+    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+        if self.times:
+            self.times -= 1
+            self.meanwhile()
+        return super().swap_line(handle, seen, new, now)
+
+    def swap_payload(self, handle: str, seen: str, new: str) -> bool:
+        return not self.times and super().swap_payload(handle, seen, new)
+
+
+def lost_swaps(clock: Clock, times: int) -> tuple[EmbeddedEngine, LosingStore, Grant]:
+    """An engine, its store, and a session that was refreshed and not used yet."""
+    store = LosingStore(lambda: None, 0)
+    engine = an_engine(store, clock)
+    grant = refreshed(engine, engine.create(a_session()))
+    store.times = times
+    return engine, store, grant
+
+
+def test_somebody_else_uses_the_token_between_read_and_swap(clock: Clock) -> None:
+    """It is decided again, on what the other one wrote: this use passes, and was not the first."""
+    engine, store, grant = lost_swaps(clock, 1)
+    store.meanwhile = lambda: an_engine(store, clock).verify(grant.access)
+    assert used(engine, grant).confirmed is False
+
+
+def test_the_session_ends_between_read_and_swap(clock: Clock) -> None:
+    """It is unauthorised, and does not come back."""
+    engine, store, grant = lost_swaps(clock, 1)
+    store.meanwhile = lambda: store.remove([grant.access.handle])
+    with pytest.raises(UnauthorisedError):
+        used(engine, grant)
+    assert engine.information(grant.access.handle) is None
+
+
+def test_time_passes_between_read_and_swap(clock: Clock) -> None:
+    """It is decided again at the new time: the child is no longer young, and is promoted."""
+    engine, store, grant = lost_swaps(clock, 1)
+
+    def meanwhile() -> None:
+        an_engine(store, clock).verify(grant.access)
+        clock.wait(WINDOW + 1)
+
+    store.meanwhile = meanwhile
+    assert issued(refreshed(engine, grant)).refresh_token is not None
+
+
+def test_others_are_always_faster(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bounded number of times it is our error, and nothing has changed."""
+    engine, store, grant = lost_swaps(clock, 1000)
+    monkeypatch.setattr(store, "swap_line", lambda *_: setattr(store, "times", store.times - 1))
+    before = store.read(grant.access.handle)
+    for ask in (lambda: used(engine, grant), lambda: refreshed(engine, grant)):
+        store.times = 1000
+        with pytest.raises(GeneralError, match=f"{ATTEMPTS} times in a row"):
+            ask()
+        assert store.times == 1000 - ATTEMPTS
+    with pytest.raises(GeneralError, match=f"{ATTEMPTS} times in a row"):
+        engine.merge_payload(grant.access.handle, {"a": 1})
+    assert store.read(grant.access.handle) == before
+
+
+def test_a_session_is_refreshed_while_its_store_is_down(clock: Clock) -> None:
+    """It is our error, and the same refresh token works afterwards."""
+
+    class DownStore(MemoryStore):
+        driver_errors = (OSError,)
+        down = False
+
+        def read(self, handle: str) -> Any:
+            if self.down:
+                raise OSError("no route")
+            return super().read(handle)
+
+    store = DownStore()
+    engine = an_engine(store, clock)
+    grant = engine.create(a_session())
+    store.down = True
+    with pytest.raises(GeneralError, match="failed in read"):
+        refreshed(engine, grant)
+    store.down = False
+    assert not refreshed(engine, grant).raced
+
+
+def test_two_engines_share_a_store(store: Store, clock: Clock) -> None:
+    """Tokens of one are tokens of the other."""
+    one, other = an_engine(store, clock), an_engine(store, clock)
+    grant = refreshed(other, one.create(a_session()))
+    assert used(one, grant).confirmed
+    assert not used(other, grant).confirmed
+    assert [key.kid for key in one.keys()] == [key.kid for key in other.keys()]

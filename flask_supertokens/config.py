@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import ipaddress
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,21 @@ _DATABASES = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
 }
+FOR_THE_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CREATE_TABLES")
+FOR_THE_EMBEDDED_ENGINE = (
+    *FOR_THE_DATABASE,
+    "SUPERTOKENS_ACCESS_TOKEN_LIFETIME",
+    "SUPERTOKENS_REFRESH_TOKEN_LIFETIME",
+    "SUPERTOKENS_REFRESH_RACE_WINDOW",
+    "SUPERTOKENS_ACCESS_TOKEN_ALGORITHM",
+    "SUPERTOKENS_SIGNING_KEY_LIFETIME",
+    "SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY",
+    "SUPERTOKENS_ISSUER",
+    "SUPERTOKENS_AUDIENCE",
+    "SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE",
+)
+_PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
 _NO_ORIGINS: tuple[str, ...] = ()
@@ -142,8 +158,9 @@ class _Reader:
     def check_unknown(self) -> None:
         for key in self.config:
             if key.startswith("SUPERTOKENS_") and key not in self._known:
-                near = difflib.get_close_matches(key, sorted(self._known), n=1)
-                hint = f" Did you mean {near[0]}?" if near else " Remove it."
+                names = {name.removeprefix("SUPERTOKENS_"): name for name in sorted(self._known)}
+                near = difflib.get_close_matches(key.removeprefix("SUPERTOKENS_"), names, n=1)
+                hint = f" Did you mean {names[near[0]]}?" if near else " Remove it."
                 self.mistakes.append(f"{key} is not a setting of flask_supertokens.{hint}")
 
 
@@ -159,12 +176,18 @@ def _text(value: Any) -> str:
     return value
 
 
+def _nonempty(value: Any) -> str:
+    if not _text(value):
+        raise ValueError("use a string that is not empty, or leave it out")
+    return str(value)
+
+
 def _milliseconds(value: Any) -> int:
     """A lifetime: seconds or a timedelta, more than nothing."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 10**11:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds < 10**11:  # noqa: PLR2004
         raise ValueError("use seconds or a datetime.timedelta, more than 0")
-    return int(seconds * 1000)
+    return round(seconds * 1000)
 
 
 def _whole_seconds(value: Any) -> int:
@@ -175,7 +198,7 @@ def _whole_seconds(value: Any) -> int:
 
 
 def _window(value: Any) -> int:
-    return 0 if value == 0 and not isinstance(value, bool) else _milliseconds(value)
+    return 0 if value in (0, timedelta(0)) and not isinstance(value, bool) else _milliseconds(value)
 
 
 def _size(value: Any) -> int:
@@ -192,7 +215,7 @@ def _status(value: Any) -> int:
 
 def _path(value: Any) -> str:
     path = _text(value)
-    if not path.startswith("/") or any(char in path for char in "?#<>;,\\ ") or "//" in path:
+    if not _PATH.fullmatch(path) or "//" in path or {".", ".."} & set(path.split("/")):
         raise ValueError('use an absolute path like "/auth/refresh"')
     return path
 
@@ -208,9 +231,11 @@ def _origin(value: Any) -> str:
         port = parts.port
     except ValueError as error:
         raise ValueError('use an origin like "https://api.example.com"') from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError('use an origin like "https://api.example.com", without a path')
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if "@" in parts.netloc or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("use the host as browsers send it: no user, no wildcard, other letters as punycode (xn--…)")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     default_port = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + ("" if port in (None, default_port) else f":{port}")
 
@@ -261,7 +286,17 @@ def _database(value: Any) -> str:
         raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
     if scheme.startswith("postgres") and importlib.util.find_spec("psycopg") is None:
         raise ValueError('the driver is missing; install it: pip install "flask-supertokens[postgresql]"')
-    return f"{_DATABASES[scheme]}:{rest}"
+    return _parsed(f"{_DATABASES[scheme]}:{rest}")
+
+
+def _parsed(uri: str) -> str:
+    from .stores.sqlalchemy import is_url  # noqa: PLC0415 - slow; only where it is used
+
+    if not is_url(uri):
+        raise ValueError(
+            'no database URL; use "postgresql://user:password@host:5432/name", or "sqlite:///file.sqlite3" with three slashes'
+        )
+    return uri
 
 
 # -- reading all of them -----------------------------------------------------------------------------------------------
@@ -281,7 +316,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         create_tables=get("SUPERTOKENS_CREATE_TABLES", True, _bool),
         access_token_lifetime=access_lifetime,
         refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, _milliseconds),
-        race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, _window), access_lifetime),
+        race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, _window), access_lifetime - 1000),
         refresh_path=get(
             "SUPERTOKENS_REFRESH_PATH", f"{base}/session/refresh" if base is not None else "/refresh", _path
         ),
@@ -306,13 +341,13 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         algorithm=get("SUPERTOKENS_ACCESS_TOKEN_ALGORITHM", "ES256", _one_of(*ALGORITHMS)),
         signing_key_lifetime=get("SUPERTOKENS_SIGNING_KEY_LIFETIME", 7 * 86_400_000, _milliseconds),
         dynamic_signing_key=get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY", True, _bool),
-        issuer=get("SUPERTOKENS_ISSUER", None if api_domain is None else api_domain + (base or ""), _text),
+        issuer=get("SUPERTOKENS_ISSUER", None if api_domain is None else api_domain + (base or ""), _nonempty),
         checks_issuer=reader.is_set("SUPERTOKENS_ISSUER"),
-        audience=get("SUPERTOKENS_AUDIENCE", None, _text),
+        audience=get("SUPERTOKENS_AUDIENCE", None, _nonempty),
         cache_size=get("SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE", 4096, _size),
     )
-    if not needs_database:
-        reader.get("SUPERTOKENS_DATABASE_URI", "", str)
+    reader.get("SUPERTOKENS_DATABASE_URI", "", str)
+    _check_unused(reader, needs_database, needs_secret)
     _check_together(reader, settings)
     reader.check_unknown()
     return settings
@@ -320,7 +355,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
 
 def _hidden(reader: _Reader, key: str) -> str:
     """A value that may hold a password: a mistake does not repeat it."""
-    value = reader.get(key, _DEFAULT_DATABASE, str)
+    value = reader.get(key, _DEFAULT_DATABASE, lambda given: given)
     try:
         return _database(value)
     except ValueError as error:
@@ -385,6 +420,22 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def _check_unused(reader: _Reader, needs_database: bool, needs_secret: bool) -> None:
+    """Nothing is accepted and ignored."""
+    unused = FOR_THE_EMBEDDED_ENGINE if not needs_secret else () if needs_database else FOR_THE_DATABASE[:1]
+    found = [key for key in unused if reader.is_set(key)]
+    if found:
+        reader.mistakes.append(
+            f"{', '.join(found)}: not used with what was passed to SuperTokens(…). Remove one of them."
+        )
+    if reader.config.get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY") is False and reader.is_set(
+        "SUPERTOKENS_SIGNING_KEY_LIFETIME"
+    ):
+        reader.mistakes.append(
+            "SUPERTOKENS_SIGNING_KEY_LIFETIME: a static signing key is never replaced. Remove one of the two."
+        )
+
+
 def _check_together(reader: _Reader, settings: Settings) -> None:
     """What is wrong only in combination."""
     mistakes, secure = reader.mistakes, settings.cookie_secure
@@ -403,6 +454,9 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
             "SUPERTOKENS_REFRESH_TOKEN_LIFETIME must be longer than SUPERTOKENS_ACCESS_TOKEN_LIFETIME, or no session lasts"
             " beyond its first access token."
         )
+    older, domain = settings.older_cookie_domain, settings.cookie_domain
+    if older is not None and (older.lstrip(".") or None) == (domain.lstrip(".") if domain else None):
+        mistakes.append("SUPERTOKENS_OLDER_COOKIE_DOMAIN is the cookie domain of today: good cookies would be cleared.")
     if settings.refresh_path == settings.signout_path:
         mistakes.append("SUPERTOKENS_REFRESH_PATH and SUPERTOKENS_SIGNOUT_PATH must differ.")
     mistakes += _prefix_mistakes(settings)
@@ -410,11 +464,11 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
 
 def _prefix_mistakes(settings: Settings) -> list[str]:
     prefix = settings.cookie_prefix
-    if prefix.lower() == "__host-":
+    if prefix.lower().startswith("__host-"):
         return [
             'SUPERTOKENS_COOKIE_PREFIX can\'t be "__Host-": the refresh cookie has a path. "auto" does what is possible.'
         ]
-    if prefix.lower() == "__secure-" and settings.cookie_secure is False:
+    if prefix.lower().startswith("__secure-") and settings.cookie_secure is False:
         return ['SUPERTOKENS_COOKIE_PREFIX "__Secure-" needs SUPERTOKENS_COOKIE_SECURE to be True.']
     return []
 

@@ -51,25 +51,48 @@ _ATTRIBUTE = "_flask_supertokens"
 
 @dataclass
 class RequestState:
-    """One request's session and response plan. ``verified``: the access token that ``session`` came from, if one did."""
+    """One request's session and response plan.
 
+    ``owner`` is the app that serves it, ``verified`` the access token that ``session`` came from, if one did, ``sent`` whether
+    the response has its headers.
+    """
+
+    owner: AppState
     plan: ResponsePlan = field(default_factory=ResponsePlan)
     session: Session | None = None
     verified: str | None = field(default=None, repr=False)
     presented: Presented | None = None
     noted: list[SuperTokensError] = field(default_factory=list)
+    sent: bool = False
+
+    def change(self, plan: ResponsePlan) -> None:
+        """Go on with another plan."""
+        if self.sent:
+            logger.warning(
+                "Tokens were changed after the response had left (in a stream?): the client gets none of it."
+            )
+        self.plan = plan
 
 
 def request_state() -> RequestState:
     """This request's state, made at first use.
 
-    :raises RuntimeError: there is no request.
+    :raises RuntimeError: there is no request, or it is one of another app.
     """
-    current = _request()
-    state = current.__dict__.get(_ATTRIBUTE)
+    current, owner = _request(), app_state()
+    state: RequestState | None = current.__dict__.get(_ATTRIBUTE)
     if state is None:
-        state = current.__dict__[_ATTRIBUTE] = RequestState()
-    return cast(RequestState, state)
+        state = current.__dict__[_ATTRIBUTE] = RequestState(owner)
+    if state.owner is not owner:
+        raise RuntimeError(
+            "This request belongs to another app; its session is that app's. Use the …_without_request functions."
+        )
+    return state
+
+
+def is_serving(state: RequestState | None) -> bool:
+    """Whether this is the state of the request that is being served here and now."""
+    return state is not None and has_request_context() and _request().__dict__.get(_ATTRIBUTE) is state
 
 
 def _request() -> Request:
@@ -102,30 +125,38 @@ class AppState:
     # -- what errors ask
 
     def status_of(self, error_class: type[SuperTokensError]) -> int:
-        """The status that this app answers an error with."""
-        if issubclass(error_class, UnauthorisedError | TryRefreshTokenError | TokenTheftError):
-            return self.settings.session_expired_status
-        return self.settings.invalid_claim_status if issubclass(error_class, InvalidClaimError) else error_class.code
+        """The status that this app answers an error with; a subclass's own one stays."""
+        for leaf in (UnauthorisedError, TryRefreshTokenError, TokenTheftError):
+            if issubclass(error_class, leaf) and error_class.code == leaf.code:
+                return self.settings.session_expired_status
+        if issubclass(error_class, InvalidClaimError) and error_class.code == InvalidClaimError.code:
+            return self.settings.invalid_claim_status
+        return error_class.code
 
     def note(self, error: SuperTokensError) -> None:
         """Do what an error demands of tokens and session, once, before anything is rendered."""
-        if isinstance(error, TokenTheftError):
-            self.end_stolen(error)
-        if isinstance(error, GeneralError) and not error.logged:
-            error.logged = True
-            logger.error("%s", error.description)
-        if not has_request_context():
-            return
-        state = request_state()
+        if has_request_context():
+            self._note_on_plan(request_state(), error)
+        self.act_on(error)
+
+    def _note_on_plan(self, state: RequestState, error: SuperTokensError) -> None:
         if any(known is error for known in state.noted):
             return
         state.noted.append(error)
         if error.clears:
-            state.plan = state.plan.cleared()
+            state.change(state.plan.cleared())
             state.session = None
             self.clear_legacy(state)
 
-    def end_stolen(self, error: TokenTheftError) -> None:
+    def act_on(self, error: SuperTokensError) -> None:
+        """What an error demands besides the response: a theft is ended, a failure is logged, once."""
+        if isinstance(error, TokenTheftError):
+            self._end_stolen(error)
+        if isinstance(error, GeneralError) and not error.logged:
+            error.logged = True
+            logger.error("%s", error.description)
+
+    def _end_stolen(self, error: TokenTheftError) -> None:
         """Revoke the session of a theft and tell it, once. A revoke that fails is logged; the answer stays *theft*."""
         if error.revoked or error.session_handle is None:
             return
@@ -137,15 +168,17 @@ class AppState:
             removed = self.engine.revoke([handle])
         except GeneralError as failure:
             logger.error("The stolen session %s could not be revoked: %s", handle, failure.description)
-        sender = current_app._get_current_object()  # type: ignore[attr-defined]
-        signals.token_theft_detected.send(sender, user_id=user_id, session_handle=handle)
-        for revoked in removed:
-            signals.session_revoked.send(sender, session_handle=revoked)
+        try:
+            send(signals.token_theft_detected, user_id=user_id, session_handle=handle)
+            for revoked in removed:
+                send(signals.session_revoked, session_handle=revoked)
+        except Exception:  # a receiver of the app's; the answer stays *theft*
+            logger.exception("A receiver of a theft's signal failed.")
 
     def clear_legacy(self, state: RequestState) -> None:
         """Remove the cookie of an old SDK, if the request brought it."""
         if self.presented(state).legacy:
-            state.plan = state.plan.without_legacy()
+            state.change(state.plan.without_legacy())
 
     # -- what came in
 
@@ -194,6 +227,8 @@ class AppState:
 
     def is_secure(self, *, writing: bool = False) -> bool:
         """Whether cookies are ``Secure``. Unless set, that is fixed when the first one is written."""
+        if self.settings.cookie_prefix.lower().startswith("__secure-"):
+            return True  # browsers take such names only so
         if self.settings.cookie_secure is not None:
             return self.settings.cookie_secure
         if self._secure is not None:
@@ -237,7 +272,14 @@ def apply_plan(response: Response) -> Response:
     state = _request().__dict__.get(_ATTRIBUTE)
     if state is not None and not state.plan.empty:
         app_state().apply(state, response)
+    if state is not None:
+        state.sent = True
     return response
+
+
+def send(signal: Any, **arguments: Any) -> None:
+    """Send a signal of ours; its sender is the app."""
+    signal.send(current_app._get_current_object(), **arguments)  # type: ignore[attr-defined]
 
 
 def noting(app: Flask) -> Callable[[Exception], Any]:

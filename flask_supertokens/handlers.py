@@ -26,7 +26,8 @@ def answer(error: SuperTokensError) -> Any:
 def _handler_for_base() -> Any:
     """The app's or a blueprint's handler for the base class; Flask would look for it only after ours."""
     for name in (*request.blueprints, None):
-        handler = current_app.error_handler_spec.get(name, {}).get(None, {}).get(SuperTokensError)
+        handlers = current_app.error_handler_spec.get(name, {}).get(SuperTokensError.code, {})
+        handler = handlers.get(SuperTokensError)
         if handler is not None:
             return handler
     return None

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from flask import current_app, has_request_context
+from flask import has_request_context
 from werkzeug.local import LocalProxy
 
 from . import signals
-from .context import AppState, RequestState, app_state, request_state
+from .context import AppState, RequestState, app_state, is_serving, request_state, send
 from .engines.base import Grant, NewSession, RefreshRequest
 from .errors import (
     CrossSiteRequestError,
@@ -24,11 +24,13 @@ from .errors import (
 from .protocol.model import PUBLIC_TENANT, AccessToken, Method, Payload, SessionInformation, SessionTokens
 from .protocol.tokens import (
     AUTH_TIME,
+    COOKIE_LIMIT,
     REMEMBER,
     check_tenant_id,
     check_user_id,
     front_token,
     is_legacy,
+    parse_json_object,
     placeholder_front_token,
     to_json_object,
     without_protected,
@@ -55,11 +57,12 @@ class Session:
     store only, and its new tokens are in `tokens`.
     """
 
-    def __init__(self, state: AppState, grant: Grant, method: Method | None) -> None:
+    def __init__(self, state: AppState, grant: Grant, method: Method = "header", request: RequestState | None = None):
         self._state = state
         self._access = grant.access
         self._tokens = grant.tokens
-        self._method = method
+        self._method: Method = method
+        self._request = request
 
     def __repr__(self) -> str:
         return f"<Session {self.handle} of user {self.user_id!r}>"
@@ -110,12 +113,12 @@ class Session:
 
     def revoke(self) -> None:
         """End this session and, in a request, remove its tokens from the client."""
-        _revoke(self._state, [self.handle])
-        if self._method is not None:
-            request = request_state()
-            request.plan = request.plan.cleared([self._method])
-            if request.session is self:
-                request.session = None
+        removed = _apart(self._state, lambda: self._state.engine.revoke([self.handle]))
+        request = self._here()
+        if request is not None and request.plan.sets_handle in (None, self.handle):
+            request.change(request.plan.cleared([self._method]))
+            request.session = None
+        _tell_revoked(removed)
 
     def get_information(self) -> SessionInformation:
         """What the store knows of this session.
@@ -124,7 +127,7 @@ class Session:
         """
         information = get_session_information(self.handle)
         if information is None:
-            raise _ended(self._state)
+            raise self._ended()
         return information
 
     def get_data(self) -> Payload:
@@ -141,7 +144,7 @@ class Session:
         :raises UnauthorisedError: the session has ended.
         """
         if not update_session_data(self.handle, data):
-            raise _ended(self._state)
+            raise self._ended()
 
     def merge_into_access_token_payload(self, update: Mapping[str, Any]) -> None:
         """Merge into the payload (shallow, ``None`` deletes a key) and hand out a new access token.
@@ -150,14 +153,31 @@ class Session:
         :raises UnauthorisedError: the session has ended.
         """
         wanted = without_protected(_object(update, "update"))
-        self._take(_guarded(self._state, lambda: self._state.engine.regenerate(self._access, wanted)))
+        try:
+            grant = _apart(self._state, lambda: self._state.engine.regenerate(self._access, wanted))
+        except UnauthorisedError as error:
+            raise self._ended() from error
+        self._take(grant)
+
+    def _here(self) -> RequestState | None:
+        """The request that this session belongs to, while it is served: its response, and no other, is ours to change."""
+        return self._request if is_serving(self._request) else None
+
+    def _ended(self) -> UnauthorisedError:
+        request = self._here()
+        error = UnauthorisedError("The session has ended.")
+        if request is not None and request.plan.sets_handle in (None, self.handle):
+            self._state.note(error)
+        else:
+            error.clear_tokens = False
+        return error
 
     def _take(self, grant: Grant) -> None:
         """Go on with a new access token; the refresh token made before stays part of `tokens`."""
         self._access = grant.access
         if grant.tokens is None:
             return
-        if self._method is not None:
+        if self._here() is not None:
             _plan_sets(self, grant.tokens)
         earlier = self._tokens
         self._tokens = grant.tokens
@@ -223,7 +243,7 @@ def create_new_session(
         anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and method == "cookie",
     )
     grant = _guarded(state, lambda: state.engine.create(new, replaced))
-    session = Session(state, grant, method)
+    session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
     other = presented.bearer if method == "cookie" else presented.access_cookie()
     _plan_sets(session, grant.tokens, clear_other=other is not None)
@@ -257,8 +277,8 @@ def create_new_session_without_request(
         remember=True,
         anti_csrf=anti_csrf,
     )
-    grant = _guarded(state, lambda: state.engine.create(new))
-    session = Session(state, grant, None)
+    grant = _apart(state, lambda: state.engine.create(new))
+    session = Session(state, grant)
     _tell_created(session, grant)
     return session
 
@@ -304,7 +324,7 @@ def _handle_to_replace(state: AppState, request: RequestState) -> str | None:
 
 def _tell_created(session: Session, grant: Grant) -> None:
     logger.info("Session %s of user %r was created.", session.handle, session.user_id)
-    _send(signals.session_created, user_id=session.user_id, session_handle=session.handle)
+    send(signals.session_created, user_id=session.user_id, session_handle=session.handle)
     if grant.replaced is not None:
         _tell_revoked([grant.replaced])
 
@@ -362,8 +382,10 @@ def _attached(
     """The session of a token, on the request; one that is there already keeps what was changed meanwhile."""
     grant = state.engine.verify(token, check_database=check_database)
     if request.session is not None and request.verified == token.raw:
+        if grant.tokens is not None and request.session.access_token == token.raw:
+            request.session._take(grant)
         return request.session
-    session = Session(state, grant, method)
+    session = Session(state, grant, method, request)
     if grant.tokens is not None:
         _plan_sets(session, grant.tokens)
     request.session, request.verified = session, token.raw
@@ -416,7 +438,7 @@ def get_session_without_request(
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable.
     """
-    state = app_state()
+    state, access_token = app_state(), _text(access_token, "access_token")
     checks_database = state.settings.check_database if check_database is None else check_database
 
     def verify() -> Session:
@@ -426,16 +448,16 @@ def get_session_without_request(
         if anti_csrf_check and not same_secret(token.anti_csrf_token, anti_csrf_token):
             raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
         grant = state.engine.verify(token, check_database=checks_database)
-        session = Session(state, grant, None)
+        session = Session(state, grant)
         _tell_confirmed(session, grant)
         return session
 
-    return _guarded(state, verify)
+    return _apart(state, verify)
 
 
 def _tell_confirmed(session: Session, grant: Grant) -> None:
     if grant.confirmed:
-        _send(signals.session_confirmed, user_id=session.user_id, session_handle=session.handle)
+        send(signals.session_confirmed, user_id=session.user_id, session_handle=session.handle)
 
 
 # -- refresh -----------------------------------------------------------------------------------------------------------
@@ -467,7 +489,7 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     if needs_marker and not has_request_marker(presented, state.own_origins()):
         raise UnauthorisedError("The rid header is missing (anti-CSRF).")
     grant = state.engine.refresh(_refresh_request(state, presented, method, raw))
-    session = Session(state, grant, method)
+    session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
     other = presented.refresh_cookie() if method == "header" else presented.bearer
     _plan_sets(session, grant.tokens, clear_other=other is not None)
@@ -497,10 +519,10 @@ def _check_duplicates(state: AppState, request: RequestState, presented: Present
     if state.settings.older_cookie_domain is None:
         logger.error("%s", DuplicateCookiesError.message)
         raise DuplicateCookiesError("The request contains multiple session cookies.")
-    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies]
+    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
     claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)
     placeholder = placeholder_front_token(claims, state.engine.now())
-    request.plan = replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder)
+    request.change(replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder))
     raise DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
 
 
@@ -529,13 +551,13 @@ def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str 
     :raises UnauthorisedError: unknown, expired or malformed.
     :raises TokenTheftError: used before; the session is revoked already.
     """
-    state = app_state()
+    state, refresh_token = app_state(), _text(refresh_token, "refresh_token")
     checks = anti_csrf_token is not None
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
-    grant = _guarded(state, lambda: state.engine.refresh(asked))
+    grant = _apart(state, lambda: state.engine.refresh(asked))
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
-    session = Session(state, grant, None)
+    session = Session(state, grant)
     _tell_refreshed(session, grant)
     return session
 
@@ -545,9 +567,9 @@ def _tell_refreshed(session: Session, grant: Grant) -> None:
     logger.debug("Session %s was refreshed.", session.handle)
     if grant.raced:
         logger.info("A refresh of session %s was repeated within the race window.", session.handle)
-        _send(signals.refresh_raced, **names)
+        send(signals.refresh_raced, **names)
     _tell_confirmed(session, grant)
-    _send(signals.session_refreshed, **names)
+    send(signals.session_refreshed, **names)
 
 
 # -- by handle and by user ---------------------------------------------------------------------------------------------
@@ -562,47 +584,44 @@ def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
     """End sessions; the handles of those that were there."""
     if isinstance(handles, str):
         raise ValueError("handles must be a list of session handles; for one, call revoke_session")
-    return _revoke(app_state(), list(handles))
+    state, wanted = app_state(), [_text(handle, "handle") for handle in handles]
+    removed = _apart(state, lambda: state.engine.revoke(wanted))
+    _tell_revoked(removed)
+    return removed
 
 
 def revoke_all_sessions_for_user(
     user_id: str, *, tenant_id: str | None = None, except_handle: str | None = None
 ) -> list[str]:
     """End all sessions of a user, of one tenant or (``None``) of all, but ``except_handle``; their handles."""
-    state = app_state()
-    handles = _guarded(state, lambda: state.engine.revoke_user(user_id, tenant_id, except_handle))
+    state, user_id = app_state(), check_user_id(user_id)
+    handles = _apart(state, lambda: state.engine.revoke_user(user_id, tenant_id, except_handle))
     _tell_revoked(handles)
     return handles
-
-
-def _revoke(state: AppState, handles: list[str]) -> list[str]:
-    removed = _guarded(state, lambda: state.engine.revoke(handles))
-    _tell_revoked(removed)
-    return removed
 
 
 def _tell_revoked(handles: Iterable[str]) -> None:
     for handle in handles:
         logger.info("Session %s was revoked.", handle)
-        _send(signals.session_revoked, session_handle=handle)
+        send(signals.session_revoked, session_handle=handle)
 
 
 def get_all_session_handles_for_user(user_id: str, *, tenant_id: str | None = None) -> list[str]:
     """The handles of a user's sessions that have not ended, oldest first."""
-    state = app_state()
-    return [info.handle for info in _guarded(state, lambda: state.engine.sessions_of(user_id, tenant_id))]
+    state, user_id = app_state(), check_user_id(user_id)
+    return [info.handle for info in _apart(state, lambda: state.engine.sessions_of(user_id, tenant_id))]
 
 
 def list_sessions(user_id: str) -> list[SessionInformation]:
     """A user's sessions that have not ended, oldest first: "your devices"."""
-    state = app_state()
-    return _guarded(state, lambda: state.engine.sessions_of(user_id, None))
+    state, user_id = app_state(), check_user_id(user_id)
+    return _apart(state, lambda: state.engine.sessions_of(user_id, None))
 
 
 def get_session_information(handle: str) -> SessionInformation | None:
     """What is known of a session; ``None`` if it has ended."""
-    state = app_state()
-    return _guarded(state, lambda: state.engine.information(handle))
+    state, handle = app_state(), _text(handle, "handle")
+    return _apart(state, lambda: state.engine.information(handle))
 
 
 def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
@@ -610,8 +629,8 @@ def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
 
     :raises ValueError: not a JSON object; the old data stays.
     """
-    state = app_state()
-    return _guarded(state, lambda: state.engine.write_data(handle, _object(data, "session data")))
+    state, handle, wanted = app_state(), _text(handle, "handle"), _object(data, "session data")
+    return _apart(state, lambda: state.engine.write_data(handle, wanted))
 
 
 def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> bool:
@@ -621,8 +640,8 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
 
     :raises ValueError: not a JSON object, or the token would not fit a cookie; the old payload stays.
     """
-    state, wanted = app_state(), without_protected(_object(update, "update"))
-    return _guarded(state, lambda: state.engine.merge_payload(handle, wanted))
+    state, handle, wanted = app_state(), _text(handle, "handle"), without_protected(_object(update, "update"))
+    return _apart(state, lambda: state.engine.merge_payload(handle, wanted))
 
 
 def get_cors_headers() -> list[str]:
@@ -643,17 +662,26 @@ def refuse_unbuilt(**arguments: Any) -> None:
             raise NotImplementedError(f"{name} is not built in this version of flask_supertokens; leave it out.")
 
 
-def _object(value: Mapping[str, Any], what: str) -> Mapping[str, Any]:
-    to_json_object(value, what)
+def _object(value: Mapping[str, Any], what: str) -> Payload:
+    """A copy, as JSON has it (names are strings there).
+
+    :raises ValueError: it is no JSON object.
+    """
+    return parse_json_object(to_json_object(value, what))
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a string, not {type(value).__name__}")
     return value
 
 
 def _plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = False) -> None:
     """Hand these tokens out with the response."""
-    method, remember = session._method, session._access.claims.get(REMEMBER) is not False
-    assert method is not None, "only sessions of a request are handed out"  # noqa: S101 - an invariant, not input
-    request = request_state()
-    request.plan = request.plan.with_sets(Sets(session.handle, method, tokens, remember), clear_other=clear_other)
+    remember = session._access.claims.get(REMEMBER) is not False
+    sets = Sets(session.handle, session._method, tokens, remember)
+    if session._request is not None:
+        session._request.change(session._request.plan.with_sets(sets, clear_other=clear_other))
 
 
 def _guarded(state: AppState, action: Callable[[], T]) -> T:
@@ -665,11 +693,10 @@ def _guarded(state: AppState, action: Callable[[], T]) -> T:
         raise
 
 
-def _ended(state: AppState) -> UnauthorisedError:
-    error = UnauthorisedError("The session has ended.")
-    state.note(error)
-    return error
-
-
-def _send(signal: Any, **arguments: Any) -> None:
-    signal.send(current_app._get_current_object(), **arguments)  # type: ignore[attr-defined]
+def _apart(state: AppState, action: Callable[[], T]) -> T:
+    """Run what is no matter of this request: a theft is ended and failures are logged, its response stays as it is."""
+    try:
+        return action()
+    except SuperTokensError as error:
+        state.act_on(error)
+        raise

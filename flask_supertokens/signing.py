@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import logging
 import secrets
 import threading
@@ -30,6 +31,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from .errors import GeneralError
+from .forks import in_child
 from .protocol.model import AccessToken, Payload, RefreshToken, SigningKey
 from .protocol.tokens import (
     MAX_TOKEN_LENGTH,
@@ -63,6 +65,11 @@ class BoundedCache(Generic[T]):
         self._size = size
         self._entries: dict[str, T] = {}
         self._lock = threading.Lock()
+        in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In the child: whoever held the lock may be a thread of the parent."""
+        self._lock = threading.Lock()
 
     def get(self, key: str) -> T | None:
         return self._entries.get(key)
@@ -86,12 +93,16 @@ class BoundedCache(Generic[T]):
 
 
 class RefreshTokenSigner:
-    """Makes and reads refresh tokens. ``secret_keys`` as Flask orders them: fallbacks first, ``SECRET_KEY`` last."""
+    """Makes and reads refresh tokens.
 
-    def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
+    :param secret_keys: as Flask orders them: fallbacks first, ``SECRET_KEY`` last.
+    :param audience: tokens of another audience are not ours, though key and database be the same.
+    """
+
+    def __init__(self, secret_keys: Iterable[str | bytes], audience: str | None = None) -> None:
         self._serializer = URLSafeSerializer(
             [key.encode() if isinstance(key, str) else key for key in secret_keys],
-            salt=_REFRESH_SALT,
+            salt=_REFRESH_SALT if audience is None else f"{_REFRESH_SALT} for {audience}",
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
@@ -193,6 +204,11 @@ class KeyRing:
         self._tried_at: int | None = None
         self._failed = False
         self._lock = threading.Lock()
+        in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In the child: whoever held the lock may be a thread of the parent."""
+        self._lock = threading.Lock()
 
     def public_key(self, kid: str, now: int) -> Any | None:
         """The key to verify with, or ``None`` when no key of ours has this id.
@@ -205,7 +221,9 @@ class KeyRing:
             self._look_for(kid, now)
         key = self._keys.get(kid)
         if key is None and self._failed:
-            raise GeneralError("The signing keys can't be read, and this token's key is not known yet.")
+            error = GeneralError("The signing keys can't be read, and this token's key is not known yet.")
+            error.logged = True  # the failure itself was; forged ids must not fill the log
+            raise error
         return None if key is None else key.public
 
     def signing_key(self, now: int) -> tuple[str, Any]:
@@ -253,13 +271,21 @@ class KeyRing:
         self._reload(now)
 
     def _outlived(self, now: int) -> frozenset[str]:
-        """Keys whose last token has expired, twice over."""
+        """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too."""
         settings = self._settings
-        grace = settings.lifetime + PUBLISH_AHEAD + 2 * settings.access_token_lifetime
-        stored = [key.stored for key in self._keys.values()]
-        return frozenset(key.kid for key in stored if is_dynamic(key.kid) and key.created_at + grace < now)
+        stored = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid)]
+        stored.sort(key=lambda key: key.created_at)
+        grace = PUBLISH_AHEAD + 2 * settings.access_token_lifetime
+        return frozenset(
+            key.kid
+            for key, successor in itertools.pairwise(stored)
+            if successor.created_at + grace < now and key.created_at + settings.lifetime + grace < now
+        )
 
     def _look_for(self, kid: str, now: int) -> None:
+        """Only whoever comes while the store is being asked waits for the answer."""
+        if _within(self._tried_at, now, COOL_DOWN) and not self._lock.locked():
+            return
         with self._lock:
             if kid not in self._keys and not _within(self._tried_at, now, COOL_DOWN):
                 self._read_store(now)
@@ -287,8 +313,12 @@ class KeyRing:
 
     def _read_store(self, now: int) -> None:
         """Under the lock only."""
-        self._tried_at, self._failed = now, True
-        stored = self._load()
+        self._tried_at = now
+        try:
+            stored = self._load()
+        except GeneralError:
+            self._failed = True
+            raise
         before = self._keys
         usable = {key.kid: before.get(key.kid) or self._usable(key) for key in stored}
         self._keys = {kid: key for kid, key in usable.items() if key is not None}
@@ -362,6 +392,7 @@ class AccessTokenSigner:
         cache_size: int,
     ) -> None:
         self._algorithm = settings.algorithm
+        self._longest_kid = "d-0000000000000" if settings.dynamic else "s-" + "0" * 32
         self._algorithms = frozenset({settings.algorithm})
         self._jws = jwt.PyJWS(algorithms=[settings.algorithm])
         self._verified: BoundedCache[AccessToken] = BoundedCache(cache_size)
@@ -378,7 +409,7 @@ class AccessTokenSigner:
 
     def size_of(self, claims: Payload) -> int:
         """How many bytes the token of these claims has, without signing."""
-        headers = {"alg": self._algorithm, "kid": "d-0000000000000", "typ": "JWT", "version": VERSION}
+        headers = {"alg": self._algorithm, "kid": self._longest_kid, "typ": "JWT", "version": VERSION}
         parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
         return 2 + sum(-(-4 * size // 3) for size in parts)
 

@@ -14,9 +14,9 @@ __all__ = ["postgres_server", "postgres_uri"]
 NUMBERS = "number"
 
 settings.register_profile(
-    "ci", derandomize=True, database=None, deadline=None, max_examples=300, stateful_step_count=50
+    "ci", derandomize=True, database=None, deadline=None, max_examples=500, stateful_step_count=30
 )
-settings.register_profile("long", derandomize=False, deadline=None, max_examples=10_000, stateful_step_count=80)
+settings.register_profile("long", derandomize=False, deadline=None, max_examples=10_000, stateful_step_count=60)
 settings.load_profile("ci")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..protocol.model import AccessToken, SessionInformation, SessionTokens, SigningKey
@@ -49,9 +49,9 @@ class RefreshRequest:
     access token in the same request names; another one means that a cookie was tossed in.
     """
 
-    token: str
+    token: str = field(repr=False)
     checks_anti_csrf: bool = False
-    anti_csrf_token: str | None = None
+    anti_csrf_token: str | None = field(default=None, repr=False)
     access_handle: str | None = None
 
 

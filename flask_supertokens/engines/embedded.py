@@ -69,7 +69,7 @@ class EmbeddedEngine(Engine):
         self.store = store
         self.clock = clock
         self._settings = settings
-        self._refresh_tokens = RefreshTokenSigner(settings.secret_keys)
+        self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.audience)
         sealer = Sealer(settings.secret_keys)
         self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
@@ -130,7 +130,7 @@ class EmbeddedEngine(Engine):
                 raise UnauthorisedError("The session has ended.")
             if decision.verdict is Verdict.TRY_REFRESH:
                 raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
-            if self._written(record, decision, now):
+            if self._written(record, decision, record.refreshed_at):
                 return self._passed(token, record, decision, now, check_database)
         raise _too_busy()
 
@@ -161,7 +161,7 @@ class EmbeddedEngine(Engine):
         if record is None:
             raise UnauthorisedError("The session has ended.")
         now = self.clock()
-        access, tokens = self._access_token(record, token.hash2, token.parent_hash2, now, token.expires_at)
+        access, tokens = self._like(token, record, now, token.expires_at)
         self._keep_quiet(access, self._quiet.get(token.raw))
         return Grant(access, tokens)
 
@@ -223,7 +223,7 @@ class EmbeddedEngine(Engine):
         """The same token, or one with the payload that was stored meanwhile."""
         if parse_json_object(record.payload) == payload_of(token.claims):
             return Grant(token)
-        return Grant(*self._access_token(record, token.hash2, token.parent_hash2, now))
+        return Grant(*self._like(token, record, now))
 
     def _passed(
         self, token: AccessToken, record: SessionRecord, decision: Decision, now: int, check_database: bool
@@ -257,9 +257,9 @@ class EmbeddedEngine(Engine):
         raced = decision.change is Change.COUNT_CHILD and record.line.children > 0
         return replace(self._mint(record, child, now), raced=raced, confirmed=confirmed)
 
-    def _written(self, record: SessionRecord, decision: Decision, now: int) -> bool:
+    def _written(self, record: SessionRecord, decision: Decision, refreshed_at: int) -> bool:
         line = decision.line
-        return line is None or self.store.swap_line(record.handle, record.line, line, now)
+        return line is None or self.store.swap_line(record.handle, record.line, line, refreshed_at)
 
     def _attempts(self) -> Iterator[int]:
         """The time now, a bounded number of times, with a pause that grows: what lost a swap decides again."""
@@ -285,7 +285,7 @@ class EmbeddedEngine(Engine):
 
     def _check_size(self, record: SessionRecord) -> None:
         claims = self._claims(record, _ANY_HASH, _ANY_HASH, 0, 0)
-        size = self._access_tokens.size_of({**claims, "iat": 10**10, "exp": 10**10})
+        size = self._access_tokens.size_of({**claims, "iat": 10**10, "exp": 10**10, "st-born": 10**13})
         if size > self._settings.max_token:
             raise ValueError(
                 f"With this payload the access token would have {size} bytes; a cookie holds {self._settings.max_token}. "
@@ -308,10 +308,20 @@ class EmbeddedEngine(Engine):
         )
 
     def _access_token(
-        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int, expires_at: int | None = None
+        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int
     ) -> tuple[AccessToken, SessionTokens]:
+        expiry = now + self._settings.keys.access_token_lifetime
+        return self._signed(self._claims(record, hash2, parent_hash2, now, expiry), now)
+
+    def _like(
+        self, token: AccessToken, record: SessionRecord, now: int, expires_at: int | None = None
+    ) -> tuple[AccessToken, SessionTokens]:
+        """A token with the record's payload that stands where ``token`` stands, and is as old."""
         expiry = now + self._settings.keys.access_token_lifetime if expires_at is None else expires_at
-        claims = self._claims(record, hash2, parent_hash2, now, expiry)
+        claims = self._claims(record, token.hash2, token.parent_hash2, now, expiry)
+        return self._signed(claims if token.parent_hash2 is None else {**claims, "st-born": token.born}, now)
+
+    def _signed(self, claims: Payload, now: int) -> tuple[AccessToken, SessionTokens]:
         token = self._access_tokens.sign(claims, now)
         return token, SessionTokens(token.raw, token.expires_at, front_token(claims))
 

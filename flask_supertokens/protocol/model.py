@@ -38,7 +38,7 @@ class SessionRecord:
     line: Line
     created_at: int
     refreshed_at: int
-    anti_csrf_token: str | None
+    anti_csrf_token: str | None = field(repr=False)
     payload: str = field(repr=False)
     data: str = field(repr=False)
 
@@ -87,6 +87,11 @@ class AccessToken:
     @property
     def issued_at(self) -> int:
         return int(self.claims["iat"] * 1000)
+
+    @property
+    def born(self) -> int:
+        """When a refresh made this token; a changed payload gives it a new ``iat``, but does not make it young again."""
+        return int(self.claims.get("st-born", self.issued_at))
 
     @property
     def expires_at(self) -> int:

@@ -125,7 +125,7 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
         "used": line.used_at is not None,
         "open": _is_open(line, now, window),
         "only_child": line.children == 1,
-        "young": now - token.issued_at <= window.race,
+        "young": now - token.born <= window.race,
     }
     rule = next(row.rule for row in ACCESS_TABLE if _fits(row, situation))
     return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.hash2, now, window))

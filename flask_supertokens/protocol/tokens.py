@@ -25,7 +25,7 @@ LEGACY_HEADERS = (
 )
 _ENGINE_NAMES = frozenset(
     {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
-    | {"tId", "rsub", "stt", "aud", "iss"}
+    | {"tId", "rsub", "stt", "aud", "iss", "st-born"}
 )
 REMEMBER = "st-remember"
 """Stands in the payload, as ``false``, when the cookies shall end with the browser."""
@@ -165,26 +165,33 @@ def _good_claims(claims: Payload, version: int) -> bool:
         all(isinstance(claims.get(name), str) for name in strings)
         and all(isinstance(claims.get(name), str | None) for name in ("parentRefreshTokenHash1", "antiCsrfToken"))
         and all(_is_time(claims.get(name)) for name in ("iat", "exp"))
-        and ("nbf" not in claims or _is_time(claims["nbf"]))
+        and all(name not in claims or _is_time(claims[name]) for name in ("nbf", "st-born"))
         and claims.get("stt", 0) in (0, None)
         and not isinstance(claims.get("stt"), bool)
     )
 
 
 def _is_time(value: object) -> bool:
-    """A number of seconds that survives arithmetic: not a boolean, not infinite, not absurd."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and abs(value) < 2**53 if isinstance(value, float) else abs(value) < 2**53
+    """A number that survives arithmetic as seconds or ms: not a boolean, not absurd."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
 
 
 def _json_part(part: str) -> Payload | None:
     try:
-        text = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        value = json.loads(text, parse_constant=_refuse)
+        raw = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        text = raw.decode("utf-8")  # left to itself, json takes UTF-16 too
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if "\\u" in text:
+            to_utf8_json(value)  # an escaped lone surrogate is no text
     except (ValueError, RecursionError, binascii.Error):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(f"{number} is too large")
+    return value
 
 
 def _refuse(constant: str) -> NoReturn:

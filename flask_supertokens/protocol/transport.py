@@ -149,7 +149,11 @@ def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool
 
 def same_secret(expected: str | None, given: str | None) -> bool:
     """Constant-time comparison; two absent values are not the same."""
-    return expected is not None and given is not None and hmac.compare_digest(expected.encode(), given.encode())
+    return expected is not None and given is not None and hmac.compare_digest(_bytes(expected), _bytes(given))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 # -- out ---------------------------------------------------------------------------------------------------------------
@@ -217,6 +221,11 @@ class ResponsePlan:
     def without_legacy(self) -> ResponsePlan:
         """The plan that also removes the cookie of an old SDK."""
         return replace(self, clears_legacy=True)
+
+    @property
+    def sets_handle(self) -> str | None:
+        """The session whose tokens are about to be set."""
+        return None if self.sets is None else self.sets.handle
 
     @property
     def empty(self) -> bool:

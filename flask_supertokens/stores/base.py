@@ -46,7 +46,7 @@ class Store(ABC):
         """The session, expired or not; always what was written last."""
 
     @abstractmethod
-    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
         """Replace a session's line if hash, children and use are still as ``seen``; ``False`` if they are not."""
 
     @abstractmethod

@@ -29,12 +29,12 @@ class MemoryStore(Store):
     def read(self, handle: str) -> SessionRecord | None:
         return self._sessions.get(handle)
 
-    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
         with self._lock:
             record = self._sessions.get(handle)
             if record is None or _mark(record.line) != _mark(seen):
                 return False
-            self._sessions[handle] = replace(record, line=new, refreshed_at=now)
+            self._sessions[handle] = replace(record, line=new, refreshed_at=refreshed_at)
             return True
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:

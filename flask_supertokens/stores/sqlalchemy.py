@@ -43,8 +43,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
+from ..forks import in_child
 from ..protocol.model import Line, SessionRecord, SigningKey
 from .base import Store
 
@@ -102,7 +103,7 @@ _SWAP_LINE = (
         children=bindparam("new_children"),
         used_at=bindparam("new_used_at"),
         expires_at=bindparam("new_expires_at"),
-        refreshed_at=bindparam("now"),
+        refreshed_at=bindparam("refreshed"),
     )
 )
 _SWAP_PAYLOAD = (
@@ -115,8 +116,18 @@ _WRITE_DATA = (
     .where(sessions.c.handle == bindparam("h"), sessions.c.expires_at > bindparam("now"))
     .values(data=bindparam("new"))
 )
+_PROBE = text("SELECT 1")
 _KEYS = select(signing_keys)
 _REMOVE = delete(sessions).where(sessions.c.handle == bindparam("h"))
+
+
+def is_url(uri: str) -> bool:
+    """Whether this can be a database URL."""
+    try:
+        url = make_url(uri)
+    except (SQLAlchemyError, ValueError):
+        return False
+    return url.host is None or url.get_backend_name() != "sqlite"
 
 
 def database_engine(uri: str, directory: str) -> Engine:
@@ -174,12 +185,17 @@ class SQLAlchemyStore(Store):
     def __init__(self, engine: Engine, *, creates_tables: bool = True) -> None:
         if engine.dialect.name not in ("sqlite", "postgresql"):
             raise ValueError(f"database_engine is {engine.dialect.name}; this version knows sqlite and postgresql.")
+        if isinstance(engine.pool, SingletonThreadPool):
+            raise ValueError(
+                "database_engine gives each thread a database of its own. Make it with poolclass=QueuePool, pool_size=1,"
+                ' max_overflow=0, or leave it out and set SUPERTOKENS_DATABASE_URI to "sqlite://".'
+            )
         self._engine = engine
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
         self._ready = not creates_tables
-        self._pid = os.getpid()
         self._lock = threading.Lock()
+        in_child(self._after_fork)
 
     def describe(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
@@ -201,6 +217,7 @@ class SQLAlchemyStore(Store):
     def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
         values = _to_row(record)
         if replacing is None:
+            self._wake()
             self._write(insert(sessions), values)
             return False
         with self._transaction() as connection:
@@ -213,7 +230,7 @@ class SQLAlchemyStore(Store):
         row = self._read(lambda c: c.execute(_READ, {"h": handle}).first())
         return None if row is None else _to_record(row)
 
-    def swap_line(self, handle: str, seen: Line, new: Line, now: int) -> bool:
+    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
         return self._write(
             _SWAP_LINE,
             {
@@ -225,7 +242,7 @@ class SQLAlchemyStore(Store):
                 "new_children": new.children,
                 "new_used_at": new.used_at,
                 "new_expires_at": new.expires_at,
-                "now": now,
+                "refreshed": refreshed_at,
             },
         )
 
@@ -233,7 +250,10 @@ class SQLAlchemyStore(Store):
         return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
-        return _can_be_kept(handle) and self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
+        if not _can_be_kept(handle):
+            return False
+        self._wake()
+        return self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
 
     def remove(self, handles: Iterable[str]) -> list[str]:
         asked = list(dict.fromkeys(filter(_can_be_kept, handles)))
@@ -293,10 +313,17 @@ class SQLAlchemyStore(Store):
         with self._autocommit.connect() as connection:
             return connection.execute(statement, values).rowcount > 0
 
+    def _wake(self) -> None:
+        """Before a write that no read precedes: find out whether the pool's connections outlived the server."""
+        if self._is_sqlite:
+            self._prepare()
+        else:
+            self._read(lambda connection: connection.execute(_PROBE))
+
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         """A transaction that holds its locks from the start where the database would otherwise upgrade them."""
-        self._prepare()
+        self._wake()
         with self._begun() as connection:
             yield connection
 
@@ -324,19 +351,16 @@ class SQLAlchemyStore(Store):
             connection.exec_driver_sql("COMMIT")
 
     def _prepare(self) -> None:
-        if self._pid != os.getpid():
-            self._after_fork()
         if not self._ready:
             with self._lock:
                 if not self._ready:
                     self.create_tables()
 
     def _after_fork(self) -> None:
-        with self._lock:
-            if self._pid != os.getpid():
-                self._engine.dispose(close=False)
-                self._ready = not self._creates_tables  # an in-memory database begins empty again
-                self._pid = os.getpid()
+        """In the child: connections are the parent's, and so may be whoever holds the lock."""
+        self._lock = threading.Lock()
+        self._engine.dispose(close=False)
+        self._ready = not self._creates_tables  # an in-memory database begins empty again
 
     def _ensure_directory(self) -> None:
         url = self._engine.url

@@ -12,7 +12,7 @@ from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
 from ..support.engines import a_session, an_engine, issued, presented, refresh_token_of
 from ..support.plans import HOUR, WINDOW, Clock, Jar
-from ..support.records import sqlite_uri
+from ..support.records import kids_of, sqlite_uri
 from ..support.workers import State, Workers
 
 PROCESSES = 6
@@ -106,4 +106,4 @@ def test_four_processes_start_on_an_empty_database(uri: str) -> None:
 
 
 def known_keys(state: State) -> list[str]:
-    return [key.kid for key in state["engine"].keys()]
+    return kids_of(state["engine"].keys())

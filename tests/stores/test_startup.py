@@ -31,6 +31,14 @@ def use_fork_use(_state: State, uri: str) -> None:
         assert store.remove(["child"]) == ["child"]
 
 
+def fork_while_the_tables_are_made(_state: State, uri: str) -> None:
+    """Fork at a moment when a thread of the parent holds the store's lock."""
+    with sql_store(uri) as store:
+        with store._lock:
+            assert in_a_fork(lambda: store.add(RECORD) is False)
+        assert store.read("handle-1") == RECORD
+
+
 def use_fork_use_in_memory(_state: State) -> None:
     """The same, where the child can't see what the parent wrote."""
     with sql_store("sqlite://") as store:
@@ -56,6 +64,11 @@ class StartupContract:
         """Parent and child go on with connections of their own (gunicorn with preloading)."""
         with Workers(1) as workers:
             workers.all_do(use_fork_use, uri)
+
+    def test_a_process_forks_while_a_thread_makes_the_tables(self, uri: str) -> None:
+        """The child does not wait for a thread that it does not have."""
+        with Workers(1) as workers:
+            workers.all_do(fork_while_the_tables_are_made, uri)
 
 
 class TestSQLite(StartupContract):

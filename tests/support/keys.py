@@ -11,7 +11,7 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.signing import AccessTokenSigner, KeyRing, KeySettings, Sealer
 from flask_supertokens.stores.memory import MemoryStore
 
-from .records import NOW
+from .records import NOW, kids_of
 
 HOUR = 3_600_000
 LIFETIME = 7 * 24 * HOUR
@@ -44,7 +44,7 @@ class Shelf:
 
     @property
     def kids(self) -> list[str]:
-        return [key.kid for key in self.store.keys()]
+        return kids_of(self.store.keys())
 
     def load(self) -> list[SigningKey]:
         self.loads += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +47,11 @@ def sql_store(uri: str, *, creates_tables: bool = True) -> Iterator[SQLAlchemySt
         yield SQLAlchemyStore(engine, creates_tables=creates_tables)
     finally:
         engine.dispose()
+
+
+def kids_of(keys: Iterable[SigningKey]) -> list[str]:
+    """The names of keys, in their order."""
+    return [key.kid for key in keys]
 
 
 def sqlite_uri(folder: pathlib.Path) -> str:

@@ -1,0 +1,421 @@
+"""What is inside access tokens, refresh tokens and front-tokens: built byte by byte, judged condition by condition."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_supertokens.protocol.tokens import (
+    LEGACY_HEADERS,
+    MAX_TOKEN_LENGTH,
+    access_token_claims,
+    check_tenant_id,
+    check_user_id,
+    front_token,
+    hash1,
+    hash2,
+    is_dynamic,
+    is_legacy,
+    merged,
+    parse_access_token,
+    payload_of,
+    placeholder_front_token,
+    read_refresh_token,
+    refresh_token_content,
+    to_json_object,
+    without_protected,
+)
+
+from ..support.records import RECORD
+from ..support.wire import CLAIMS, HEADER, encoded, forged, without
+
+OURS = frozenset({"ES256"})
+V3 = without(without(CLAIMS, "tId"), "rsub")
+V4 = without(CLAIMS, "rsub")
+PROTECTED = [
+    *["sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken", "tId"],
+    *["rsub", "stt", "auth_time", "aud", "nbf", "jti", "iss"],
+]
+
+
+# -- hashes ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_token_is_hashed_twice() -> None:
+    """hash1 is the hex SHA-256 of the token, hash2 that of hash1."""
+    assert hash1("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert hash2(hash1("abc")) == "dfe7a23fefeea519e9bbfdd1a6be94c4b2e4529dd6b7cbea83f9959c2621b13c"
+
+
+# -- refresh tokens ----------------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_token_names_its_session_birth_and_parent() -> None:
+    """What is written is what is read."""
+    token = read_refresh_token("raw", refresh_token_content("h", 5, "nonce", hash1("parent")))
+    assert token is not None
+    assert (token.handle, token.born, token.hash2) == ("h", 5, hash2(hash1("raw")))
+    assert (token.parent_hash1, token.parent_hash2) == (hash1("parent"), hash2(hash1("parent")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        {},
+        "text",
+        [2, "h", 5, "n", None],
+        [1, 5, 5, "n", None],
+        [1, "h", "5", "n", None],
+        [1, "h", True, "n", None],
+        [1, "h", 5.0, "n", None],
+        [1, "h", 5, None, None],
+        [1, "h", 5, "n", "short"],
+        [1, "h", 5, "n", "A" * 64],
+        [1, "h", 5, "n", 5],
+        [1, "h", 5, "n"],
+        [1, "h", 5, "n", None, None],
+    ],
+    ids=repr,
+)
+def test_signed_content_has_not_our_form(content: Any) -> None:
+    """It is no refresh token of ours, whoever signed it."""
+    assert read_refresh_token("raw", content) is None
+
+
+# -- what an access token says -----------------------------------------------------------------------------------------
+
+
+def claims_of_a_record(**changes: Any) -> dict[str, Any]:
+    return access_token_claims(
+        replace(RECORD, **changes),
+        token_hash2="t",
+        parent_hash2="p",
+        issued_at=1_795_364_355_999,
+        expires_at=1_795_367_955_999,
+        extra={"iss": "https://api.example.com/auth"},
+    )
+
+
+def test_an_access_token_is_of_version_5() -> None:
+    """Its claims are those of the protocol, the payload at the root, times cut to seconds."""
+    assert claims_of_a_record() == {
+        "role": "admin",
+        "iss": "https://api.example.com/auth",
+        "iat": 1_795_364_355,
+        "exp": 1_795_367_955,
+        "sub": "user-1",
+        "tId": "public",
+        "rsub": "recipe-user-1",
+        "sessionHandle": "handle-1",
+        "refreshTokenHash1": "t",
+        "parentRefreshTokenHash1": "p",
+        "antiCsrfToken": "anti-csrf-1",
+    }
+
+
+@pytest.mark.parametrize("name", ["sub", "exp", "sessionHandle", "tId", "rsub", "antiCsrfToken", "iss"])
+def test_a_stored_payload_holds_a_protected_name(name: str) -> None:
+    """The protocol's own value wins."""
+    assert claims_of_a_record(payload=json.dumps({name: "mine"}))[name] == claims_of_a_record()[name]
+
+
+# -- ours or foreign ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "claims", "version"),
+    [
+        (HEADER, CLAIMS, 5),
+        ({**HEADER, "version": "4"}, V4, 4),
+        ({**HEADER, "version": "3"}, V3, 3),
+        (without(HEADER, "version"), V3, 3),
+        ({**HEADER, "version": "6"}, CLAIMS, 6),
+        ({**HEADER, "version": "0005"}, CLAIMS, 5),
+        ({**HEADER, "kid": "s-0a1b"}, CLAIMS, 5),
+        ({**HEADER, "more": [1]}, CLAIMS, 5),
+        (HEADER, {**CLAIMS, "stt": 0}, 5),
+        (HEADER, {**CLAIMS, "exp": 1.5, "iat": -1}, 5),
+        (HEADER, {**CLAIMS, "nbf": 5}, 5),
+        (HEADER, without(without(CLAIMS, "antiCsrfToken"), "parentRefreshTokenHash1"), 5),
+        ({**HEADER, "version": "3"}, {**V3, "tId": 5, "rsub": 5}, 3),
+    ],
+)
+def test_the_structure_is_ours(header: dict[str, Any], claims: dict[str, Any], version: int) -> None:
+    """Versions 3, 4, 5 and later pass, each by its own rules; the signature is not looked at."""
+    token = parse_access_token(forged(claims, header), OURS)
+    assert token is not None
+    assert (token.kid, token.version, token.claims) == (header["kid"], version, claims)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *[without(HEADER, name) for name in ("kid", "typ", "alg")],
+        *[{**HEADER, "typ": typ} for typ in ("jwt", "at+jwt", None, 5)],
+        *[{**HEADER, "alg": alg} for alg in ("none", "None", "HS256", "RS256", "", None, ["ES256"], {"ES256": 1})],
+        *[
+            {**HEADER, "kid": kid}
+            for kid in ("x-1", "d", "d-", "", None, 5, ["d-1"], "d-../../x", "d-" + "1" * 65, "d-1\n")
+        ],
+        *[
+            {**HEADER, "version": version}
+            for version in ("2", "1", "0", "", "five", "5.0", "-5", "٥", 5, None, [], "55555")
+        ],
+        {**HEADER, "crit": ["b64"]},
+        [],
+        "text",
+        None,
+        5,
+    ],
+    ids=repr,
+)
+def test_the_header_is_foreign(header: Any) -> None:
+    """One condition of the structure test on the header fails: not ours."""
+    assert parse_access_token(forged(CLAIMS, header), OURS) is None
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *[without(CLAIMS, name) for name in ("sub", "sessionHandle", "refreshTokenHash1", "exp", "iat", "tId", "rsub")],
+        *[{**CLAIMS, name: 5} for name in ("sub", "sessionHandle", "refreshTokenHash1", "tId", "rsub")],
+        *[
+            {**CLAIMS, name: None}
+            for name in ("sub", "sessionHandle", "refreshTokenHash1", "tId", "rsub", "exp", "iat")
+        ],
+        *[{**CLAIMS, name: value} for name in ("exp", "iat", "nbf") for value in (True, "1", [], {}, 2**53, -(2**53))],
+        *[{**CLAIMS, name: value} for name in ("parentRefreshTokenHash1", "antiCsrfToken") for value in (5, [], True)],
+        *[{**CLAIMS, "stt": value} for value in (1, 2, "0", True, False, [], {})],
+        [],
+        "text",
+        None,
+    ],
+    ids=repr,
+)
+def test_the_claims_are_foreign(claims: Any) -> None:
+    """One condition of the structure test on the claims fails: not ours."""
+    assert parse_access_token(forged(claims), OURS) is None
+
+
+def test_a_tenant_is_missing_in_version_4() -> None:
+    """``tId`` is required in 4 and 5, ignored in 3."""
+    assert parse_access_token(forged(V3, {**HEADER, "version": "4"}), OURS) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        ".",
+        "..",
+        "a.b",
+        "a.b.c.d",
+        f"{encoded(HEADER)}.{encoded(CLAIMS)}",
+        f"{encoded(HEADER)}.{encoded(CLAIMS)}.s.t",
+        f"ä{encoded(HEADER)}.{encoded(CLAIMS)}.s",
+        f"{encoded(HEADER)} .{encoded(CLAIMS)}.s",
+        f"{encoded(HEADER)[:-3]}.{encoded(CLAIMS)}.s",
+        f"{encoded(HEADER)}.{encoded(CLAIMS)[:-3]}.s",
+        f"{encoded(b'nonsense')}.{encoded(CLAIMS)}.s",
+        f"{encoded(HEADER)}.{encoded(b'{}{}')}.s",
+        forged(json.dumps(CLAIMS).encode("utf-16")),
+        forged({**CLAIMS, "x": "\ud800"}),
+        forged(json.dumps({**CLAIMS, "x": "\ud800"}).encode("utf-16-le")),
+        forged(b"\xff\xfe" + json.dumps(CLAIMS).encode()),
+        "\ud800.\ud800.\ud800",
+    ],
+)
+def test_a_token_is_malformed(raw: str) -> None:
+    """It is not ours, and nothing is raised."""
+    assert parse_access_token(raw, OURS) is None
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity", "1" * 5000])
+def test_a_claim_is_a_number_that_json_has_not(number: str) -> None:
+    """Infinity, NaN and digits without end are refused in any claim, not only in times."""
+    text = json.dumps(CLAIMS)[:-1]
+    assert parse_access_token(forged(f'{text}, "x": {number}}}'.encode()), OURS) is None
+    assert parse_access_token(forged(text.replace("1700003600", number).encode() + b"}"), OURS) is None
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_part_is_nested_deeply(part: int) -> None:
+    """Nesting that no parser survives is foreign."""
+    parts = [json.dumps(content)[:-1] + ', "x": ' + "[" * 6000 for content in (HEADER, CLAIMS)]
+    parts[1 - part] = json.dumps([HEADER, CLAIMS][1 - part])
+    assert parse_access_token(forged(parts[1].encode(), parts[0].encode()), OURS) is None
+
+
+def test_a_token_is_longer_than_any_of_ours() -> None:
+    """Beyond the cap nothing is parsed."""
+    fitting = forged(signature="s" * (MAX_TOKEN_LENGTH - len(forged(signature=""))))
+    assert parse_access_token(fitting, OURS) is not None
+    assert parse_access_token(fitting + "s", OURS) is None
+
+
+@given(st.text() | st.tuples(st.text(), st.text(), st.text()).map(".".join))
+def test_any_text_is_judged(raw: str) -> None:
+    """No text raises."""
+    parse_access_token(raw, OURS)
+    is_legacy(raw)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(HEADER)), JSON), st.dictionaries(st.sampled_from(sorted(CLAIMS)), JSON))
+def test_any_content_is_judged(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Claims of any type do not raise, and what passes can be shown to a script."""
+    token = parse_access_token(forged({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
+    if token is not None:
+        front_token(token.claims)
+        assert isinstance(token.expires_at, int)
+
+
+@pytest.mark.parametrize("header", LEGACY_HEADERS)
+def test_a_token_is_of_version_1_or_2(header: str) -> None:
+    """It is an old session, not a foreign token."""
+    assert is_legacy(f"{header}.eyJ.sig")
+    assert json.loads(base64.b64decode(header))["version"] in ("1", "2")
+    assert not is_legacy(forged())
+
+
+def test_a_kid_tells_the_kind_of_key() -> None:
+    """``d-`` is dynamic, ``s-`` static."""
+    assert is_dynamic("d-1795363746113")
+    assert not is_dynamic("s-0a1b")
+
+
+# -- payloads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PROTECTED)
+def test_a_payload_claims_a_protected_name(name: str) -> None:
+    """It is dropped; what was passed stays as it was."""
+    payload = {name: "mine", "role": "admin"}
+    assert without_protected(payload) == {"role": "admin"}
+    assert name in payload
+
+
+@pytest.mark.parametrize(
+    ("update", "result"),
+    [
+        ({}, {"a": {"x": 1}, "b": None}),
+        ({"a": {"y": 2}}, {"a": {"y": 2}, "b": None}),
+        ({"a": None}, {"b": None}),
+        ({"missing": None}, {"a": {"x": 1}, "b": None}),
+        ({"a": {"x": None}}, {"a": {"x": None}, "b": None}),
+        ({"c": [None]}, {"a": {"x": 1}, "b": None, "c": [None]}),
+    ],
+)
+def test_a_payload_is_merged(update: dict[str, Any], result: dict[str, Any]) -> None:
+    """The merge is shallow; ``None`` deletes a key, nested ``None`` is a value."""
+    payload = {"a": {"x": 1}, "b": None}
+    assert merged(payload, update) == result
+    assert payload == {"a": {"x": 1}, "b": None}
+
+
+def endless() -> dict[str, Any]:
+    loop: dict[str, Any] = {}
+    loop["loop"] = loop
+    return loop
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        "text",
+        5,
+        {"x": {1}},
+        {"x": b"1"},
+        {"x": float("inf")},
+        {"x": float("nan")},
+        {"x": "\ud800"},
+        {"\ud800": 1},
+        endless(),
+    ],
+    ids=lambda value: str(value).encode("ascii", "replace").decode(),
+)
+def test_something_is_not_json(value: Any) -> None:
+    """A ValueError says of what."""
+    with pytest.raises(ValueError, match="session_data must be"):
+        to_json_object(value, "session_data")
+
+
+def test_json_is_kept_in_ascii() -> None:
+    """Big integers, nested nulls and emoji survive in a text that every database keeps."""
+    text = to_json_object({"n": 10**40, "x": [None, {"y": None}], "e": "😀"}, "payload")
+    assert text.isascii()
+    assert json.loads(text) == {"n": 10**40, "x": [None, {"y": None}], "e": "😀"}
+
+
+def test_the_payload_of_a_token_is_looked_at() -> None:
+    """Only what the session's payload holds is left of the claims."""
+    assert payload_of(claims_of_a_record()) == {"role": "admin"}
+
+
+# -- front-token -------------------------------------------------------------------------------------------------------
+
+
+def test_a_front_token_is_built() -> None:
+    """The example of the protocol, byte by byte."""
+    assert front_token({"exp": 1795367955, "iat": 1795364355, "sub": "u1"}) == (
+        "eyJhdGUiOjE3OTUzNjc5NTUwMDAsInVpZCI6InUxIiwidXAiOnsiZXhwIjoxNzk1MzY3OTU1LCJpYXQiOjE3OTUzNjQzNTUsInN1YiI6InUxIn19"
+    )
+
+
+@pytest.mark.parametrize("user_id", ["漢" * 255, "😀" * 255, "??>>~~ÿÿ"])
+def test_a_front_token_holds_any_user_id(user_id: str) -> None:
+    """Standard alphabet with padding, JSON in UTF-8."""
+    token = front_token({**CLAIMS, "sub": user_id})
+    content = json.loads(base64.b64decode(token, validate=True))
+    assert (content["uid"], content["up"]["sub"], content["ate"]) == (user_id, user_id, CLAIMS["exp"] * 1000)
+
+
+@pytest.mark.parametrize(
+    ("claims", "content"),
+    [
+        (None, {"ate": 0, "uid": "", "up": {}}),
+        (CLAIMS, {"ate": 0, "uid": "user-1", "up": {**CLAIMS, "iat": 1_700_000_009}}),
+    ],
+)
+def test_a_front_token_stands_in_for_one(claims: dict[str, Any] | None, content: dict[str, Any]) -> None:
+    """The placeholder has expired and says what time it is; the payload is that of the token in the request."""
+    assert json.loads(base64.b64decode(placeholder_front_token(claims, 1_700_000_009_999))) == content
+
+
+# -- what users pass ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user_id", ["u", "漢" * 255, "😀" * 255, " ", "a\nb", '"\\;,='], ids=ascii)
+def test_a_user_id_is_acceptable(user_id: str) -> None:
+    """1 to 255 characters of any script."""
+    assert check_user_id(user_id) == user_id
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 256, "a\0b", "\ud800", 5, None, b"u", ["u"]], ids=ascii)
+def test_a_user_id_is_not_acceptable(user_id: Any) -> None:
+    """Empty, too long, with NUL or a lone surrogate, or no string."""
+    with pytest.raises(ValueError, match="recipe_user_id must"):
+        check_user_id(user_id, "recipe_user_id")
+
+
+@pytest.mark.parametrize("tenant_id", ["", "A", "a_b", "a" * 65, "ä", "a\n", 5, None], ids=ascii)
+def test_a_tenant_id_is_not_acceptable(tenant_id: Any) -> None:
+    """1 to 64 of a-z, 0-9 and -."""
+    assert check_tenant_id("tenant-1") == "tenant-1"
+    with pytest.raises(ValueError, match="tenant_id must be"):
+        check_tenant_id(tenant_id)

@@ -1,0 +1,263 @@
+"""An app on the embedded engine with a clock moved by hand, requests made by hand, and what the answers say."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import Headers
+from werkzeug.test import TestResponse
+
+from flask_supertokens import (
+    Session,
+    SessionTokens,
+    SuperTokens,
+    create_new_session,
+    create_new_session_without_request,
+    get_session,
+    list_sessions,
+    verify_session,
+)
+from flask_supertokens.context import AppState
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.memory import MemoryStore
+
+from .plans import Clock
+
+SECRET = "a secret of the tests"
+EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+TOKEN_HEADERS = ("front-token", "anti-csrf", "st-access-token", "st-refresh-token")
+UNAUTHORISED = {"message": "unauthorised"}
+TRY_REFRESH = {"message": "try refresh token"}
+THEFT = {"message": "token theft detected"}
+HEADER = {"kid": "d-1795363746113", "typ": "JWT", "version": "5", "alg": "ES256"}
+CLAIMS: dict[str, Any] = {
+    "iat": 1_700_000_000,
+    "exp": 1_700_003_600,
+    "sub": "user-1",
+    "tId": "public",
+    "rsub": "user-1",
+    "sessionHandle": "handle-1",
+    "refreshTokenHash1": "a" * 64,
+    "parentRefreshTokenHash1": None,
+    "antiCsrfToken": None,
+}
+
+
+# -- the app -----------------------------------------------------------------------------------------------------------
+
+
+def an_app(store: Store | None = None, **settings: Any) -> Flask:
+    """An app with `/login`, `/me` (a session is required) and `/maybe` (it is optional), its clock standing still.
+
+    ``settings`` are those of the extension without their prefix, in lower case, and Flask's own in upper case.
+    """
+    app = Flask("tests.support.wire")
+    given = {key if key.isupper() else f"SUPERTOKENS_{key.upper()}": value for key, value in settings.items()}
+    app.config.update({"SECRET_KEY": SECRET, "SUPERTOKENS_COOKIE_SECURE": False, **given})
+    SuperTokens(app, store=MemoryStore() if store is None else store)
+    state_of(app).engine.clock = Clock()  # type: ignore[attr-defined]
+    app.add_url_rule("/login", view_func=login, methods=["POST"])
+    app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    app.add_url_rule("/maybe", "maybe", verify_session(session_required=False)(whoami), methods=["GET", "POST"])
+    return app
+
+
+def login() -> ResponseReturnValue:
+    return {"handle": create_new_session("user-1").handle}
+
+
+def whoami() -> ResponseReturnValue:
+    session = get_session(session_required=False, anti_csrf_check=False)
+    return {"user": session and session.user_id, "method": session and session._method}
+
+
+def add(app: Flask, view: Callable[[], Any], path: str = "/view") -> Flask:
+    """The app with one more view, for GET and POST."""
+    app.add_url_rule(path, path, view, methods=["GET", "POST"])
+    return app
+
+
+def state_of(app: Flask) -> AppState:
+    state: AppState = app.extensions["supertokens"]
+    return state
+
+
+def clock_of(app: Flask) -> Clock:
+    clock: Clock = state_of(app).engine.clock  # type: ignore[attr-defined]
+    return clock
+
+
+def signed_in(app: Flask, user_id: str = "user-1", **arguments: Any) -> SessionTokens:
+    """The tokens of a new session, made without a request."""
+    return a_session(app, user_id, **arguments).tokens
+
+
+def a_session(app: Flask, user_id: str = "user-1", **arguments: Any) -> Session:
+    with app.app_context():
+        return create_new_session_without_request(user_id, **arguments)
+
+
+def handles(app: Flask, user_id: str = "user-1") -> list[str]:
+    """The sessions that a user has."""
+    with app.app_context():
+        return [info.handle for info in list_sessions(user_id)]
+
+
+class BrokenStore(MemoryStore):
+    """A store that fails in every verb while it is ``down``."""
+
+    down = False
+
+    def __getattribute__(self, name: str) -> Any:
+        verb = super().__getattribute__(name)
+        if name not in Store.__abstractmethods__:
+            return verb
+
+        def guarded(*arguments: Any) -> Any:
+            if self.down:
+                raise GeneralError(f"The session store failed in {name}. OSError: the disk is gone") from OSError()
+            return verb(*arguments)
+
+        return guarded
+
+
+# -- what goes in ------------------------------------------------------------------------------------------------------
+
+
+def call(
+    app: Flask,
+    method: str,
+    path: str,
+    *,
+    access: str | None = None,
+    refresh: str | None = None,
+    bearer: str | None = None,
+    cookies: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> TestResponse:
+    """Make a request with exactly these tokens, cookies and headers."""
+    named = [("sAccessToken", access), ("sRefreshToken", refresh)]
+    pairs = [*(f"{name}={value}" for name, value in named if value is not None), *cookies]
+    all_headers = Headers(headers or {})
+    if pairs:
+        all_headers["Cookie"] = "; ".join(pairs)
+    if bearer is not None:
+        all_headers["Authorization"] = f"Bearer {bearer}"
+    return app.test_client(use_cookies=False).open(path, method=method, headers=all_headers, **more)
+
+
+def encoded(content: object) -> str:
+    """A part of a JWT; bytes are taken as they are."""
+    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def forged(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
+    """A token that nobody signed."""
+    return f"{encoded(header)}.{encoded(claims)}.{signature}"
+
+
+def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if key != name}
+
+
+def contents(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of a JWT."""
+    header, claims, _ = token.split(".")
+    return decoded(header), decoded(claims)
+
+
+def decoded(part: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return content
+
+
+# -- what comes out ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """One ``Set-Cookie`` line, attribute by attribute."""
+
+    name: str
+    value: str
+    path: str | None = None
+    domain: str | None = None
+    expires: str | None = None
+    same_site: str | None = None
+    secure: bool = False
+    http_only: bool = False
+
+    @property
+    def cleared(self) -> bool:
+        return self.value == "" and self.expires == EPOCH
+
+
+ATTRIBUTES = {"path": "path", "domain": "domain", "expires": "expires", "samesite": "same_site"}
+FLAGS = {"secure": "secure", "httponly": "http_only"}
+
+
+def parsed_cookie(line: str) -> Cookie:
+    """The one place where ``Set-Cookie`` is read. An attribute that is not expected (Max-Age) is an error."""
+    pair, *attributes = line.split("; ")
+    name, _, value = pair.partition("=")
+    fields: dict[str, Any] = {}
+    for attribute in attributes:
+        key, _, text = attribute.partition("=")
+        fields |= {FLAGS[key.lower()]: True} if key.lower() in FLAGS else {ATTRIBUTES[key.lower()]: text}
+    return Cookie(name, value, **fields)
+
+
+def set_cookies(response: TestResponse) -> dict[str, Cookie]:
+    """The cookies of a response by name; no two lines for one name."""
+    cookies = [parsed_cookie(line) for line in response.headers.getlist("Set-Cookie")]
+    assert len({cookie.name for cookie in cookies}) == len(cookies), "two lines for one cookie"
+    return {cookie.name: cookie for cookie in cookies}
+
+
+def cleared(response: TestResponse) -> set[str]:
+    """The methods whose tokens a response removes: cookie, header."""
+    cookies = set_cookies(response)
+    by_cookie = all(name in cookies and cookies[name].cleared for name in ("sAccessToken", "sRefreshToken"))
+    by_header = all(response.headers.get(name) == "" for name in ("st-access-token", "st-refresh-token"))
+    return {name for name, true in (("cookie", by_cookie), ("header", by_header)) if true}
+
+
+def handed_out(response: TestResponse) -> set[str]:
+    """The methods by which a response gives an access token."""
+    by_cookie = bool(set_cookies(response).get("sAccessToken", Cookie("", "")).value)
+    by_header = bool(response.headers.get("st-access-token"))
+    return {name for name, true in (("cookie", by_cookie), ("header", by_header)) if true}
+
+
+def untouched(response: TestResponse) -> bool:
+    """Whether the extension wrote nothing to this response."""
+    names = ("Set-Cookie", *TOKEN_HEADERS, "Access-Control-Expose-Headers", "Cache-Control", "Vary")
+    return not any(name in response.headers for name in names)
+
+
+def front(response: TestResponse) -> dict[str, Any]:
+    """What the ``front-token`` says; there must be exactly one."""
+    (value,) = response.headers.getlist("front-token")
+    content: dict[str, Any] = json.loads(base64.b64decode(value, validate=True))
+    return content
+
+
+def asserted_answer(response: TestResponse, status: int, body: object) -> None:
+    """Status, body and content type of an answer for an API client."""
+    assert (response.status_code, response.json) == (status, body)
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def all_tokens(caplog: pytest.LogCaptureFixture) -> str:
+    """Everything that was logged, as one text."""
+    return "\n".join(f"{record.getMessage()} {record.exc_info} {record.__dict__}" for record in caplog.records)

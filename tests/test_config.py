@@ -1,0 +1,455 @@
+"""Every setting: what it takes, what it refuses, and what follows from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from flask_supertokens import SuperTokens
+from flask_supertokens.config import NOT_BUILT, Settings, read_settings
+from flask_supertokens.stores.memory import MemoryStore
+
+DAY = 86_400_000
+
+
+def settings(**given: Any) -> Settings:
+    """The settings of a config; names without their prefix."""
+    return read_settings({"SECRET_KEY": "k"} | {f"SUPERTOKENS_{name}": value for name, value in given.items()})
+
+
+def mistakes(**given: Any) -> str:
+    """The text of the refusal."""
+    with pytest.raises(ValueError, match="can't start with these settings") as caught:
+        settings(**given)
+    return str(caught.value)
+
+
+# -- one by one --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_set() -> None:
+    """The defaults are those of the documentation."""
+    assert settings() == Settings(
+        secret_keys=("k",),
+        database_uri="sqlite:///supertokens.sqlite3",
+        create_tables=True,
+        access_token_lifetime=3_600_000,
+        refresh_token_lifetime=100 * DAY,
+        race_window=30_000,
+        refresh_path="/refresh",
+        signout_path="/signout",
+        register_routes=True,
+        access_token_path="/",
+        api_domain=None,
+        website_domains=(),
+        cookie_domain=None,
+        older_cookie_domain=None,
+        cookie_secure=None,
+        cookie_same_site="lax",
+        cookie_prefix="auto",
+        anti_csrf="NONE",
+        token_transfer_method="any",
+        session_expired_status=401,
+        invalid_claim_status=403,
+        check_database=False,
+        expose_access_token=False,
+        algorithm="ES256",
+        signing_key_lifetime=7 * DAY,
+        dynamic_signing_key=True,
+        issuer=None,
+        checks_issuer=False,
+        audience=None,
+        cache_size=4096,
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field", "result"),
+    [
+        ("DATABASE_URI", "sqlite:////tmp/x.db", "database_uri", "sqlite:////tmp/x.db"),
+        ("CREATE_TABLES", False, "create_tables", False),
+        ("ACCESS_TOKEN_LIFETIME", 60, "access_token_lifetime", 60_000),
+        ("ACCESS_TOKEN_LIFETIME", 60.0, "access_token_lifetime", 60_000),
+        ("ACCESS_TOKEN_LIFETIME", timedelta(minutes=1), "access_token_lifetime", 60_000),
+        ("REFRESH_TOKEN_LIFETIME", timedelta(days=1), "refresh_token_lifetime", DAY),
+        ("REFRESH_TOKEN_LIFETIME", 86_400.5, "refresh_token_lifetime", DAY + 500),
+        ("REFRESH_RACE_WINDOW", 5, "race_window", 5000),
+        ("REFRESH_RACE_WINDOW", 0, "race_window", 0),
+        ("REFRESH_RACE_WINDOW", timedelta(seconds=2.5), "race_window", 2500),
+        ("REFRESH_RACE_WINDOW", timedelta(0), "race_window", 0),
+        ("API_BASE_PATH", "/auth", "refresh_path", "/auth/session/refresh"),
+        ("API_BASE_PATH", "/auth/", "signout_path", "/auth/signout"),
+        ("API_BASE_PATH", "/", "refresh_path", "/session/refresh"),
+        ("REFRESH_PATH", "/a/b", "refresh_path", "/a/b"),
+        ("SIGNOUT_PATH", "/bye", "signout_path", "/bye"),
+        ("REGISTER_ROUTES", False, "register_routes", False),
+        ("ACCESS_TOKEN_PATH", "/api", "access_token_path", "/api"),
+        ("API_DOMAIN", "HTTPS://Api.Example.COM:443/", "api_domain", "https://api.example.com"),
+        ("API_DOMAIN", "http://[::1]:8000", "api_domain", "http://[::1]:8000"),
+        ("WEBSITE_DOMAIN", "https://example.com", "website_domains", ("https://example.com",)),
+        (
+            "WEBSITE_DOMAIN",
+            ["http://a.com:80", "https://b.com:81"],
+            "website_domains",
+            ("http://a.com", "https://b.com:81"),
+        ),
+        ("COOKIE_DOMAIN", ".example.com", "cookie_domain", ".example.com"),
+        ("COOKIE_DOMAIN", "", "cookie_domain", None),
+        ("OLDER_COOKIE_DOMAIN", "example.com", "older_cookie_domain", "example.com"),
+        ("COOKIE_SECURE", False, "cookie_secure", False),
+        ("COOKIE_SECURE", True, "cookie_secure", True),
+        ("API_DOMAIN", "http://api.example.com", "cookie_secure", False),
+        ("API_DOMAIN", "https://api.example.com", "cookie_secure", None),
+        ("COOKIE_SAME_SITE", "Strict", "cookie_same_site", "strict"),
+        ("COOKIE_SAME_SITE", "none", "anti_csrf", "VIA_CUSTOM_HEADER"),
+        ("COOKIE_PREFIX", "", "cookie_prefix", ""),
+        ("COOKIE_PREFIX", "my-", "cookie_prefix", "my-"),
+        ("ANTI_CSRF", "VIA_TOKEN", "anti_csrf", "VIA_TOKEN"),
+        ("ANTI_CSRF", "VIA_CUSTOM_HEADER", "anti_csrf", "VIA_CUSTOM_HEADER"),
+        ("TOKEN_TRANSFER_METHOD", "header", "token_transfer_method", "header"),
+        ("TOKEN_TRANSFER_METHOD", len, "token_transfer_method", len),
+        ("SESSION_EXPIRED_STATUS_CODE", 440, "session_expired_status", 440),
+        ("INVALID_CLAIM_STATUS_CODE", 418, "invalid_claim_status", 418),
+        ("CHECK_DATABASE", True, "check_database", True),
+        ("EXPOSE_ACCESS_TOKEN", True, "expose_access_token", True),
+        ("ACCESS_TOKEN_ALGORITHM", "EdDSA", "algorithm", "EdDSA"),
+        ("ACCESS_TOKEN_ALGORITHM", "RS256", "algorithm", "RS256"),
+        ("SIGNING_KEY_LIFETIME", timedelta(hours=1), "signing_key_lifetime", 3_600_000),
+        ("USE_DYNAMIC_SIGNING_KEY", False, "dynamic_signing_key", False),
+        ("ISSUER", "me", "issuer", "me"),
+        ("ISSUER", "me", "checks_issuer", True),
+        ("API_DOMAIN", "https://api.example.com", "issuer", "https://api.example.com"),
+        ("API_DOMAIN", "https://api.example.com", "checks_issuer", False),
+        ("AUDIENCE", "you", "audience", "you"),
+        ("VERIFIED_TOKEN_CACHE_SIZE", 0, "cache_size", 0),
+    ],
+)
+def test_a_value_is_taken(key: str, value: Any, field: str, result: Any) -> None:
+    """The value, or what follows from it; lifetimes are seconds or a timedelta."""
+    assert getattr(settings(**{key: value}), field) == result
+    assert type(getattr(settings(**{key: value}), field)) is type(result)
+
+
+LIFETIMES = ("ACCESS_TOKEN_LIFETIME", "REFRESH_TOKEN_LIFETIME", "SIGNING_KEY_LIFETIME")
+FLAGS = (
+    "CREATE_TABLES",
+    "REGISTER_ROUTES",
+    "COOKIE_SECURE",
+    "CHECK_DATABASE",
+    "EXPOSE_ACCESS_TOKEN",
+    "USE_DYNAMIC_SIGNING_KEY",
+)
+NO_LIFETIMES: list[Any] = [0, -1, "60", True, timedelta(0), timedelta(days=-1), float("nan"), float("inf"), 10**12, []]
+PATHS = ("API_BASE_PATH", "REFRESH_PATH", "SIGNOUT_PATH", "ACCESS_TOKEN_PATH")
+NO_PATHS: list[Any] = [
+    "",
+    "refresh",
+    "https://x/y",
+    "/a?b",
+    "/a#b",
+    "//a",
+    "/a;b",
+    "/a b",
+    "/a\\b",
+    "/<id>",
+    "/a/../b",
+    "/ä",
+    "/a\n",
+    5,
+]
+NO_ORIGINS: list[Any] = [
+    "",
+    "example.com",
+    "ftp://example.com",
+    "https://",
+    "https://a.com/path",
+    "https://a.com:x",
+    "https://bücher.example",
+    "https://*.a.com",
+    "https://u@a.com",
+    5,
+    ["x"],
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[(key, value) for key in LIFETIMES for value in NO_LIFETIMES],
+        *[("ACCESS_TOKEN_LIFETIME", value) for value in (0.5, 1.5, timedelta(seconds=1, milliseconds=1))],
+        *[("REFRESH_RACE_WINDOW", value) for value in (-1, "5", False, timedelta(-1), float("nan"))],
+        *[(key, value) for key in FLAGS for value in ("true", 1, 0, "", [])],
+        *[(key, value) for key in PATHS for value in NO_PATHS],
+        *[(key, value) for key in ("API_DOMAIN", "WEBSITE_DOMAIN") for value in NO_ORIGINS],
+        *[
+            (key, value)
+            for key in ("COOKIE_DOMAIN", "OLDER_COOKIE_DOMAIN")
+            for value in ("https://a.com", "a.com:5", "a b", 5)
+        ],
+        *[("COOKIE_SAME_SITE", value) for value in ("", "loose", True, 5)],
+        *[("COOKIE_PREFIX", value) for value in ("a b", "a=", "ä", 5, "__Host-", "__host-")],
+        *[("ANTI_CSRF", value) for value in ("via_token", "", True, [])],
+        *[("TOKEN_TRANSFER_METHOD", value) for value in ("Any", "both", "", 5, [])],
+        *[
+            (key, value)
+            for key in ("SESSION_EXPIRED_STATUS_CODE", "INVALID_CLAIM_STATUS_CODE")
+            for value in (200, 600, "401", True)
+        ],
+        *[("ACCESS_TOKEN_ALGORITHM", value) for value in ("none", "HS256", "es256", "RS512", "", [])],
+        *[("ISSUER", 5), ("AUDIENCE", ["a"]), ("ISSUER", ""), ("AUDIENCE", "")],
+        *[("VERIFIED_TOKEN_CACHE_SIZE", value) for value in (-1, 1.5, "5", True)],
+        *[
+            ("DATABASE_URI", value)
+            for value in ("", "x", "oracle://x", "sqlite", "sqlite:x", "postgresql+psycopg2://x/y", "sqlite://a.db", 5)
+        ],
+        *[("DATABASE_URI", value) for value in ("mysql://x/y", "mariadb+pymysql://x/y", "sqlite:///file:x?uri=true")],
+    ],
+    ids=ascii,
+)
+def test_a_value_is_refused(key: str, value: Any) -> None:
+    """The refusal names the key and says what to use."""
+    text = mistakes(**{key: value})
+    assert text.count("\n") == 1
+    assert f"SUPERTOKENS_{key}" in text
+
+
+@pytest.mark.parametrize("key", [*LIFETIMES, *FLAGS, *PATHS, "API_DOMAIN", "COOKIE_DOMAIN", "DATABASE_URI"])
+def test_a_value_is_none(key: str) -> None:
+    """It counts as not set."""
+    assert settings(**{key: None}) == settings()
+
+
+@pytest.mark.parametrize("key", NOT_BUILT)
+def test_a_setting_is_not_built_yet(key: str) -> None:
+    """Nothing is accepted and ignored: the refusal says so."""
+    text = mistakes(**{key.removeprefix("SUPERTOKENS_"): "value"})
+    assert f"{key} is not built in this version" in text
+
+
+def test_the_settings_that_are_not_built_are_known() -> None:
+    """These are documented for later versions."""
+    assert {key.removeprefix("SUPERTOKENS_") for key in NOT_BUILT} == {
+        *("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "SESSION_MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "JWKS_PATH"),
+        *("JWKS_REFRESH_INTERVAL", "STORE_USER_AGENT", "STORE_IP", "LOGIN_URL"),
+    }
+
+
+# -- keys and databases ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ({"SECRET_KEY": b"k"}, (b"k",)),
+        ({"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": ["old", b"older"]}, ("old", b"older", "new")),
+        ({"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": None}, ("new",)),
+    ],
+)
+def test_secret_keys_are_read(config: dict[str, Any], keys: tuple[Any, ...]) -> None:
+    """Fallbacks first, as Flask orders them."""
+    assert read_settings(config).secret_keys == keys
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"SECRET_KEY": None},
+        {"SECRET_KEY": ""},
+        {"SECRET_KEY": 5},
+        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": "old"},
+        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [None]},
+        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [""]},
+    ],
+)
+def test_secret_keys_are_wrong(config: dict[str, Any]) -> None:
+    """There is no start without them, unless the app brings an engine that signs by itself; no key is in the text."""
+    with pytest.raises(ValueError, match="SECRET_KEY"):
+        read_settings(config)
+    assert read_settings(config, needs_secret=False).secret_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("uri", "result"),
+    [
+        ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite+pysqlite:///a.db", "sqlite:///a.db"),
+    ],
+)
+def test_a_database_is_named(uri: str, result: str) -> None:
+    """``postgres://`` and ``postgresql://`` mean psycopg 3."""
+    assert settings(DATABASE_URI=uri).database_uri == result
+
+
+def test_a_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal names the extra that brings it."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert 'pip install "flask-supertokens[postgresql]"' in mistakes(DATABASE_URI="postgresql://h/d")
+
+
+@pytest.mark.parametrize("uri", ["mysql://u:hunter2@h/d", "hunter2", sa.make_url("oracle://u:hunter2@h/d")])
+def test_a_database_with_a_password_is_refused(uri: Any) -> None:
+    """The password is not in the text."""
+    assert "hunter2" not in mistakes(DATABASE_URI=uri)
+    assert "hunter2" not in repr(settings(DATABASE_URI="postgresql://u:hunter2@h/d"))
+
+
+def test_a_database_url_is_an_object() -> None:
+    """Its text form hides the password, so it is used whole or refused, never with the password lost."""
+    url = sa.make_url("postgresql://u:hunter2@h/d")
+    assert "SUPERTOKENS_DATABASE_URI" in mistakes(DATABASE_URI=url)
+
+
+@pytest.mark.parametrize(
+    ("brought", "key", "value"),
+    [
+        ({"needs_database": False}, "DATABASE_URI", "sqlite://"),
+        ({"needs_database": False, "needs_secret": False}, "CREATE_TABLES", False),
+        ({"needs_database": False, "needs_secret": False}, "ACCESS_TOKEN_LIFETIME", 60),
+        ({"needs_database": False, "needs_secret": False}, "ISSUER", "me"),
+    ],
+)
+def test_an_app_brings_its_own_parts(brought: dict[str, bool], key: str, value: Any) -> None:
+    """A store or an engine leaves nothing to these settings: they are refused, not ignored."""
+    with pytest.raises(ValueError, match=f"SUPERTOKENS_{key}: not used with what was passed"):
+        read_settings({"SECRET_KEY": "k", f"SUPERTOKENS_{key}": value}, **brought)
+    read_settings({"SECRET_KEY": "k"}, **brought)
+
+
+# -- all together ------------------------------------------------------------------------------------------------------
+
+
+def test_several_settings_are_wrong() -> None:
+    """All mistakes come in one text, each with its mend, and the nearest name for an unknown key."""
+    text = mistakes(ANTI_CSRF="yes", ACCESS_TOKEN_LIFETIM=5, API_KEY="x", COOKIE_SECURE="no", XYZZY=1)
+    assert text.count("\n  * ") == 5
+    assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM is not a setting" in text
+    assert "Did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?" in text
+    assert "SUPERTOKENS_XYZZY is not a setting of flask_supertokens. Remove it." in text
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        ({"SESSION_EXPIRED_STATUS_CODE": 403}, "must differ"),
+        ({"INVALID_CLAIM_STATUS_CODE": 401}, "must differ"),
+        ({"COOKIE_SAME_SITE": "none", "COOKIE_SECURE": False}, "browsers refuse such cookies"),
+        ({"COOKIE_SAME_SITE": "none", "API_DOMAIN": "http://api.example.com"}, "browsers refuse such cookies"),
+        ({"ACCESS_TOKEN_LIFETIME": 60, "REFRESH_TOKEN_LIFETIME": 60}, "must be longer"),
+        ({"REFRESH_PATH": "/x", "SIGNOUT_PATH": "/x"}, "must differ"),
+        ({"COOKIE_PREFIX": "__Secure-", "COOKIE_SECURE": False}, "needs SUPERTOKENS_COOKIE_SECURE"),
+        ({"OLDER_COOKIE_DOMAIN": ""}, "is the cookie domain of today"),
+        ({"OLDER_COOKIE_DOMAIN": "a.com", "COOKIE_DOMAIN": ".a.com"}, "is the cookie domain of today"),
+        ({"USE_DYNAMIC_SIGNING_KEY": False, "SIGNING_KEY_LIFETIME": 60}, "is never replaced"),
+    ],
+)
+def test_settings_contradict_each_other(given: dict[str, Any], part: str) -> None:
+    """Each alone is fine."""
+    assert part in mistakes(**given)
+
+
+def test_the_older_cookies_were_of_one_host() -> None:
+    """An empty older domain means host-only cookies."""
+    assert settings(OLDER_COOKIE_DOMAIN="", COOKIE_DOMAIN="example.com").older_cookie_domain == ""
+
+
+def test_cookies_of_two_local_sites_are_not_secure() -> None:
+    """SameSite none without Secure is let through where both sides are localhost or an address."""
+    local = {"API_DOMAIN": "http://localhost:5000", "WEBSITE_DOMAIN": "http://127.0.0.1:3000"}
+    assert settings(COOKIE_SAME_SITE="none", **local).cookie_secure is False
+
+
+@pytest.mark.parametrize("base", ["/auth", None])
+def test_a_path_is_explicit(base: str | None) -> None:
+    """It beats the base path."""
+    read = settings(API_BASE_PATH=base, REFRESH_PATH="/r", SIGNOUT_PATH="/s")
+    assert (read.refresh_path, read.signout_path) == ("/r", "/s")
+
+
+def test_the_base_path_is_part_of_the_issuer() -> None:
+    """``iss`` is the API's domain and base path, and checked only when it was set by hand."""
+    read = settings(API_DOMAIN="https://api.example.com", API_BASE_PATH="/auth")
+    assert (read.issuer, read.checks_issuer) == ("https://api.example.com/auth", False)
+
+
+def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
+    """It is cut below that lifetime, the default too; times in a token are cut to seconds, hence the second less."""
+    assert settings(ACCESS_TOKEN_LIFETIME=10).race_window == 9000
+    assert settings(ACCESS_TOKEN_LIFETIME=10, REFRESH_RACE_WINDOW=60).race_window == 9000
+    assert settings(ACCESS_TOKEN_LIFETIME=7200, REFRESH_RACE_WINDOW=3600).race_window == 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("api", "website", "same_site"),
+    [
+        (None, "https://example.com", "lax"),
+        ("https://api.example.com", None, "lax"),
+        ("https://example.com", "https://example.com", "lax"),
+        ("https://api.example.com", "https://www.example.com", "lax"),
+        ("https://api.example.co.uk", "https://other.co.uk", "none"),
+        ("https://a.github.io", "https://b.github.io", "none"),
+        ("https://api.example.com", "http://api.example.com", "none"),
+        ("https://api.example.com", "https://example.org", "none"),
+        ("https://api.example.com", ["https://example.com", "https://example.org"], "none"),
+        ("https://api.example.com", ["https://example.com", "https://www.example.com"], "lax"),
+        ("http://localhost:5000", "http://127.0.0.1:3000", "lax"),
+        ("http://localhost:5000", "http://[::1]:3000", "lax"),
+    ],
+)
+def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_site: str) -> None:
+    """``none`` across sites or schemes, else ``lax``; the anti-CSRF mode follows."""
+    read = settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, COOKIE_SECURE=None if api is None else True)
+    assert read.cookie_same_site == same_site
+    assert read.anti_csrf == ("VIA_CUSTOM_HEADER" if same_site == "none" else "NONE")
+
+
+def test_the_public_suffix_list_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only hosts that differ need it; the refusal names the extra and the setting, and no network is asked."""
+    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
+    domains = {"API_DOMAIN": "https://api.example.com", "WEBSITE_DOMAIN": "https://www.example.com"}
+    text = mistakes(**domains)
+    assert 'pip install "flask-supertokens[publicsuffixlist]"' in text
+    assert "SUPERTOKENS_COOKIE_SAME_SITE" in text
+    assert settings(**domains, COOKIE_SAME_SITE="lax").cookie_same_site == "lax"
+    assert settings(API_DOMAIN="https://a.com", WEBSITE_DOMAIN="https://a.com").cookie_same_site == "lax"
+
+
+# -- old names ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_name_is_used() -> None:
+    """It works, with a warning that names the new one and points at the user's own line."""
+    app = Flask("old")
+    app.config.update(SECRET_KEY="k", SUPERTOKENS_REFRESH_TOKEN_PATH="/old")
+    with pytest.warns(
+        DeprecationWarning, match="SUPERTOKENS_REFRESH_TOKEN_PATH is called SUPERTOKENS_REFRESH_PATH now"
+    ) as seen:
+        SuperTokens(store=MemoryStore()).init_app(app)
+    assert app.extensions["supertokens"].settings.refresh_path == "/old"
+    assert [warning.filename for warning in seen] == [__file__]
+
+
+def test_old_and_new_name_are_used() -> None:
+    """The new one counts."""
+    with pytest.warns(DeprecationWarning, match="is called SUPERTOKENS_REFRESH_PATH now"):
+        assert settings(REFRESH_TOKEN_PATH="/old", REFRESH_PATH="/new").refresh_path == "/new"
+
+
+def test_the_hosts_of_a_core_are_named_as_of_old() -> None:
+    """The name is understood, the remote engine is not built."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        text = mistakes(HOSTS="http://localhost:3567")
+    assert "SUPERTOKENS_CONNECTION_URI is not built" in text
+    assert [warning.category for warning in seen] == [DeprecationWarning]

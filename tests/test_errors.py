@@ -36,7 +36,7 @@ SAMPLES: list[tuple[SuperTokensError, int, dict[str, Any], bool]] = [
     (TryRefreshTokenError("old", clear_tokens=True), 401, TRY_REFRESH, True),
     (TokenTheftError("twice", user_id="u", session_handle="h"), 401, THEFT, True),
     (
-        InvalidClaimError("role", errors=FAILED),
+        InvalidClaimError("not an admin", errors=FAILED),
         403,
         {"message": "invalid claim", "claimValidationErrors": FAILED},
         False,

@@ -204,14 +204,14 @@ class AppState:
 
     def own_origins(self) -> tuple[str, ...]:
         """The origin that the request was sent to, and the one that the settings name."""
-        own = request.host_url.rstrip("/")
+        own = f"{request.scheme}://{request.host}"  # host_url shows punycode as letters; browsers send it as it is
         return (own,) if self.settings.api_domain is None else (own, self.settings.api_domain)
 
     # -- what goes out
 
     def cookie_names(self) -> CookieNames:
         """This request's cookie names and paths; both go under the script root."""
-        settings, root = self.settings, request.environ.get("SCRIPT_NAME", "").rstrip("/")
+        settings, root = self.settings, request.root_path.rstrip("/")
         path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path  # noqa: S105 - a path
         access, refresh = self._prefixes(path)
         return CookieNames(access + "sAccessToken", refresh + "sRefreshToken", path, root + settings.refresh_path)

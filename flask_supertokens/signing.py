@@ -265,7 +265,8 @@ class KeyRing:
         return self._settings.dynamic and now - newest.stored.created_at >= self._settings.lifetime
 
     def _add_key(self, now: int) -> None:
-        key = make_key(self._settings, self._sealer, now)
+        moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._kids)
+        key = make_key(self._settings, self._sealer, moment)
         if self._swap(self._kids, key, self._outlived(now)):
             logger.info("A new signing key %s was made.", key.kid)
         self._reload(now)

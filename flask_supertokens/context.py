@@ -168,6 +168,8 @@ class AppState:
             removed = self.engine.revoke([handle])
         except GeneralError as failure:
             logger.error("The stolen session %s could not be revoked: %s", handle, failure.description)
+        else:
+            logger.info("Session %s was revoked.", handle)
         try:
             send(signals.token_theft_detected, user_id=user_id, session_handle=handle)
             for revoked in removed:

@@ -15,6 +15,7 @@ import os
 import pathlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
@@ -369,9 +370,17 @@ class SQLAlchemyStore(Store):
 
 
 def _use_wal(connection: Connection) -> None:
-    """WAL is a property of the file; asking first keeps processes that start together from fighting over it."""
-    if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    """WAL is a property of the file. SQLite does not wait here when another process makes it at the same moment; we do."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _can_be_kept(name: str) -> bool:

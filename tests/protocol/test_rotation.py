@@ -149,7 +149,7 @@ ACCESSES = [
 
 @pytest.mark.parametrize("row", ACCESSES, ids=lambda row: row.sentence)
 def test_a_presented_access_token(row: Access) -> None:
-    """What an access token with a parent hash may do: the first line that fits, with the borders at W and 1 ms later."""
+    """What an access token with a parent hash may do: the first line that fits, with its borders at W."""
     now = NOW + row.age
     decision = decide_access(line(row.used, row.children, now), access_token(row.token), now, WINDOWS)
     assert (decision.verdict, decision.change) == (row.verdict, row.change)
@@ -184,7 +184,7 @@ def test_the_last_millisecond_of_a_session(name: str) -> None:
 
 @pytest.mark.parametrize("name", [CURRENT, CHILD, PARENT])
 def test_a_refresh_token_older_than_its_lifetime(name: str) -> None:
-    """A refresh token that has reached its lifetime is *unauthorised*, even where it would be a theft; not 1 ms earlier."""
+    """A refresh token that has reached its lifetime is *unauthorised*, even for a theft; not 1 ms earlier."""
     row = line(used=LONG)
     too_old = decide_refresh(row, refresh_token(name, REFRESH_LIFETIME), NOW, WINDOWS)
     almost = decide_refresh(row, refresh_token(name, REFRESH_LIFETIME - 1), NOW, WINDOWS)
@@ -224,14 +224,14 @@ def test_the_first_use_is_not_moved_by_later_ones() -> None:
 @pytest.mark.parametrize("used", [NEVER, 0, LONG])
 @pytest.mark.parametrize("children", [1, 2])
 def test_a_promoted_child_starts_afresh(children: int, used: int | None) -> None:
-    """The promoted token is current with one child, the one minted now, of which none was used; the session is extended."""
+    """The promoted token is current, with the one child minted now, unused; the session is extended."""
     child = refresh_token(CHILD, LONG)
     after = decide_refresh(line(used, children), child, NOW, WINDOWS).line
     assert after == Line(child.hash2, 1, None, NOW + REFRESH_LIFETIME)
 
 
 def test_whatever_else_is_decided_leaves_the_row_alone() -> None:
-    """A theft, a refusal, a fresh access token or a plain pass write nothing: only the three changes of the tables do."""
+    """A theft, a refusal, a fresh access token or a plain pass write nothing."""
     for row in REFRESHES:
         decision = decide_refresh(line(row.used), refresh_token(row.token, row.age), NOW, WINDOWS)
         assert row.change is not Change.NOTHING or decision.line is None
@@ -261,7 +261,7 @@ def test_scenario(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize("kept", "abc")
 def test_three_tabs_use_their_answers_in_any_order(kept: str) -> None:
-    """Three answers to one token: whichever are used, in whatever order, whichever is kept, the next refreshes are fine."""
+    """Three answers to one token: used in whatever order, any of them kept, the next refreshes are fine."""
     for count in range(4):
         for order in permutations("abc", count):
             uses = "".join(f"use {name}, " for name in order)
@@ -271,7 +271,7 @@ def test_three_tabs_use_their_answers_in_any_order(kept: str) -> None:
 
 @pytest.mark.parametrize(("kept", "other"), ["ab", "ba"])
 def test_the_tab_that_lost_its_answer_uses_it_later(kept: str, other: str) -> None:
-    """A tab with an answer that the jar does not hold is asked to refresh after W, and no access token raises an alarm."""
+    """A tab whose answer the jar does not hold is asked to refresh after W; access tokens raise no alarm."""
     steps = (
         f"refresh a, refresh b, use {kept}, keep {kept}, 31 s, use {other}, 10 min, use {other}, refresh c, keep c, use"
     )
@@ -290,7 +290,7 @@ def test_the_echo_sets_no_refresh_token() -> None:
 
 
 def test_an_only_child_is_confirmed_after_the_window() -> None:
-    """After W the only child's access token is replaced once; the new one has no parent hash and asks for nothing more."""
+    """After W the only child's access token is replaced once, by one without parent hash."""
     server = PureServer()
     jar = server.create()
     jar = jar.storing(server.refresh(jar.refresh))
@@ -304,7 +304,7 @@ def test_an_only_child_is_confirmed_after_the_window() -> None:
 
 
 def test_nobody_loops() -> None:
-    """Whatever a refresh answers, its access token passes for W: a client that follows *try refresh* goes on at once."""
+    """A refresh's access token passes for W: a client that follows *try refresh* goes on at once."""
     server = PureServer()
     jar = server.create()
     one, other = server.refresh(jar.refresh), server.refresh(jar.refresh)

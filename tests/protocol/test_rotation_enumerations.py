@@ -30,7 +30,7 @@ def false_alarms(server: PureServer, jar: Jar, depth: int) -> int:
 
 
 def test_no_plan_of_one_honest_browser_raises_an_alarm(report: Callable[[str], None]) -> None:
-    """All 8^5 sequences of what a browser can meet at a refresh: lost, duplicated and crossed answers never look like theft."""
+    """All 8^5 sequences of what a browser can meet at a refresh: none looks like a theft."""
     server = PureServer()
     alarms, plans = false_alarms(server, server.create(), DEPTH), len(HONEST_ROUNDS) ** DEPTH
     report(f"honest plans of depth {DEPTH}: {alarms:,} false alarms of {plans:,}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
@@ -67,6 +67,8 @@ def an_app(store: Store | None = None, **settings: Any) -> Flask:
     app.add_url_rule("/login", view_func=login, methods=["POST"])
     app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     app.add_url_rule("/maybe", "maybe", verify_session(session_required=False)(whoami), methods=["GET", "POST"])
+    app.add_url_rule("/run", "run", act)
+    app.add_url_rule("/run-verified", "run-verified", verify_session(act))
     return app
 
 
@@ -77,6 +79,16 @@ def login() -> ResponseReturnValue:
 def whoami() -> ResponseReturnValue:
     session = get_session(session_required=False, anti_csrf_check=False)
     return {"user": session and session.user_id, "method": session and session._method}
+
+
+def act() -> ResponseReturnValue:
+    return jsonify(current_app.config["ACTION"]())
+
+
+def run(app: Flask, action: Callable[[], Any], *, verified: bool = False, **request: Any) -> TestResponse:
+    """Run something in a view, with a session required or not. The answer is JSON."""
+    app.config["ACTION"] = action
+    return call(app, "GET", "/run-verified" if verified else "/run", **request)
 
 
 def add(app: Flask, view: Callable[[], Any], path: str = "/view") -> Flask:

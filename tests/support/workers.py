@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -46,7 +47,9 @@ class Workers:
         for connection in self._connections:
             connection.close()
         for process in self._processes:
-            process.join(TIMEOUT)
+            process.join(10)
+            process.kill()
+            process.join()
             process.close()
 
     def all_do(self, action: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -89,6 +92,7 @@ def in_a_fork(action: Callable[[], object]) -> bool:
     """Whether ``action`` is true in a child that is forked here and now; for workers, which have one thread."""
     child = os.fork()
     if child == 0:
+        signal.alarm(10)  # a child that waits for ever ends so
         try:
             os._exit(0 if action() else 1)
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -98,6 +99,20 @@ def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> 
         refused(sqlite_store)
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
+
+
+def test_somebody_writes_to_the_sqlite_file_at_first_use(tmp_path: pathlib.Path) -> None:
+    """SQLite refuses WAL at once while somebody writes; the store tries again until he has finished."""
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        file_of(store).parent.mkdir()
+        writer = sqlite3.connect(file_of(store), isolation_level=None, check_same_thread=False)
+        writer.executescript("CREATE TABLE notes (note); BEGIN IMMEDIATE")
+        timer = threading.Timer(0.2, writer.execute, ["COMMIT"])
+        timer.start()
+        store.add(RECORD)
+        timer.join()
+        writer.close()
+        assert store.read("handle-1") == RECORD
 
 
 def test_a_sqlite_file_is_read_only(sqlite_store: SQLAlchemyStore) -> None:

@@ -235,8 +235,8 @@ def create_new_session(
     new = _new_session(
         state,
         user_id,
-        payload=access_token_payload or {},
-        data=session_data or {},
+        payload={} if access_token_payload is None else access_token_payload,
+        data={} if session_data is None else session_data,
         tenant_id=tenant_id,
         recipe_user_id=recipe_user_id,
         remember=remember,
@@ -270,8 +270,8 @@ def create_new_session_without_request(
     new = _new_session(
         state,
         user_id,
-        payload=access_token_payload or {},
-        data=session_data or {},
+        payload={} if access_token_payload is None else access_token_payload,
+        data={} if session_data is None else session_data,
         tenant_id=tenant_id,
         recipe_user_id=recipe_user_id,
         remember=True,

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask, Response, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
+from werkzeug.test import run_wsgi_app
 
 from flask_supertokens import (
     SuperTokens,
@@ -37,6 +38,7 @@ from .support.wire import (
     signed_in,
     state_of,
     untouched,
+    whoami,
 )
 
 IN_A_YEAR = "Wed, 13 Nov 2024 22:13:20 GMT"
@@ -359,21 +361,34 @@ def test_a_request_is_made_inside_a_request() -> None:
     assert untouched(response)
 
 
+def handing_on(second: Flask) -> Any:
+    """A view that gives its own environ to another app and answers what that one answers."""
+
+    def view() -> ResponseReturnValue:
+        get_session(session_required=False) or create_new_session("first")
+        body, status, _ = run_wsgi_app(second, request.environ)
+        return b"".join(body), int(status.split()[0]), {"Content-Type": "application/json"}
+
+    return view
+
+
 @pytest.mark.parametrize("shared_secret", [True, False])
 def test_an_environ_is_handed_on_to_another_app(shared_secret: bool) -> None:
-    """The second app judges by its own store and key; what the first one found does not count there."""
-    first, second = an_app(), an_app(SECRET_KEY=SECRET if shared_secret else "another")
-
-    def view() -> Any:
-        return second.test_client(use_cookies=False).open(request.environ | {"PATH_INFO": "/maybe"}).json or {}
-
-    add(first, verify_session(view))
+    """The second app judges the token by its own store and key; what the first one found does not count there."""
+    second = an_app(SECRET_KEY=SECRET if shared_secret else "another")
+    first = add(an_app(), handing_on(second))
     clock_of(second).wait(1)
-    signed_in(second)
-    response = first.test_client(use_cookies=False).get(
-        "/view", headers={"Cookie": f"sAccessToken={signed_in(first).access_token}"}
-    )
-    assert response.json == {"message": "try refresh token"}
+    add(second, verify_session(whoami))
+    response = call(first, "GET", "/view", access=signed_in(first).access_token)
+    assert (response.status_code, response.json) == (401, {"message": "try refresh token"})
+
+
+def test_a_session_was_made_before_the_environ_is_handed_on() -> None:
+    """The second app finds nobody, and the first one's tokens leave with the first one's answer."""
+    second = add(an_app(), verify_session(session_required=False)(whoami))
+    response = call(add(an_app(), handing_on(second)), "GET", "/view")
+    assert response.json == {"user": None, "method": None}
+    assert front(response)["uid"] == "first"
 
 
 def test_an_app_asks_for_the_session_of_another_apps_request() -> None:

@@ -122,6 +122,8 @@ def test_a_user_id_is_not_acceptable(user_id: Any) -> None:
     "arguments",
     [
         {"access_token_payload": ["x"]},
+        {"access_token_payload": []},
+        {"session_data": ""},
         {"access_token_payload": {"x": {1}}},
         {"session_data": "text"},
         {"session_data": {"x": float("nan")}},

@@ -1,228 +1,379 @@
-"""Traps that session SDKs for Flask fell into, one test each; the number is that of the protocol reference."""
+"""The traps that other SDKs fall into (PROTOCOL.md, section 15), by their numbers; those of claims and cores are elsewhere."""
 
 from __future__ import annotations
 
+import hmac
 import logging
+import pathlib
+import socket
 import subprocess
 import sys
-import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask import Flask
 
-import flask_supertokens as st
-from flask_supertokens import SuperTokens, UnauthorisedError, create_new_session, current_session, verify_session
+import flask_supertokens
+from flask_supertokens import (
+    SuperTokens,
+    TokenTheftError,
+    UnauthorisedError,
+    create_new_session,
+    current_session,
+    get_session,
+    verify_session,
+)
+from flask_supertokens.config import read_settings
+from flask_supertokens.protocol import tokens
+from flask_supertokens.protocol.tokens import LEGACY_HEADERS, PROTECTED_NAMES, parse_access_token
 from flask_supertokens.stores.memory import MemoryStore
 
-from .support.plans import Clock
-from .support.web import an_app, ask, cleared_cookies, cookie_lines, log_in, set_cookies
-
-
-def test_d1_a_refresh_with_both_tokens_present() -> None:
-    """The clear phase comes before the set phase: the front-token is the new one."""
-    app = an_app()
-    of_cookie, of_header = log_in(app), log_in(app, "header")
-    response = ask(app, "POST", "/refresh", f"sRefreshToken={of_cookie.refresh}", of_header.refresh)
-    assert response.headers["front-token"] != "remove"
-    assert cleared_cookies(response) == {"sAccessToken", "sRefreshToken"}
-
-
-def test_d2_an_error_after_a_log_in_in_one_view() -> None:
-    """A clearing event cancels pending sets: each cookie has one line."""
-    app = an_app()
-
-    @app.post("/fail")
-    def fail() -> str:
-        create_new_session("u")
-        raise UnauthorisedError
-
-    assert [line.value for line in cookie_lines(ask(app, "POST", "/fail"))] == ["", ""]
-
-
-def test_d3_the_first_visitors_origin_decides_nothing() -> None:
-    """SameSite comes from the settings, never from a request."""
-    app = an_app()
-    ask(app, "POST", "/login", origin="https://elsewhere.example")
-    assert cookie_lines(ask(app, "POST", "/login"))[0].attributes["SameSite"] == "Lax"
-
-
-def test_d4_requests_do_not_share_a_context() -> None:
-    """Two users of one view, at once: each sees himself."""
-    app, barrier, seen = an_app(), threading.Barrier(2), {}
-
-    @app.get("/slow")
-    @verify_session
-    def slow() -> str:
-        barrier.wait(5)
-        return current_session.handle
-
-    both = [log_in(app), log_in(app)]
-
-    def visit(handle: str, access: str) -> None:
-        seen[handle] = ask(app, "GET", "/slow", f"sAccessToken={access}").text
-
-    threads = [threading.Thread(target=visit, args=(tokens.handle, tokens.access)) for tokens in both]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert seen == {tokens.handle: tokens.handle for tokens in both}
-
-
-def test_d5_options_on_a_protected_view() -> None:
-    """It passes."""
-    assert ask(an_app(), "OPTIONS", "/me").status_code == 200
-
-
-def test_d6_an_error_handler_of_the_app_does_not_bypass_the_clearing() -> None:
-    """Clearing happens whoever renders the error."""
-    app = an_app()
-    app.register_error_handler(UnauthorisedError, lambda error: "mine")
-    response = ask(app, "POST", "/refresh")
-    assert (response.text, cleared_cookies(response)) == ("mine", {"sAccessToken", "sRefreshToken"})
-
-
-def test_d9_other_paths_do_no_session_work() -> None:
-    """A static file with session cookies asks nobody and changes nothing."""
-    app = an_app()
-    cookies = f"sAccessToken={log_in(app).access}"
-    app.extensions["supertokens"].engine = None
-    assert ask(app, "GET", "/static/nothing", cookies).status_code == 404
-
-
-def test_d13_the_tokens_own_algorithm_decides_nothing() -> None:
-    """After a change of the algorithm the old tokens are foreign; a refresh still works."""
-    store = MemoryStore()
-    tokens = log_in(an_app(store))
-    changed = an_app(store, SUPERTOKENS_ACCESS_TOKEN_ALGORITHM="EdDSA")
-    assert ask(changed, "GET", "/me", f"sAccessToken={tokens.access}").status_code == 401
-    assert ask(changed, "POST", "/refresh", f"sRefreshToken={tokens.refresh}").status_code == 200
-
-
-@pytest.mark.parametrize(
-    "name", ["sub", "exp", "tId", "rsub", "stt", "iss", "aud", "nbf", "jti", "auth_time", "sessionHandle"]
+from .support.engines import CountingStore
+from .support.threads import at_once
+from .support.wire import (
+    CLAIMS,
+    HEADER,
+    SECRET,
+    TRY_REFRESH,
+    UNAUTHORISED,
+    BrokenStore,
+    a_session,
+    add,
+    an_app,
+    asserted_answer,
+    call,
+    cleared,
+    contents,
+    encoded,
+    forged,
+    front,
+    handles,
+    run,
+    set_cookies,
+    signed_in,
+    state_of,
+    untouched,
+    without,
 )
-def test_d15_protected_names_in_a_payload(name: str) -> None:
-    """They are dropped, at creation and in a merge."""
-    with an_app().test_request_context("/", method="POST"):
-        session = create_new_session("user-1", {name: "mine", "ok": 1})
-        session.merge_into_access_token_payload({name: "mine"})
-        assert session.access_token_payload.get(name) != "mine"
-        assert session.access_token_payload["ok"] == 1
+
+OURS = frozenset({"ES256"})
 
 
-def test_d18_what_is_handed_out_is_not_live() -> None:
-    """Copies on read and on write."""
-    with an_app().test_request_context("/", method="POST"):
-        session = create_new_session("u", {"a": [1]}, {"b": [1]})
-        session.get_data()["b"].append(2)
-        session.get_information().access_token_payload["a"].append(2)
-        assert (session.get_data(), session.access_token_payload["a"]) == ({"b": [1]}, [1])
+def test_d1_a_refresh_has_both_tokens() -> None:
+    """The other method is cleared first, then the new tokens are set: ``front-token`` and ``anti-csrf`` survive."""
+    app = an_app(anti_csrf="VIA_TOKEN", token_transfer_method="cookie")
+    issued = signed_in(app, anti_csrf=True)
+    headers = {"anti-csrf": str(issued.anti_csrf_token)}
+    response = call(app, "POST", "/refresh", refresh=issued.refresh_token, bearer="other", headers=headers)
+    assert (cleared(response), front(response)["uid"]) == ({"header"}, "user-1")
+    assert response.headers["anti-csrf"] == issued.anti_csrf_token
 
 
-def test_d22_the_text_of_a_failure_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """The client gets a fixed body."""
+def test_d2_a_view_raises_after_it_made_a_session() -> None:
+    """A clearing event cancels pending sets."""
+
+    def view() -> NoReturn:
+        create_new_session("user-1")
+        raise UnauthorisedError("no")
+
+    response = run(an_app(), view)
+    assert cleared(response) == {"cookie", "header"}
+    assert all(cookie.cleared for cookie in set_cookies(response).values())
+
+
+def test_d3_the_first_visitor_comes_from_elsewhere() -> None:
+    """SameSite and anti-CSRF mode come from the settings, once, never from a request."""
     app = an_app()
-
-    @app.get("/fail")
-    def fail() -> str:
-        raise st.GeneralError("host db.internal refused")
-
-    response = ask(app, "GET", "/fail")
-    assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
-    assert "db.internal" in caplog.text
+    before = state_of(app).settings
+    headers = {"Origin": "https://evil.com", "Referer": "https://evil.com/", "Host": "other.example"}
+    response = call(app, "POST", "/login", headers=headers)
+    assert {cookie.same_site for cookie in set_cookies(response).values()} == {"Lax"}
+    assert state_of(app).settings is before
+    assert before.anti_csrf == "NONE"
 
 
-def test_d23_one_extension_object_for_two_apps() -> None:
-    """Each has its own settings; the object keeps nothing of either."""
-    extension = SuperTokens(store=MemoryStore())
-    apps = [Flask("one"), Flask("two")]
-    for app, path in zip(apps, ("/r1", "/r2"), strict=True):
-        app.config.update(SECRET_KEY="x", SUPERTOKENS_REFRESH_PATH=path)
-        extension.init_app(app)
-    assert [ask(app, "POST", "/r1").status_code for app in apps] == [401, 404]
+def test_d4_requests_share_a_view() -> None:
+    """Eight users at once on one view: each is served as who it is."""
+    app = add(an_app(), verify_session(lambda: current_session.user_id))
+    users = {f"user-{number}": signed_in(app, f"user-{number}").access_token for number in range(8)}
+
+    def serve(number: int) -> bool:
+        answers = [call(app, "GET", "/view", access=users[f"user-{number}"]).text for _ in range(10)]
+        return answers == [f"user-{number}"] * 10
+
+    assert all(at_once(8, serve))
 
 
-def test_d24_imports_are_light() -> None:
-    """Importing the package loads neither the database library nor an HTTP client."""
-    code = "import sys, flask_supertokens; print(sorted({'sqlalchemy', 'requests', 'psycopg'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_d25_hosts_that_need_the_public_suffix_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra that is a mistake at start, with two mends in its text; no network is asked."""
-    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
-    app = Flask("hosts")
-    app.config.update(
-        SECRET_KEY="x", SUPERTOKENS_API_DOMAIN="https://a.example.com", SUPERTOKENS_WEBSITE_DOMAIN="https://example.com"
+def test_d5_a_preflight_reaches_a_protected_view() -> None:
+    """OPTIONS and TRACE pass through."""
+    app = an_app()
+    app.add_url_rule(
+        "/view", view_func=verify_session(lambda: "in"), methods=["OPTIONS", "TRACE"], provide_automatic_options=False
     )
-    with pytest.raises(ValueError, match=r"publicsuffixlist.*SUPERTOKENS_COOKIE_SAME_SITE"):
-        SuperTokens(app)
+    assert [call(app, method, "/view").status_code for method in ("OPTIONS", "TRACE")] == [200, 200]
 
 
-def test_d26_the_logger_is_the_apps() -> None:
-    """The extension installs no handler that writes, and no level."""
-    logger = logging.getLogger("flask_supertokens")
-    an_app()
-    assert all(isinstance(handler, logging.NullHandler) for handler in logger.handlers)
-    assert logger.level == logging.NOTSET
+def test_d6_an_app_renders_an_error_itself() -> None:
+    """Its handler is asked, and the tokens are cleared all the same."""
+    app = an_app()
+    app.register_error_handler(UnauthorisedError, lambda error: ("mine", 418))
+    response = call(app, "POST", "/refresh", refresh="garbage")
+    assert (response.status_code, response.text, cleared(response)) == (418, "mine", {"cookie", "header"})
 
 
-def test_d28_several_changes_in_one_request() -> None:
-    """One plan for all: the newest access token leaves, with the refresh token of the log-in."""
+def test_d7_an_event_loop_is_running() -> None:
+    """Plain synchronous code: sessions work inside a loop and start none."""
+    import asyncio
+
+    app = an_app()
+    access = signed_in(app).access_token
+
+    async def inside() -> int:
+        return call(app, "GET", "/me", access=access).status_code
+
+    assert asyncio.run(inside()) == 200
+    source = pathlib.Path(flask_supertokens.__file__).parent
+    assert not [path for path in source.rglob("*.py") if "asyncio" in path.read_text()]
+
+
+def test_d8_a_session_is_made() -> None:
+    """One write and no look-up of users, whoever they are."""
+    store = CountingStore()
+    app = an_app(store)
+    signed_in(app)
+    store.counted()
+    call(app, "POST", "/login")
+    assert store.counted() == {"add": 1}
+
+
+def test_d9_a_request_has_nothing_to_do_with_sessions() -> None:
+    """No work: nothing is kept on the request, no store is asked, the response is left alone."""
+    store = CountingStore()
+    app = an_app(store)
+    kept: list[str] = []
+
+    def view() -> str:
+        from flask import request
+
+        kept.extend(name for name in vars(request._get_current_object()) if "supertokens" in name)  # type: ignore[attr-defined]
+        return "plain"
+
+    response = call(add(app, view), "GET", "/view", access="garbage", cookies=["sIdRefreshToken=x"])
+    assert (response.text, kept, store.counted(), untouched(response)) == ("plain", [], {}, True)
+    assert app.before_request_funcs == {}
+
+
+def test_d10_random_key_ids_arrive() -> None:
+    """A hundred of them read the keys once."""
+    store = CountingStore()
+    app = an_app(store)
+    signed_in(app)
+    state_of(app).engine.clock.wait(10_000)  # type: ignore[attr-defined]
+    store.counted()
+    for number in range(100):
+        asserted_answer(
+            call(app, "GET", "/me", access=forged(header={**HEADER, "kid": f"d-{number}"})), 401, TRY_REFRESH
+        )
+    assert store.counted() == {"keys": 1}
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256", "RS256", "EdDSA"])
+def test_d13_a_token_names_its_algorithm(algorithm: str) -> None:
+    """The settings name it; a token of another one is foreign."""
+    app = an_app()
+    header, claims = contents(signed_in(app).access_token)
+    token = f"{encoded({**header, 'alg': algorithm})}.{encoded(claims)}."
+    asserted_answer(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_d14_the_tenant_is_missing(version: str) -> None:
+    """``tId`` is required in version 4 and 5."""
+    header = {**HEADER, "version": version}
+    assert parse_access_token(forged(without(CLAIMS, "tId"), header), OURS) is None
+    assert parse_access_token(forged(CLAIMS, header), OURS) is not None
+
+
+def test_d15_a_token_is_of_another_kind() -> None:
+    """``stt`` other than 0 is an OAuth token; a payload can't claim it."""
+    assert parse_access_token(forged({**CLAIMS, "stt": 1}), OURS) is None
+    assert "stt" in PROTECTED_NAMES
+    assert "stt" not in a_session(an_app(), access_token_payload={"stt": 1}).access_token_payload
+
+
+def test_d16_an_old_token_counts_in_milliseconds() -> None:
+    """Versions 1 and 2 are answered with *try refresh token*; one unit inside."""
+    app = an_app()
+    claims = encoded({"userId": "u", "expiryTime": 99_999_999_999_999, "sessionHandle": "h", "refreshTokenHash1": "x"})
+    for header in LEGACY_HEADERS:
+        asserted_answer(call(app, "GET", "/me", access=f"{header}.{claims}.s"), 401, TRY_REFRESH)
+
+
+def test_d18_a_payload_is_changed_by_its_caller() -> None:
+    """It is copied on the way in and on the way out."""
+    payload: dict[str, Any] = {"roles": ["user"]}
+    session = a_session(an_app(), access_token_payload=payload, session_data=payload)
+    payload["roles"].append("admin")
+    session.access_token_payload["roles"].append("root")
+    assert session.access_token_payload["roles"] == ["user"]
+    assert payload == {"roles": ["user", "admin"]}
+
+
+def test_d20_a_session_is_only_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a token seen before nothing is parsed and nothing serialised."""
+    app = add(an_app(), verify_session(lambda: current_session.user_id))
+    access = signed_in(app).access_token
+    call(app, "GET", "/view", access=access)
+    monkeypatch.setattr(tokens, "json", None)
+    monkeypatch.setattr(tokens, "base64", None)
+    assert call(app, "GET", "/view", access=access).text == "user-1"
+
+
+def test_d22_the_store_fails() -> None:
+    """An error of our own, 503, and its text in the log only."""
+    store = BrokenStore()
+    app = an_app(store)
+    store.down = True
+    response = call(app, "POST", "/refresh", refresh=signed_in_elsewhere())
+    assert (response.status_code, "disk" in response.text) == (503, False)
+
+
+def signed_in_elsewhere() -> str:
+    """A refresh token under the same key."""
+    return str(signed_in(an_app()).refresh_token)
+
+
+def test_d23_a_second_app_starts() -> None:
+    """Its settings are its own; no state is in a module."""
+    one, two = an_app(api_base_path="/one"), an_app(api_base_path="/two")
+    assert state_of(one).settings.refresh_path == "/one/session/refresh"
+    assert state_of(two).settings.refresh_path == "/two/session/refresh"
+    assert state_of(one).engine is not state_of(two).engine
+
+
+def test_d24_the_package_is_imported() -> None:
+    """Slow libraries are loaded where they are used."""
+    code = (
+        "import flask_supertokens, sys; print(sorted({'sqlalchemy', 'psycopg', 'publicsuffixlist'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n"
+
+
+def test_d25_sites_are_compared_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public suffix list comes with the extra."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    config = {
+        "SECRET_KEY": SECRET,
+        "SUPERTOKENS_API_DOMAIN": "https://api.example.co.uk",
+        "SUPERTOKENS_WEBSITE_DOMAIN": "https://www.example.co.uk",
+    }
+    assert read_settings(config).cookie_same_site == "lax"
+
+
+def test_d26_the_logger_is_left_to_the_app() -> None:
+    """A NullHandler at most, no level, nothing on the root."""
+    code = (
+        "import logging, flask_supertokens; ours = logging.getLogger('flask_supertokens');"
+        "print([type(h).__name__ for h in ours.handlers if type(h) is not logging.NullHandler],"
+        " logging.getLogger().handlers, ours.level, ours.propagate)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == f"[] [] {logging.NOTSET} True\n"
+
+
+def test_d27_no_middleware_is_installed() -> None:
+    """`init_app` does all: tokens leave, and a hook has the request's context."""
+    app = Flask("plain")
+    app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_COOKIE_SECURE=False)
+    SuperTokens(app, store=MemoryStore())
+    app.before_request(lambda: create_new_session("guest") and None)
+    app.add_url_rule("/view", view_func=lambda: str(get_session().user_id))  # type: ignore[union-attr]
+    response = call(app, "GET", "/view")
+    assert (response.text, len(set_cookies(response))) == ("guest", 2)
+
+
+def test_d28_two_sessions_are_handled_in_one_request() -> None:
+    """One plan: the later operation wins, and only one session's tokens leave."""
     app = an_app()
 
-    @app.post("/both")
-    def both() -> Any:
-        session = create_new_session("u")
-        session.merge_into_access_token_payload({"late": True})
-        return {"access": session.access_token}
+    def view() -> None:
+        create_new_session("first")
+        create_new_session("second").merge_into_access_token_payload({"x": 1})
 
-    response = ask(app, "POST", "/both")
-    assert set_cookies(response)["sAccessToken"] == response.json["access"]
-    assert "sRefreshToken" in set_cookies(response)
+    up = front(run(app, view))["up"]
+    assert (up["sub"], up["x"]) == ("second", 1)
+    assert (handles(app, "first"), handles(app, "second")) == ([], [up["sessionHandle"]])
 
 
-def test_d31_each_name_once() -> None:
-    """No cookie and no header twice, however often tokens change."""
-    app = an_app(SUPERTOKENS_ANTI_CSRF="VIA_TOKEN")
-    response = ask(app, "POST", "/login", bearer="old")
-    names = [line.name for line in cookie_lines(response)]
-    headers = [name.lower() for name, _ in response.headers if name.lower() != "set-cookie"]
-    assert len(names) == len(set(names))
-    assert len(headers) == len(set(headers))
+def test_d29_answers_are_not_cached_and_secrets_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``no-store`` on what sets or clears; ``hmac.compare_digest`` for the anti-CSRF token."""
+    app = an_app(anti_csrf="VIA_TOKEN")
+    compared: list[bytes] = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: (compared.append(b), a == b)[1])
+    issued = signed_in(app, anti_csrf=True)
+    call(app, "POST", "/me", access=issued.access_token, headers={"anti-csrf": "wrong"})
+    call(app, "POST", "/refresh", refresh=issued.refresh_token, headers={"anti-csrf": "wrong too"})
+    assert {b"wrong", b"wrong too"} <= set(compared)
+    for path in ("/login", "/refresh"):
+        assert call(app, "POST", path).headers["Cache-Control"] == "no-store"
 
 
-def test_d32_merges_by_handle_at_once() -> None:
-    """No update is lost."""
+def test_d30_doubled_cookies_have_equal_signs() -> None:
+    """Pairs are split at the first ``=`` only."""
+    cookies = ["sAccessToken=a=b", "sAccessToken=a=b"]
+    assert call(an_app(), "POST", "/refresh", cookies=cookies).status_code == 500
+    asserted_answer(call(an_app(), "GET", "/me", cookies=cookies), 401, TRY_REFRESH)
+
+
+def test_d31_a_cookie_is_written_many_times() -> None:
+    """One line a cookie, each header name once."""
+    app = an_app(expose_access_token=True)
+
+    def view() -> None:
+        session = create_new_session("user-1")
+        for number in range(3):
+            session.merge_into_access_token_payload({"x": number})
+
+    response = run(app, view, bearer="other")
+    assert set(set_cookies(response)) == {"sAccessToken", "sRefreshToken"}
+    names = response.headers["Access-Control-Expose-Headers"].split(", ")
+    assert len(names) == len(set(names)) == len(response.headers.getlist("front-token")) + 2
+
+
+def test_d32_payloads_are_merged_at_once() -> None:
+    """Eight merges by handle: none is lost."""
     app = an_app()
-    handle = log_in(app).handle
-
-    def merge(number: int) -> None:
-        with app.app_context():
-            assert st.merge_into_access_token_payload(handle, {f"k{number}": number})
-
-    threads = [threading.Thread(target=merge, args=(number,)) for number in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    with app.app_context():
-        information = st.get_session_information(handle)
+    handle = a_session(app).handle
+    engine = state_of(app).engine
+    assert all(at_once(8, lambda n: engine.merge_payload(handle, {f"x{n}": n})))
+    information = engine.information(handle)
     assert information is not None
-    assert {f"k{number}" for number in range(8)} <= information.access_token_payload.keys()
+    assert {name for name in information.access_token_payload if name.startswith("x")} == {f"x{n}" for n in range(8)}
 
 
-def test_d33_a_revoke_that_fails_does_not_hide_a_theft(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the answer stays *theft*."""
-    clock = Clock()
-    app = an_app(clock=clock)
-    tokens = log_in(app)
-    child = set_cookies(ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}"))
-    ask(app, "GET", "/me", f"sAccessToken={child['sAccessToken']}")
-    clock.wait(60_000)
+def test_d33_a_handler_of_the_apps_forgets_to_revoke() -> None:
+    """It was done before the handler was called; one that fails leaves the answer as it is."""
+    app = an_app()
+    handle = a_session(app).handle
+    seen: list[list[str]] = []
+    app.register_error_handler(TokenTheftError, lambda error: (seen.append(handles(app)), ("", 401))[1])
 
-    def fail(handles: Any) -> Any:
-        raise st.GeneralError("down")
+    def view() -> NoReturn:
+        raise TokenTheftError(user_id="user-1", session_handle=handle)
 
-    app.extensions["supertokens"].engine.revoke = fail
-    response = ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}")
-    assert response.json == {"message": "token theft detected"}
-    assert "could not be revoked" in caplog.text
+    assert run(app, view).status_code == 401
+    assert seen == [[]]
+
+
+def test_d34_settings_are_wrong() -> None:
+    """The app does not start."""
+    app = Flask("wrong")
+    app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_ANTI_CSRF="sometimes")
+    with pytest.raises(ValueError, match="SUPERTOKENS_ANTI_CSRF = 'sometimes': use one of"):
+        SuperTokens(app)

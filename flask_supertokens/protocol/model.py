@@ -57,7 +57,7 @@ class RefreshToken:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token whose structure is ours (PROTOCOL: the structure test); nothing is said of its signature."""
+    """An access token whose structure is ours; nothing is said of its signature."""
 
     raw: str = field(repr=False)
     kid: str

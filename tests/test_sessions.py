@@ -84,6 +84,17 @@ def test_a_session_is_made() -> None:
         assert current_session._get_current_object() is session  # type: ignore[attr-defined]
 
 
+def test_a_session_is_older_than_its_access_token(app: Flask) -> None:
+    """`authenticated_at` is the moment of the log-in, after a refresh and a change too."""
+    logged_in_at = clock_of(app)()
+    tokens = signed_in(app)
+    clock_of(app).wait(HOUR)
+    session = refresh_session_without_request(str(tokens.refresh_token))
+    session.merge_into_access_token_payload({"x": 1})
+    assert session.authenticated_at == logged_in_at
+    assert session.access_token_payload["iat"] * SECOND == clock_of(app)()
+
+
 def test_the_header_of_an_access_token() -> None:
     """Kind and moment of its key, version 5."""
     assert contents(signed_in(an_app()).access_token)[0] == {

@@ -319,33 +319,20 @@ def rsa_apps() -> dict[str, Flask]:
     return {name: an_app(access_token_algorithm=name) for name in ("ES256", "EdDSA", "RS256")}
 
 
-def current_data() -> dict[str, Any]:
-    return current_session.get_data()
+def payload_and_data() -> list[dict[str, Any]]:
+    return [current_session.access_token_payload, current_session.get_data()]
 
 
 def test_a_payload_is_strange() -> None:
     """Nested nulls, big integers, emoji and odd keys survive log-in, use and refresh."""
-    payload = {
-        "n": 2**70,
-        "z": -(10**40),
-        "x": [None, {"y": None, "": [[]]}],
-        "f": 1.5,
-        "e😀": "\u2028\0",
-        "b": [True, False],
-    }
+    payload = {"n": 2**70, "z": -(10**40), "x": [None, {"y": None, "": [[]]}], "e😀": "\u2028\0", "b": [True, 1.5]}
     app = an_app()
     response = run(app, lambda: create_new_session("u", payload, payload).handle)
     refreshed = call(app, "POST", "/refresh", refresh=set_cookies(response)["sRefreshToken"].value)
     for answer in (response, refreshed):
-        shown = run(
-            app,
-            lambda: current_session.access_token_payload,
-            verified=True,
-            access=set_cookies(answer)["sAccessToken"].value,
-        )
-        assert {name: shown.json[name] for name in payload} == payload
-        data = run(app, current_data, verified=True, access=set_cookies(answer)["sAccessToken"].value)
-        assert data.json == payload
+        access = set_cookies(answer)["sAccessToken"].value
+        shown, data = run(app, payload_and_data, verified=True, access=access).json
+        assert {name: shown[name] for name in payload} == data == payload
 
 
 def test_a_payload_with_null_at_the_top_survives() -> None:

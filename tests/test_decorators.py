@@ -390,6 +390,22 @@ def test_the_payload_was_changed_meanwhile(method: str) -> None:
     assert "st-refresh-token" not in response.headers
 
 
+def test_a_session_is_asked_for_again_with_the_database() -> None:
+    """What was changed meanwhile is in the same `Session` and in the response."""
+    app = an_app()
+    access = signed_in(app).access_token
+
+    def view() -> ResponseReturnValue:
+        before = get_session()
+        assert before is not None
+        state_of(app).engine.merge_payload(before.handle, {"role": "admin"})
+        return [get_session(check_database=True) is before, before.access_token_payload["role"]]
+
+    response = call(add(app, view), "GET", "/view", access=access)
+    assert response.json == [True, "admin"]
+    assert front(response)["up"]["role"] == "admin"
+
+
 @pytest.mark.parametrize("dynamic", [True, False])
 def test_the_kind_of_signing_key_was_changed(dynamic: bool) -> None:
     """*Try refresh token*: a refresh signs with the right kind."""

@@ -444,3 +444,35 @@ def test_a_key_whose_lifetime_was_shortened_stays_for_its_last_tokens(tmp_path: 
     client = after.test_client(use_cookies=False)
     assert client.get("/me", headers={"Cookie": f"sAccessToken={fresh}"}).status_code == OK
     assert client.get("/me", headers={"Cookie": f"sAccessToken={early}"}).json == {"message": "try refresh token"}
+
+
+@pytest.mark.parametrize("method", ["any", "header"])
+def test_a_foreign_form_that_posts_to_the_refresh_route_without_cookies(method: str) -> None:
+    """Lax cookies stay at home, but the answer would clear them: it is refused, and clears nothing."""
+    client = an_app(SUPERTOKENS_TOKEN_TRANSFER_METHOD=method).test_client()
+    response = client.post("/refresh", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (response.status_code, cookies_set(response)) == (403, {})
+    assert "front-token" not in response.headers
+
+
+def test_a_guard_of_the_whole_app_lets_a_refresh_through() -> None:
+    """With an expired access token the refresh route is the way back; everything else is guarded."""
+    clock = Clock()
+    app = an_app(clock=clock)
+
+    @app.before_request
+    def guard() -> Any:
+        return None if current_path() == "/login/alice" else verify_session(lambda: None)()
+
+    client = app.test_client()
+    client.post("/login/alice")
+    clock.wait(7_200_000)
+    assert client.get("/me").status_code == 401
+    assert client.post("/refresh").status_code == OK
+    assert client.get("/me").status_code == OK
+
+
+def current_path() -> str:
+    from flask import request
+
+    return request.path

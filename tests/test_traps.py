@@ -1,4 +1,4 @@
-"""The traps that other SDKs fall into (PROTOCOL.md, section 15), by their numbers; those of claims and cores are elsewhere."""
+"""Traps that other SDKs fall into, by their numbers; those of claims and of cores are not here."""
 
 from __future__ import annotations
 

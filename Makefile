@@ -15,8 +15,8 @@ help:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 	  { echo "flask-supertokens needs Python 3.10 or newer. Name one: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || \
-	  { echo "This Python can't make virtual environments; on Debian install the package python3-venv."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "This Python can't make virtual environments; on Debian install the package python3-venv."; exit 1; }
 
 $(STAMPS)/demo: setup.cfg | $(BIN)/python
 	@echo "Installing the package ..."

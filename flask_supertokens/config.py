@@ -27,14 +27,18 @@ RENAMED = {
     "SUPERTOKENS_HOSTS": "SUPERTOKENS_CONNECTION_URI",
     "SUPERTOKENS_REFRESH_TOKEN_PATH": "SUPERTOKENS_REFRESH_PATH",
 }
+DECIDED_BY_A_CORE = (
+    "SUPERTOKENS_ACCESS_TOKEN_LIFETIME",
+    "SUPERTOKENS_REFRESH_TOKEN_LIFETIME",
+    "SUPERTOKENS_REFRESH_RACE_WINDOW",
+    "SUPERTOKENS_ACCESS_TOKEN_ALGORITHM",
+    "SUPERTOKENS_SIGNING_KEY_LIFETIME",
+)
+FOR_A_CORE = ("SUPERTOKENS_API_KEY", "SUPERTOKENS_CORE_TIMEOUT", "SUPERTOKENS_JWKS_REFRESH_INTERVAL")
 NOT_BUILT = (
-    "SUPERTOKENS_CONNECTION_URI",
-    "SUPERTOKENS_API_KEY",
-    "SUPERTOKENS_CORE_TIMEOUT",
     "SUPERTOKENS_SESSION_MAX_LIFETIME",
     "SUPERTOKENS_MAX_SESSIONS_PER_USER",
     "SUPERTOKENS_JWKS_PATH",
-    "SUPERTOKENS_JWKS_REFRESH_INTERVAL",
     "SUPERTOKENS_STORE_USER_AGENT",
     "SUPERTOKENS_STORE_IP",
     "SUPERTOKENS_LOGIN_URL",
@@ -47,6 +51,8 @@ _DATABASES = {
     "sqlite+pysqlite": "sqlite",
 }
 FOR_THE_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CREATE_TABLES")
+FOR_A_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CONNECTION_URI")
+"""What a database engine or a store stands for, when it is passed."""
 FOR_THE_EMBEDDED_ENGINE = (
     *FOR_THE_DATABASE,
     "SUPERTOKENS_ACCESS_TOKEN_LIFETIME",
@@ -58,6 +64,7 @@ FOR_THE_EMBEDDED_ENGINE = (
     "SUPERTOKENS_ISSUER",
     "SUPERTOKENS_AUDIENCE",
     "SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE",
+    "SUPERTOKENS_CONNECTION_URI",
 )
 _PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
@@ -71,6 +78,10 @@ _REFUSED_STATUSES = range(400, 600)
 class Settings:
     """What `read_settings` made of ``app.config``. Lifetimes in ms. ``None`` in a cookie field: decided later or unset."""
 
+    core_uris: tuple[str, ...] = field(repr=False)
+    api_key: str | None = field(repr=False)
+    core_timeout: int
+    jwks_interval: int
     secret_keys: tuple[str | bytes, ...] = field(repr=False)
     database_uri: str = field(repr=False)
     create_tables: bool
@@ -310,9 +321,15 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
     same_site = _same_site(reader, api_domain, website_domains)
     access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, _whole_seconds)
     transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, _transfer_method)
+    core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NO_ORIGINS, _core_uris)
+    embedded = not reader.is_set("SUPERTOKENS_CONNECTION_URI")
     settings = Settings(
-        secret_keys=_secret_keys(reader) if needs_secret else (),
-        database_uri=_hidden(reader, "SUPERTOKENS_DATABASE_URI") if needs_database else "",
+        core_uris=core_uris,
+        api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", None, _api_key),
+        core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, _milliseconds),
+        jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, _milliseconds),
+        secret_keys=_secret_keys(reader) if needs_secret and embedded else (),
+        database_uri=_database_uri(reader) if needs_database and embedded else "",
         create_tables=get("SUPERTOKENS_CREATE_TABLES", True, _bool),
         access_token_lifetime=access_lifetime,
         refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, _milliseconds),
@@ -348,19 +365,58 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
     )
     reader.get("SUPERTOKENS_DATABASE_URI", "", str)
     _check_unused(reader, needs_database, needs_secret)
+    _check_engine(reader, embedded)
     _check_together(reader, settings)
     reader.check_unknown()
     return settings
 
 
-def _hidden(reader: _Reader, key: str) -> str:
-    """A value that may hold a password: a mistake does not repeat it."""
-    value = reader.get(key, _DEFAULT_DATABASE, lambda given: given)
+def _secret_value(reader: _Reader, key: str, default: T, read: Callable[[Any], T]) -> T:
+    """As `_Reader.get`, but a mistake does not repeat the value: it may hold a password."""
+    value: Any = reader.get(key, None, lambda given: given)
     try:
-        return _database(value)
+        return default if value is None else read(value)
     except ValueError as error:
         reader.mistakes.append(f"{key}: {error}")
-        return _DEFAULT_DATABASE
+        return default
+
+
+def _database_uri(reader: _Reader) -> str:
+    return _secret_value(reader, "SUPERTOKENS_DATABASE_URI", _DEFAULT_DATABASE, _database)
+
+
+def _core_uris(value: Any) -> tuple[str, ...]:
+    """Addresses of cores, separated by ``;``, each with its base path."""
+    uris = tuple(uri.strip().rstrip("/") for uri in _text(value).split(";") if uri.strip())
+    for uri in uris:
+        parts = urlsplit(uri)
+        if "@" in parts.netloc:
+            raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
+    if not uris:
+        raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
+    if importlib.util.find_spec("requests") is None:
+        raise ValueError('requests is missing; install it: pip install "flask-supertokens[core]"')
+    return uris
+
+
+def _api_key(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
+        raise ValueError("use a string of printable ASCII characters")
+    return value
+
+
+def _check_engine(reader: _Reader, embedded: bool) -> None:
+    """Nothing is accepted and ignored: each engine has settings that the other has no use for."""
+    keys = FOR_A_CORE if embedded else DECIDED_BY_A_CORE
+    found = [key for key in keys if reader.is_set(key)]
+    if found and embedded:
+        reader.mistakes.append(f"{', '.join(found)}: only for a core; set SUPERTOKENS_CONNECTION_URI, or remove them.")
+    elif found:
+        reader.mistakes.append(
+            f"{', '.join(found)}: with SUPERTOKENS_CONNECTION_URI the core decides that. Remove them here, configure the core."
+        )
 
 
 def _secret_keys(reader: _Reader) -> tuple[str | bytes, ...]:
@@ -422,7 +478,7 @@ def _is_address(host: str) -> bool:
 
 def _check_unused(reader: _Reader, needs_database: bool, needs_secret: bool) -> None:
     """Nothing is accepted and ignored."""
-    unused = FOR_THE_EMBEDDED_ENGINE if not needs_secret else () if needs_database else FOR_THE_DATABASE[:1]
+    unused = FOR_THE_EMBEDDED_ENGINE if not needs_secret else () if needs_database else FOR_A_DATABASE
     found = [key for key in unused if reader.is_set(key)]
     if found:
         reader.mistakes.append(

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
+from .assembly import make_engine
 from .blueprint import make_blueprint
 from .cli import group
-from .config import Settings, read_settings
+from .config import read_settings
 from .context import EXTENSION, AppState, apply_plan, noting
 from .engines.base import Engine
-from .engines.embedded import EmbeddedEngine, EmbeddedSettings
 from .handlers import register_handlers
-from .protocol.rotation import Window
-from .protocol.tokens import COOKIE_LIMIT
 from .sessions import current_session, refuse_unbuilt
-from .signing import KeySettings
 from .stores.base import Store
 
 if TYPE_CHECKING:
@@ -80,7 +77,7 @@ class SuperTokens:
             needs_database=self._database_engine is None and self._session_engine is None and self._store is None,
             needs_secret=self._session_engine is None,
         )
-        engine = self._session_engine or EmbeddedEngine(self._make_store(app, settings), _embedded_settings(settings))
+        engine = self._session_engine or make_engine(settings, app.instance_path, self._store, self._database_engine)
         if settings.register_routes:
             app.register_blueprint(make_blueprint(settings))
         app.extensions[EXTENSION] = AppState(settings, engine)
@@ -89,34 +86,3 @@ class SuperTokens:
         app.after_request(apply_plan)
         app.context_processor(lambda: {"current_session": current_session})
         app.cli.add_command(group)
-
-    def _make_store(self, app: Flask, settings: Settings) -> Store:
-        if self._store is not None:
-            return self._store
-        from .stores.sqlalchemy import SQLAlchemyStore, database_engine  # noqa: PLC0415 - slow; only where it is used
-
-        engine = self._database_engine
-        if engine is None:
-            engine = database_engine(settings.database_uri, app.instance_path)
-        return SQLAlchemyStore(engine, creates_tables=settings.create_tables)
-
-
-def _embedded_settings(settings: Settings) -> EmbeddedSettings:
-    longest_name = len("__Secure-" if settings.cookie_prefix == "auto" else settings.cookie_prefix) + len(
-        "sAccessToken"
-    )
-    return EmbeddedSettings(
-        window=Window(settings.race_window, settings.refresh_token_lifetime),
-        keys=KeySettings(
-            algorithm=settings.algorithm,
-            lifetime=settings.signing_key_lifetime,
-            dynamic=settings.dynamic_signing_key,
-            access_token_lifetime=settings.access_token_lifetime,
-        ),
-        secret_keys=settings.secret_keys,
-        issuer=settings.issuer,
-        audience=settings.audience,
-        checks_issuer=settings.checks_issuer,
-        cache_size=settings.cache_size,
-        max_token=COOKIE_LIMIT - longest_name,
-    )

@@ -19,7 +19,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,10 +32,9 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from .errors import GeneralError
 from .forks import in_child
-from .protocol.model import AccessToken, Payload, RefreshToken, SigningKey
+from .protocol.model import AS_SET, AccessToken, Payload, RefreshToken, SigningKey, TokenKind
 from .protocol.tokens import (
     MAX_TOKEN_LENGTH,
-    VERSION,
     hash1,
     is_dynamic,
     parse_access_token,
@@ -226,47 +225,49 @@ class KeyRing:
             raise error
         return None if key is None else key.public
 
-    def signing_key(self, now: int) -> tuple[str, Any]:
+    def signing_key(self, now: int, dynamic: bool | None = None) -> tuple[str, Any]:
         """Id and private key to sign with; makes and publishes one when there is none or it is due.
 
+        :param dynamic: a key that is replaced from time to time, or not; ``None``: as the settings say.
         :raises GeneralError: the store can't be asked, or other processes were faster too often.
         """
+        wanted = self._settings.dynamic if dynamic is None else dynamic
         for _ in range(_ATTEMPTS):
             self._reload_when_stale(now)
-            usable = self._own(self._keys.values())
+            usable = self._own(self._keys.values(), wanted)
             if usable and not self._due(usable[-1], now):
                 published = [key for key in usable if key.stored.created_at + PUBLISH_AHEAD <= now]
                 chosen = (published or usable[:1])[-1]
                 return chosen.stored.kid, chosen.private
-            self._add_key(now)
+            self._add_key(now, wanted)
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
     def rotate(self, now: int) -> None:
         """Publish a new key now; it signs after `PUBLISH_AHEAD`."""
         self._reload(now)
-        self._add_key(now)
+        self._add_key(now, self._settings.dynamic)
 
     def stored(self, now: int) -> list[SigningKey]:
         """All keys that verify, oldest first."""
         self._reload_when_stale(now)
         return sorted((key.stored for key in self._keys.values()), key=lambda key: key.created_at)
 
-    def _own(self, keys: Iterable[_UsableKey]) -> list[_UsableKey]:
+    def _own(self, keys: Iterable[_UsableKey], dynamic: bool) -> list[_UsableKey]:
         fitting = [
             key
             for key in keys
             if key.private is not None
             and key.stored.algorithm == self._settings.algorithm
-            and is_dynamic(key.stored.kid) == self._settings.dynamic
+            and is_dynamic(key.stored.kid) == dynamic
         ]
         return sorted(fitting, key=lambda key: (key.stored.created_at, key.stored.kid))
 
     def _due(self, newest: _UsableKey, now: int) -> bool:
-        return self._settings.dynamic and now - newest.stored.created_at >= self._settings.lifetime
+        return is_dynamic(newest.stored.kid) and now - newest.stored.created_at >= self._settings.lifetime
 
-    def _add_key(self, now: int) -> None:
+    def _add_key(self, now: int, dynamic: bool) -> None:
         moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._kids)
-        key = make_key(self._settings, self._sealer, moment)
+        key = make_key(self._settings, self._sealer, moment, dynamic)
         if self._swap(self._kids, key, self._outlived(now)):
             logger.info("A new signing key %s was made.", key.kid)
         self._reload(now)
@@ -356,8 +357,9 @@ def _within(moment: int | None, now: int, span: int) -> bool:
     return moment is not None and abs(now - moment) < span
 
 
-def make_key(settings: KeySettings, sealer: Sealer, now: int) -> SigningKey:
+def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | None = None) -> SigningKey:
     """A fresh key pair of the algorithm in the settings (P-256, RSA-3072 or Ed25519), its private half sealed."""
+    dynamic = settings.dynamic if dynamic is None else dynamic
     private: Any
     if settings.algorithm == "RS256":
         private = rsa.generate_private_key(public_exponent=65537, key_size=3072)
@@ -371,48 +373,31 @@ def make_key(settings: KeySettings, sealer: Sealer, now: int) -> SigningKey:
     public = private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    kid = f"d-{now}" if settings.dynamic else f"s-{secrets.token_hex(16)}"
+    kid = f"d-{now}" if dynamic else f"s-{secrets.token_hex(16)}"
     return SigningKey(kid, settings.algorithm, now, public.decode(), sealer.seal(pem))
 
 
 # -- access tokens -----------------------------------------------------------------------------------------------------
 
 
-class AccessTokenSigner:
-    """Signs access tokens and knows which of those presented were signed by us.
+class KeySource(Protocol):
+    """Where public keys come from."""
+
+    def public_key(self, kid: str, now: int) -> Any | None: ...
+
+
+class AccessTokenVerifier:
+    """Knows which of the access tokens presented were signed by one of our keys.
 
     :param cache_size: how many verified tokens are remembered; 0 verifies every time.
     """
 
-    def __init__(
-        self,
-        settings: KeySettings,
-        sealer: Sealer,
-        load: Callable[[], list[SigningKey]],
-        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
-        cache_size: int,
-    ) -> None:
-        self._algorithm = settings.algorithm
-        self._longest_kid = "d-0000000000000" if settings.dynamic else "s-" + "0" * 32
-        self._algorithms = frozenset({settings.algorithm})
-        self._jws = jwt.PyJWS(algorithms=[settings.algorithm])
-        self._verified: BoundedCache[AccessToken] = BoundedCache(cache_size)
-        self.keys = KeyRing(settings, sealer, load, swap, self._verified.drop)
-
-    def sign(self, claims: Payload, now: int) -> AccessToken:
-        """The token of these claims; what we signed ourselves counts as verified."""
-        kid, key = self.keys.signing_key(now)
-        headers = {"kid": kid, "typ": "JWT", "version": VERSION}
-        raw = self._jws.encode(to_utf8_json(claims), key, algorithm=self._algorithm, headers=headers)
-        token = AccessToken(raw, kid, int(VERSION), claims)
-        self._verified.put(raw, token)
-        return token
-
-    def size_of(self, claims: Payload) -> int:
-        """How many bytes the token of these claims has, without signing."""
-        headers = {"alg": self._algorithm, "kid": self._longest_kid, "typ": "JWT", "version": VERSION}
-        parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
-        return 2 + sum(-(-4 * size // 3) for size in parts)
+    def __init__(self, keys: KeySource, algorithm: str, cache: BoundedCache[AccessToken]) -> None:
+        self._source = keys
+        self._algorithm = algorithm
+        self._algorithms = frozenset({algorithm})
+        self._jws = jwt.PyJWS(algorithms=[algorithm])
+        self._verified = cache
 
     def read(self, raw: str) -> AccessToken | None:
         """The token if its structure is ours, else ``None``; the signature is not looked at."""
@@ -421,9 +406,9 @@ class AccessTokenSigner:
     def is_genuine(self, token: AccessToken, now: int) -> bool:
         """Whether one of our keys signed it; expired tokens too.
 
-        :raises GeneralError: its key is unknown and the store can't be asked.
+        :raises GeneralError: its key is unknown and can't be asked for.
         """
-        key = self.keys.public_key(token.kid, now)
+        key = self._source.public_key(token.kid, now)
         if key is None:
             return False
         if self._verified.get(token.raw) is not None:
@@ -440,3 +425,121 @@ class AccessTokenSigner:
         """Drop the cached tokens of these sessions."""
         gone = frozenset(handles)
         self._verified.drop(lambda token: token.handle in gone)
+
+
+class AccessTokenSigner(AccessTokenVerifier):
+    """Signs access tokens with the keys of a store, and verifies them."""
+
+    def __init__(
+        self,
+        settings: KeySettings,
+        sealer: Sealer,
+        load: Callable[[], list[SigningKey]],
+        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        cache_size: int,
+    ) -> None:
+        cache: BoundedCache[AccessToken] = BoundedCache(cache_size)
+        self.dynamic = settings.dynamic
+        self.keys = KeyRing(settings, sealer, load, swap, cache.drop)
+        super().__init__(self.keys, settings.algorithm, cache)
+
+    def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:
+        """The token of these claims; what we signed ourselves counts as verified."""
+        kid, key = self.keys.signing_key(now, kind.dynamic)
+        headers = {"kid": kid, "typ": "JWT", "version": str(kind.version)}
+        raw = self._jws.encode(to_utf8_json(claims), key, algorithm=self._algorithm, headers=headers)
+        token = AccessToken(raw, kid, kind.version, claims)
+        self._verified.put(raw, token)
+        return token
+
+    def size_of(self, claims: Payload, dynamic: bool | None = None) -> int:
+        """How many bytes the token of these claims has, without signing."""
+        kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
+        headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5"}
+        parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
+        return 2 + sum(-(-4 * size // 3) for size in parts)
+
+
+# -- keys of a core ----------------------------------------------------------------------------------------------------
+
+
+class PublishedKeys:
+    """The keys of a core's JWKS, as this process knows them.
+
+    An immutable snapshot; known keys are looked up without a lock and go on while the core is down or one thread fetches
+    anew, aside. Only an unknown ``kid`` waits for a fetch, one at a time and not again within `COOL_DOWN`.
+
+    :param fetch: ``fetch(kid) -> (keys of the JWKS, max-age in seconds or None)``; asks other hosts if one lacks ``kid``.
+    :param interval: how long a snapshot is fresh at most, in ms.
+    """
+
+    def __init__(self, fetch: Callable[[str | None], tuple[list[Any], int | None]], interval: int) -> None:
+        self._fetch = fetch
+        self._interval = interval
+        self._keys: dict[str, Any] = {}
+        self._fresh_until = 0
+        self._tried_at: int | None = None
+        self._failure: GeneralError | None = None
+        self._lock = threading.Lock()
+        in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In the child: whoever held the lock may be a thread of the parent."""
+        self._lock = threading.Lock()
+
+    def public_key(self, kid: str, now: int) -> Any | None:
+        """The key to verify with, or ``None`` when the core has no key of this id.
+
+        :raises GeneralError: the id is unknown and no host of the core answered.
+        """
+        key = self._keys.get(kid)
+        if key is not None:
+            if now >= self._fresh_until:
+                self._renew_aside(now)
+            return key
+        with self._lock:
+            if kid not in self._keys and not _within(self._tried_at, now, COOL_DOWN):
+                self._take(kid, now)
+        key = self._keys.get(kid)
+        if key is None and self._failure is not None:
+            error = GeneralError(self._failure.description)
+            error.logged = True  # the failure itself was; forged ids must not fill the log
+            raise error
+        return key
+
+    def _renew_aside(self, now: int) -> None:
+        if not _within(self._tried_at, now, COOL_DOWN) and self._lock.acquire(blocking=False):
+            self._tried_at = now
+            threading.Thread(target=self._renew, args=(now,), daemon=True).start()
+
+    def _renew(self, now: int) -> None:
+        try:
+            self._take(None, now)
+        finally:
+            self._lock.release()
+
+    def _take(self, kid: str | None, now: int) -> None:
+        """Under the lock only."""
+        try:
+            keys, max_age = self._fetch(kid)
+        except GeneralError as error:
+            self._failure = error
+            logger.warning(
+                "The keys of the core could not be fetched; the known ones stay in use: %s", error.description
+            )
+        else:
+            self._keys = dict(filter(None, map(_rsa_key, keys)))
+            self._failure = None
+            self._fresh_until = now + min(self._interval, self._interval if max_age is None else max_age * 1000)
+        self._tried_at = now
+
+
+def _rsa_key(jwk: Any) -> tuple[str, Any] | None:
+    """Id and public key of a JWK that a core signs access tokens with; others are skipped."""
+    wanted = {"kty": "RSA", "alg": "RS256", "use": "sig"}
+    if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str) or not wanted.items() <= jwk.items():
+        return None
+    try:
+        return jwk["kid"], jwt.PyJWK({name: jwk[name] for name in ("kty", "n", "e", "alg")}).key
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError):
+        return None

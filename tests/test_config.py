@@ -37,6 +37,10 @@ def mistakes(**given: Any) -> str:
 def test_nothing_is_set() -> None:
     """The defaults are those of the documentation."""
     assert settings() == Settings(
+        core_uris=(),
+        api_key=None,
+        core_timeout=10_000,
+        jwks_interval=4 * 3_600_000,
         secret_keys=("k",),
         database_uri="sqlite:///supertokens.sqlite3",
         create_tables=True,
@@ -236,8 +240,8 @@ def test_a_setting_is_not_built_yet(key: str) -> None:
 def test_the_settings_that_are_not_built_are_known() -> None:
     """These are documented for later versions."""
     assert {key.removeprefix("SUPERTOKENS_") for key in NOT_BUILT} == {
-        *("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "SESSION_MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "JWKS_PATH"),
-        *("JWKS_REFRESH_INTERVAL", "STORE_USER_AGENT", "STORE_IP", "LOGIN_URL"),
+        *("SESSION_MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "JWKS_PATH"),
+        *("STORE_USER_AGENT", "STORE_IP", "LOGIN_URL"),
     }
 
 
@@ -447,9 +451,8 @@ def test_old_and_new_name_are_used() -> None:
 
 
 def test_the_hosts_of_a_core_are_named_as_of_old() -> None:
-    """The name is understood, the remote engine is not built."""
+    """The name is understood, with a warning that names the new one."""
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        text = mistakes(HOSTS="http://localhost:3567")
-    assert "SUPERTOKENS_CONNECTION_URI is not built" in text
+        assert settings(HOSTS="http://localhost:3567").core_uris == ("http://localhost:3567",)
     assert [warning.category for warning in seen] == [DeprecationWarning]

@@ -513,9 +513,7 @@ def test_init_app_twice() -> None:
 def test_a_corrected_retry() -> None:
     """An app whose settings were wrong is left as it was: all mistakes in one text, then it starts."""
     app = Flask("retry")
-    app.config.update(
-        SUPERTOKENS_REFESH_PATH="/r", SUPERTOKENS_COOKIE_SECURE="yes", SUPERTOKENS_CONNECTION_URI="http://core"
-    )
+    app.config.update(SUPERTOKENS_REFESH_PATH="/r", SUPERTOKENS_COOKIE_SECURE="yes", SUPERTOKENS_LOGIN_URL="/login")
     extension = SuperTokens(store=MemoryStore())
     with pytest.raises(ValueError, match="can't start") as caught:
         extension.init_app(app)

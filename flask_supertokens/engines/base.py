@@ -7,11 +7,12 @@ behind the engine can't be reached; then nothing is known about the session.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..protocol.model import AccessToken, SessionInformation, SessionTokens, SigningKey
+from ..errors import TryRefreshTokenError
+from ..protocol.model import AS_SET, AccessToken, SessionInformation, SessionTokens, SigningKey, TokenKind
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ class Grant:
 
 @dataclass(frozen=True)
 class NewSession:
-    """What a session is created from. ``payload`` and ``data`` are plain JSON objects; ``anti_csrf``: make a token."""
+    """What a session is created from. ``payload`` and ``data`` are plain JSON objects; ``anti_csrf``: make a token.
+
+    ``kind``: which access tokens the client wants.
+    """
 
     user_id: str
     recipe_user_id: str
@@ -39,6 +43,7 @@ class NewSession:
     payload: Mapping[str, Any]
     data: Mapping[str, Any]
     anti_csrf: bool
+    kind: TokenKind = AS_SET
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,53 @@ class RefreshRequest:
     """A refresh token and what came with it.
 
     ``checks_anti_csrf``: compare ``anti_csrf_token`` with the session's own. ``access_handle``: the session that a genuine
-    access token in the same request names; another one means that a cookie was tossed in.
+    access token in the same request names; another one means that a cookie was tossed in. ``kind`` as in `NewSession`.
     """
 
     token: str = field(repr=False)
     checks_anti_csrf: bool = False
     anti_csrf_token: str | None = field(default=None, repr=False)
     access_handle: str | None = None
+    kind: TokenKind = AS_SET
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """What an access token must say besides being genuine. ``dynamic`` is ``None`` where either kind of key is good."""
+
+    dynamic: bool | None
+    issuer: str | None
+    audience: str | None
+    checks_issuer: bool
+
+    def check(self, token: AccessToken) -> None:
+        """
+        :raises TryRefreshTokenError: a refresh brings one that is right.
+        """
+        claims = token.claims
+        if self.dynamic is not None and token.kind.dynamic != self.dynamic:
+            raise TryRefreshTokenError("The access token is signed with the other kind of key.")
+        if self.checks_issuer and claims.get("iss") != self.issuer:
+            raise TryRefreshTokenError("The access token is of another issuer.")
+        if self.audience is not None and self.audience not in _audiences(claims.get("aud")):
+            raise TryRefreshTokenError("The access token is for another audience.")
+
+
+def check_access_token(token: AccessToken, now: int, rules: TokenRules, is_genuine: Callable[[], bool]) -> None:
+    """What every engine checks without asking anyone: times, signature, the rules.
+
+    :raises TryRefreshTokenError: one of them fails.
+    """
+    claims = token.claims
+    if now >= token.expires_at or ("nbf" in claims and now < claims["nbf"] * 1000):
+        raise TryRefreshTokenError("The access token has expired.")
+    if not is_genuine():
+        raise TryRefreshTokenError("The access token's signature is not ours.")
+    rules.check(token)
+
+
+def _audiences(claimed: Any) -> list[Any]:
+    return claimed if isinstance(claimed, list) else [claimed]
 
 
 class Engine(ABC):

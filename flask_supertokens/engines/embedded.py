@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import (
+    AS_SET,
     PUBLIC_TENANT,
     AccessToken,
     Line,
@@ -20,21 +21,22 @@ from ..protocol.model import (
     SessionRecord,
     SessionTokens,
     SigningKey,
+    TokenKind,
 )
 from ..protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
 from ..protocol.tokens import (
+    STATIC_KEY,
     access_token_claims,
     front_token,
-    is_dynamic,
+    lasting,
     merged,
     parse_json_object,
-    payload_of,
     to_json_object,
 )
 from ..protocol.transport import same_secret
 from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer
 from ..stores.base import Store
-from .base import Engine, Grant, NewSession, RefreshRequest
+from .base import Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
 ATTEMPTS = 20
 _ANY_HASH = "0" * 64
@@ -52,9 +54,7 @@ class EmbeddedSettings:
     window: Window
     keys: KeySettings
     secret_keys: tuple[str | bytes, ...] = field(repr=False)
-    issuer: str | None
-    audience: str | None
-    checks_issuer: bool
+    rules: TokenRules
     cache_size: int
     max_token: int
 
@@ -69,7 +69,7 @@ class EmbeddedEngine(Engine):
         self.store = store
         self.clock = clock
         self._settings = settings
-        self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.audience)
+        self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.rules.audience)
         sealer = Sealer(settings.secret_keys)
         self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
@@ -106,11 +106,11 @@ class EmbeddedEngine(Engine):
             created_at=now,
             refreshed_at=now,
             anti_csrf_token=secrets.token_urlsafe(24) if new.anti_csrf else None,
-            payload=to_json_object(new.payload, "access_token_payload"),
+            payload=to_json_object(_with_key_kind(new), "access_token_payload"),
             data=to_json_object(new.data, "session_data"),
         )
-        self._check_size(record)
-        grant = self._mint(record, token, now)
+        self._check_size(record, new.kind)
+        grant = self._mint(record, token, now, new.kind)
         replaced = self.store.add(record, replacing)
         if replacing is not None:
             self._forget([replacing])
@@ -118,7 +118,7 @@ class EmbeddedEngine(Engine):
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         now = self.clock()
-        self._check_token(token, now)
+        check_access_token(token, now, self._settings.rules, lambda: self._access_tokens.is_genuine(token, now))
         if not check_database and (token.parent_hash2 is None or self._is_quiet(token, now)):
             return Grant(token)
         if token.parent_hash2 is None:
@@ -153,11 +153,21 @@ class EmbeddedEngine(Engine):
                     session_handle=record.handle,
                 )
             if self._written(record, decision, now):
-                return self._refreshed(token, record, decision, now)
+                kind = _as_created(request.kind, record)
+                return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
         raise _too_busy()
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
-        record = self._merge(token.handle, update)
+        return self._regenerated(token, self._merge(token.handle, update))
+
+    def regenerate_with(self, token: AccessToken, payload: Mapping[str, Any]) -> Grant:
+        """As `regenerate`, but the payload replaces the stored one; an expired token gets no successor."""
+        record = self._replace(token.handle, payload)
+        if record is not None and token.expires_at <= self.clock():
+            return Grant(replace(token, claims={**token.claims, **payload}))
+        return self._regenerated(token, record)
+
+    def _regenerated(self, token: AccessToken, record: SessionRecord | None) -> Grant:
         if record is None:
             raise UnauthorisedError("The session has ended.")
         now = self.clock()
@@ -169,6 +179,10 @@ class EmbeddedEngine(Engine):
 
     def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
         return self._merge(handle, update) is not None
+
+    def replace_payload(self, handle: str, payload: Mapping[str, Any]) -> bool:
+        """Replace the stored payload, but for what the engine keeps there; ``False`` if there is no such session."""
+        return self._replace(handle, payload) is not None
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
         return self.store.write_data(handle, to_json_object(data, "session data"), self.clock())
@@ -200,19 +214,6 @@ class EmbeddedEngine(Engine):
 
     # -- verify, step by step
 
-    def _check_token(self, token: AccessToken, now: int) -> None:
-        claims, settings = token.claims, self._settings
-        if now >= token.expires_at or ("nbf" in claims and now < claims["nbf"] * 1000):
-            raise TryRefreshTokenError("The access token has expired.")
-        if not self._access_tokens.is_genuine(token, now):
-            raise TryRefreshTokenError("The access token's signature is not ours.")
-        if is_dynamic(token.kid) != settings.keys.dynamic:
-            raise TryRefreshTokenError("The access token is signed with the other kind of key.")
-        if settings.checks_issuer and claims.get("iss") != settings.issuer:
-            raise TryRefreshTokenError("The access token is of another issuer.")
-        if settings.audience is not None and not _has_audience(claims.get("aud"), settings.audience):
-            raise TryRefreshTokenError("The access token is for another audience.")
-
     def _existing(self, handle: str, now: int) -> SessionRecord:
         record = self.store.read(handle)
         if record is None or record.line.expires_at <= now:
@@ -221,7 +222,8 @@ class EmbeddedEngine(Engine):
 
     def _with_stored_payload(self, token: AccessToken, record: SessionRecord, now: int) -> Grant:
         """The same token, or one with the payload that was stored meanwhile."""
-        if parse_json_object(record.payload) == payload_of(token.claims):
+        wanted = self._claims(_like_before(record, token), (token.hash2, token.parent_hash2), 0, 0, token.kind)
+        if lasting(wanted) == lasting(token.claims):
             return Grant(token)
         return Grant(*self._like(token, record, now))
 
@@ -229,7 +231,7 @@ class EmbeddedEngine(Engine):
         self, token: AccessToken, record: SessionRecord, decision: Decision, now: int, check_database: bool
     ) -> Grant:
         if decision.verdict is Verdict.CONFIRM:
-            return Grant(*self._access_token(record, token.hash2, None, now))
+            return Grant(*self._access_token(_like_before(record, token), (token.hash2, None), now, token.kind))
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
             self._keep_quiet(token, _Quiet(token.handle, line.used_at, line.used_at + self._settings.window.race))
@@ -247,15 +249,18 @@ class EmbeddedEngine(Engine):
 
     # -- refresh, step by step
 
-    def _refreshed(self, token: RefreshToken, record: SessionRecord, decision: Decision, now: int) -> Grant:
+    def _refreshed(
+        self, token: RefreshToken, record: SessionRecord, decision: Decision, now: int, kind: TokenKind
+    ) -> Grant:
         confirmed = (
             decision.line is not None and record.line.used_at is None and decision.change is not Change.COUNT_CHILD
         )
         if decision.verdict is Verdict.ECHO:
-            return Grant(*self._access_token(record, token.hash2, token.parent_hash2, now), confirmed=confirmed)
+            access, tokens = self._access_token(record, (token.hash2, token.parent_hash2), now, kind)
+            return Grant(access, tokens, confirmed=confirmed)
         child = self._refresh_tokens.mint(record.handle, now, token)
         raced = decision.change is Change.COUNT_CHILD and record.line.children > 0
-        return replace(self._mint(record, child, now), raced=raced, confirmed=confirmed)
+        return replace(self._mint(record, child, now, kind), raced=raced, confirmed=confirmed)
 
     def _written(self, record: SessionRecord, decision: Decision, refreshed_at: int) -> bool:
         line = decision.line
@@ -272,20 +277,28 @@ class EmbeddedEngine(Engine):
 
     def _merge(self, handle: str, update: Mapping[str, Any]) -> SessionRecord | None:
         to_json_object(update, "the update")
+        return self._change_payload(handle, lambda stored: merged(stored, update))
+
+    def _replace(self, handle: str, payload: Mapping[str, Any]) -> SessionRecord | None:
+        to_json_object(payload, "the payload")
+        return self._change_payload(handle, lambda stored: {**_kept(stored), **payload})
+
+    def _change_payload(self, handle: str, change: Callable[[Payload], Payload]) -> SessionRecord | None:
         for now in self._attempts():
             record = self.store.read(handle)
             if record is None or record.line.expires_at <= now:
                 return None
-            payload = merged(parse_json_object(record.payload), update)
+            payload = change(parse_json_object(record.payload))
             new = replace(record, payload=to_json_object(payload, "access_token_payload"))
             self._check_size(new)
             if new.payload == record.payload or self.store.swap_payload(handle, record.payload, new.payload):
                 return new
         raise _too_busy()
 
-    def _check_size(self, record: SessionRecord) -> None:
-        claims = self._claims(record, _ANY_HASH, _ANY_HASH, 0, 0)
-        size = self._access_tokens.size_of({**claims, "iat": 10**10, "exp": 10**10, "st-born": 10**13})
+    def _check_size(self, record: SessionRecord, kind: TokenKind = AS_SET) -> None:
+        claims = self._claims(record, (_ANY_HASH, _ANY_HASH), 0, 0, kind)
+        claims |= {"iat": 10**10, "exp": 10**10, "st-born": 10**13}
+        size = self._access_tokens.size_of(claims, kind.dynamic)
         if size > self._settings.max_token:
             raise ValueError(
                 f"With this payload the access token would have {size} bytes; a cookie holds {self._settings.max_token}. "
@@ -295,39 +308,42 @@ class EmbeddedEngine(Engine):
     # -- minting
 
     def _claims(
-        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int, expires_at: int
+        self, record: SessionRecord, hashes: tuple[str, str | None], now: int, expires_at: int, kind: TokenKind
     ) -> Payload:
-        extra = {"iss": self._settings.issuer, "aud": self._settings.audience}
+        extra = {"iss": self._settings.rules.issuer, "aud": self._settings.rules.audience}
         return access_token_claims(
             record,
-            token_hash2=hash2,
-            parent_hash2=parent_hash2,
+            token_hash2=hashes[0],
+            parent_hash2=hashes[1],
             issued_at=now,
             expires_at=expires_at,
             extra={name: value for name, value in extra.items() if value is not None},
+            version=kind.version,
         )
 
     def _access_token(
-        self, record: SessionRecord, hash2: str, parent_hash2: str | None, now: int
+        self, record: SessionRecord, hashes: tuple[str, str | None], now: int, kind: TokenKind
     ) -> tuple[AccessToken, SessionTokens]:
         expiry = now + self._settings.keys.access_token_lifetime
-        return self._signed(self._claims(record, hash2, parent_hash2, now, expiry), now)
+        return self._signed(self._claims(record, hashes, now, expiry, kind), now, kind)
 
     def _like(
         self, token: AccessToken, record: SessionRecord, now: int, expires_at: int | None = None
     ) -> tuple[AccessToken, SessionTokens]:
         """A token with the record's payload that stands where ``token`` stands, and is as old."""
         expiry = now + self._settings.keys.access_token_lifetime if expires_at is None else expires_at
-        claims = self._claims(record, token.hash2, token.parent_hash2, now, expiry)
-        return self._signed(claims if token.parent_hash2 is None else {**claims, "st-born": token.born}, now)
+        record = _like_before(record, token)
+        claims = self._claims(record, (token.hash2, token.parent_hash2), now, expiry, token.kind)
+        claims |= {} if token.parent_hash2 is None else {"st-born": token.born}
+        return self._signed(claims, now, token.kind)
 
-    def _signed(self, claims: Payload, now: int) -> tuple[AccessToken, SessionTokens]:
-        token = self._access_tokens.sign(claims, now)
+    def _signed(self, claims: Payload, now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
+        token = self._access_tokens.sign(claims, now, kind)
         return token, SessionTokens(token.raw, token.expires_at, front_token(claims))
 
-    def _mint(self, record: SessionRecord, token: RefreshToken, now: int) -> Grant:
+    def _mint(self, record: SessionRecord, token: RefreshToken, now: int, kind: TokenKind = AS_SET) -> Grant:
         """Access and refresh token of a session; the refresh token is the one given."""
-        access, tokens = self._access_token(record, token.hash2, token.parent_hash2, now)
+        access, tokens = self._access_token(record, (token.hash2, token.parent_hash2), now, kind)
         full = replace(
             tokens,
             refresh_token=token.raw,
@@ -357,8 +373,33 @@ def _check_anti_csrf(record: SessionRecord, request: RefreshRequest) -> None:
         raise UnauthorisedError("The anti-CSRF token is missing, or is not this session's.")
 
 
-def _has_audience(claimed: Any, audience: str) -> bool:
-    return audience in claimed if isinstance(claimed, list) else claimed == audience
+def _with_anti_csrf(record: SessionRecord, request: RefreshRequest) -> SessionRecord:
+    """A session from before anti-CSRF tokens were switched on gets one with its next refresh, for those tokens only."""
+    if not request.checks_anti_csrf or record.anti_csrf_token is not None:
+        return record
+    return replace(record, anti_csrf_token=secrets.token_urlsafe(24))
+
+
+def _like_before(record: SessionRecord, token: AccessToken) -> SessionRecord:
+    """A token that takes another one's place has the same anti-CSRF token."""
+    return record if record.anti_csrf_token else replace(record, anti_csrf_token=token.anti_csrf_token)
+
+
+def _with_key_kind(new: NewSession) -> Mapping[str, Any]:
+    """A session that asked for the static key remembers that; a refresh may leave it open."""
+    is_static = new.kind.dynamic is False and isinstance(new.payload, Mapping)
+    return {**new.payload, STATIC_KEY: True} if is_static else new.payload
+
+
+def _as_created(kind: TokenKind, record: SessionRecord) -> TokenKind:
+    if kind.dynamic is not None or STATIC_KEY not in record.payload:
+        return kind
+    return replace(kind, dynamic=STATIC_KEY not in parse_json_object(record.payload))
+
+
+def _kept(payload: Payload) -> Payload:
+    """What the engine itself keeps in a stored payload."""
+    return {name: value for name, value in payload.items() if name == STATIC_KEY}
 
 
 def _information(record: SessionRecord) -> SessionInformation:

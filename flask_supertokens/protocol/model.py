@@ -85,6 +85,11 @@ class AccessToken:
         return self.claims.get("antiCsrfToken")
 
     @property
+    def kind(self) -> TokenKind:
+        """What a token that takes this one's place must be like."""
+        return TokenKind(min(self.version, 5), self.kid.startswith("d-"))
+
+    @property
     def issued_at(self) -> int:
         return int(self.claims["iat"] * 1000)
 
@@ -96,6 +101,21 @@ class AccessToken:
     @property
     def expires_at(self) -> int:
         return int(self.claims["exp"] * 1000)
+
+
+@dataclass(frozen=True)
+class TokenKind:
+    """Which access tokens a client wants: the version of their claims, and whether their key is replaced from time to time.
+
+    ``dynamic`` is ``None`` where that is as the session was created, or as the settings say.
+    """
+
+    version: int = 5
+    dynamic: bool | None = None
+
+
+AS_SET = TokenKind()
+"""What the settings say."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +147,17 @@ class SessionTokens:
 
 @dataclass(frozen=True)
 class SessionInformation:
-    """What is known of a session without its tokens; for lists of devices. Times are milliseconds since the epoch."""
+    """What is known of a session without its tokens; for lists of devices. Times are milliseconds since the epoch.
+
+    ``last_refreshed_at`` is ``None`` on a core, which does not tell it.
+    """
 
     handle: str
     user_id: str
     recipe_user_id: str
     tenant_id: str
     created_at: int
-    last_refreshed_at: int
+    last_refreshed_at: int | None
     expires_at: int
     access_token_payload: Payload = field(repr=False)
     session_data: Payload = field(repr=False)

@@ -18,7 +18,6 @@ from typing import Any, NoReturn
 
 from .model import AccessToken, Payload, RefreshToken, SessionRecord
 
-VERSION = "5"
 LEGACY_HEADERS = (
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=",
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIyIn0=",
@@ -27,11 +26,13 @@ _ENGINE_NAMES = frozenset(
     {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
     | {"tId", "rsub", "stt", "aud", "iss", "st-born"}
 )
+STATIC_KEY = "st-static"
+"""Stands in the payload, as ``true``, when the access tokens of a session are signed with the key that is never replaced."""
 REMEMBER = "st-remember"
 """Stands in the payload, as ``false``, when the cookies shall end with the browser."""
 AUTH_TIME = "auth_time"
 """When the user logged in, in seconds (OpenID Connect Core, section 2); stands in the payload."""
-PROTECTED_NAMES = _ENGINE_NAMES | {AUTH_TIME, REMEMBER, "nbf", "jti"}
+PROTECTED_NAMES = _ENGINE_NAMES | {AUTH_TIME, REMEMBER, STATIC_KEY, "nbf", "jti"}
 """What a user's payload can't hold: dropped from it at creation and at every change."""
 MAX_TOKEN_LENGTH = 16_384
 COOKIE_LIMIT = 4096
@@ -100,16 +101,18 @@ def access_token_claims(
     issued_at: int,
     expires_at: int,
     extra: Mapping[str, Any],
+    version: int = 5,
 ) -> Payload:
-    """The claims of a version 5 access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
+    """The claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
+    names = {"tId": record.tenant_id} if version >= _V4 else {}
+    names |= {"rsub": record.recipe_user_id} if version >= _V5 else {}
     return {
         **parse_json_object(record.payload),
         **extra,
         "iat": issued_at // 1000,
         "exp": expires_at // 1000,
         "sub": record.user_id,
-        "tId": record.tenant_id,
-        "rsub": record.recipe_user_id,
+        **names,
         "sessionHandle": record.handle,
         "refreshTokenHash1": token_hash2,
         "parentRefreshTokenHash1": parent_hash2,
@@ -227,9 +230,9 @@ def to_json_object(value: Mapping[str, Any], what: str) -> str:
     return text
 
 
-def payload_of(claims: Payload) -> Payload:
-    """The part of an access token that comes from the session's payload."""
-    return {name: value for name, value in claims.items() if name not in _ENGINE_NAMES}
+def lasting(claims: Payload) -> Payload:
+    """The part of an access token that says nothing of when it was made."""
+    return {name: value for name, value in claims.items() if name not in ("iat", "exp", "st-born")}
 
 
 def parse_json_object(text: str) -> Payload:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from flask_supertokens.engines.base import Engine, Grant, NewSession, RefreshRequest
+from flask_supertokens.engines.base import Engine, Grant, NewSession, RefreshRequest, TokenRules
 from flask_supertokens.engines.embedded import EmbeddedEngine, EmbeddedSettings
 from flask_supertokens.errors import SuperTokensError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.model import AccessToken, SessionTokens
@@ -19,21 +19,23 @@ from flask_supertokens.stores.memory import MemoryStore
 from .plans import ACCESS_LIFETIME, REFRESH_LIFETIME, WINDOW, Answer, Clock, Jar, Outcome
 
 KEYS = KeySettings("ES256", 7 * 86_400_000, True, ACCESS_LIFETIME)
+RULES = TokenRules(dynamic=True, issuer=None, audience=None, checks_issuer=False)
 SETTINGS = EmbeddedSettings(
     window=Window(WINDOW, REFRESH_LIFETIME),
     keys=KEYS,
     secret_keys=("a secret of the tests",),
-    issuer=None,
-    audience=None,
-    checks_issuer=False,
+    rules=RULES,
     cache_size=10_000,
     max_token=4075,
 )
 
 
 def an_engine(store: Store, clock: Callable[[], int], **changes: Any) -> EmbeddedEngine:
-    """An engine with the tests' settings; ``changes`` name some that differ."""
-    return EmbeddedEngine(store, replace(SETTINGS, **changes), clock)
+    """An engine with the tests' settings; ``changes`` name some that differ, of the rules for tokens too."""
+    rules = {name: changes.pop(name) for name in vars(RULES) if name in changes}
+    keys = changes.get("keys", KEYS)
+    rules.setdefault("dynamic", keys.dynamic)
+    return EmbeddedEngine(store, replace(SETTINGS, rules=replace(RULES, **rules), **changes), clock)
 
 
 def a_session(user_id: str = "user-1", **changes: Any) -> NewSession:

@@ -1,0 +1,80 @@
+"""From settings to an engine and what it stands on. What an engine needs is imported only where it is used."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from .config import Settings
+from .engines.base import Engine, TokenRules
+from .engines.embedded import EmbeddedEngine, EmbeddedSettings
+from .protocol.rotation import Window
+from .protocol.tokens import COOKIE_LIMIT
+from .signing import KeySettings
+from .stores.base import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine as DatabaseEngine
+
+    from .engines.remote import RemoteEngine
+
+logger = logging.getLogger("flask_supertokens")
+
+
+def make_engine(
+    settings: Settings, directory: str, store: Store | None = None, database_engine: DatabaseEngine | None = None
+) -> Engine:
+    """The engine that the settings ask for. Nothing is connected yet.
+
+    :param directory: where relative SQLite files are.
+    """
+    if settings.core_uris:
+        return _remote_engine(settings)
+    return EmbeddedEngine(store or make_store(settings, directory, database_engine), embedded_settings(settings))
+
+
+def make_store(settings: Settings, directory: str, database_engine: DatabaseEngine | None = None) -> Store:
+    """The SQL store of the settings."""
+    from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
+
+    engine = database_engine if database_engine is not None else sql.database_engine(settings.database_uri, directory)
+    return sql.SQLAlchemyStore(engine, creates_tables=settings.create_tables)
+
+
+def embedded_settings(settings: Settings) -> EmbeddedSettings:
+    """What the settings say to the embedded engine."""
+    return EmbeddedSettings(
+        window=Window(settings.race_window, settings.refresh_token_lifetime),
+        keys=KeySettings(
+            algorithm=settings.algorithm,
+            lifetime=settings.signing_key_lifetime,
+            dynamic=settings.dynamic_signing_key,
+            access_token_lifetime=settings.access_token_lifetime,
+        ),
+        secret_keys=settings.secret_keys,
+        rules=_rules(settings),
+        cache_size=settings.cache_size,
+        max_token=_longest_token(settings),
+    )
+
+
+def _remote_engine(settings: Settings) -> RemoteEngine:
+    from .core_client import CoreClient  # noqa: PLC0415 - an extra, and slow to import
+    from .engines.remote import RemoteEngine, RemoteSettings  # noqa: PLC0415
+
+    logger.info("Sessions are kept by a SuperTokens core; SECRET_KEY and SUPERTOKENS_DATABASE_URI are not used.")
+    client = CoreClient(settings.core_uris, settings.api_key, settings.core_timeout / 1000)
+    remote = RemoteSettings(_rules(settings), settings.jwks_interval, settings.cache_size, _longest_token(settings))
+    return RemoteEngine(client, remote)
+
+
+def _rules(settings: Settings) -> TokenRules:
+    return TokenRules(
+        settings.dynamic_signing_key, settings.issuer, settings.audience, checks_issuer=settings.checks_issuer
+    )
+
+
+def _longest_token(settings: Settings) -> int:
+    """How long an access token may be so that name and value fit a cookie."""
+    prefix = "__Secure-" if settings.cookie_prefix == "auto" else settings.cookie_prefix
+    return COOKIE_LIMIT - len(prefix + "sAccessToken")

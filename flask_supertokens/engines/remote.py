@@ -1,0 +1,302 @@
+"""The engine that is a SuperTokens core elsewhere, spoken to over CDI.
+
+* Verification is local in the usual case: signature, expiry, parent hash null. A core is asked for the first use of a child, with
+  ``check_database``, and for keys it has not shown yet.
+* The core decides about rotation and theft; it does not revoke after a theft. That call is the extension's, as always.
+* What a core can't do is named in `CAPABILITIES`; a setting that asks for it is refused when the app starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core_client import CoreClient
+from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ..protocol.cdi import (
+    CoreAnswerError,
+    CoreRequest,
+    CoreSession,
+    create_request,
+    data_request,
+    handles_request,
+    information_request,
+    payload_request,
+    read_handles,
+    read_information,
+    read_session,
+    read_status,
+    read_stolen,
+    refresh_request,
+    regenerate_request,
+    remove_request,
+    remove_user_request,
+    verify_request,
+)
+from ..protocol.model import AccessToken, Payload, SessionInformation, SessionTokens, SigningKey
+from ..protocol.tokens import front_token, merged, to_json_object
+from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
+from .base import Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
+
+ALGORITHM = "RS256"
+_64_BIT = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class RemoteSettings:
+    """What the settings say to this engine; ``jwks_interval`` in ms, ``max_token`` in bytes."""
+
+    rules: TokenRules
+    jwks_interval: int
+    cache_size: int
+    max_token: int
+
+
+class RemoteEngine(Engine):
+    """The verbs of an engine, answered by a core."""
+
+    def __init__(
+        self,
+        client: CoreClient,
+        settings: RemoteSettings,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self._settings = settings
+        keys = PublishedKeys(client.keys, settings.jwks_interval)
+        self._access_tokens = AccessTokenVerifier(keys, ALGORITHM, BoundedCache(settings.cache_size))
+
+    def create_tables(self) -> None:
+        """A core makes its own."""
+
+    def now(self) -> int:
+        return self.clock()
+
+    def keys(self) -> list[SigningKey]:
+        return []
+
+    def read_access_token(self, raw: str) -> AccessToken | None:
+        return self._access_tokens.read(raw)
+
+    def is_genuine(self, token: AccessToken) -> bool:
+        return self._access_tokens.is_genuine(token, self.clock())
+
+    # -- create, verify, refresh, regenerate
+
+    def create(self, new: NewSession, replacing: str | None = None) -> Grant:
+        payload = self._with_issuer(new.payload)
+        _check_json(payload, "access_token_payload")
+        _check_json(new.data, "session_data")
+        replaced = self.revoke([replacing]) if replacing is not None else []
+        answer, _ = self.client.call(
+            lambda version: create_request(
+                version,
+                user_id=new.recipe_user_id,
+                tenant_id=new.tenant_id,
+                payload=payload,
+                data=dict(new.data),
+                anti_csrf=new.anti_csrf,
+                dynamic=self._dynamic(),
+            )
+        )
+        session = _read(read_session, answer, "OK")
+        try:
+            grant = self._granted(session)
+        except ValueError:
+            self.revoke([session.handle])
+            raise
+        return Grant(grant.access, grant.tokens, replaced=replacing if replaced else None)
+
+    def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
+        now = self.clock()
+        check_access_token(token, now, self._settings.rules, lambda: self._access_tokens.is_genuine(token, now))
+        if token.parent_hash2 is None and not check_database:
+            return Grant(token)
+        answer, _ = self.client.call(lambda _: verify_request(token.raw, check_database=check_database))
+        status = _read(read_status, answer, "OK", "UNAUTHORISED", "TRY_REFRESH_TOKEN")
+        if status == "UNAUTHORISED":
+            raise UnauthorisedError(f"The core says: {_message(answer)}")
+        if status == "TRY_REFRESH_TOKEN":
+            raise TryRefreshTokenError(f"The core says: {_message(answer)}")
+        session = _read(read_session, answer)
+        confirmed = token.parent_hash2 is not None and session.access is not None
+        grant = self._granted(session) if session.access is not None else Grant(token)
+        return Grant(grant.access, grant.tokens, confirmed=confirmed)
+
+    def refresh(self, request: RefreshRequest) -> Grant:
+        answer, _ = self.client.call(
+            lambda _: refresh_request(
+                request.token,
+                anti_csrf=request.checks_anti_csrf,
+                anti_csrf_token=request.anti_csrf_token,
+                dynamic=self._dynamic(),
+            )
+        )
+        status = _read(read_status, answer, "OK", "UNAUTHORISED", "TOKEN_THEFT_DETECTED")
+        if status == "UNAUTHORISED":
+            raise UnauthorisedError(f"The core says: {_message(answer)}")
+        if status == "TOKEN_THEFT_DETECTED":
+            handle, user_id = _read(read_stolen, answer)
+            raise TokenTheftError("The core detected a token theft.", user_id=user_id, session_handle=handle)
+        session = _read(read_session, answer)
+        if request.access_handle not in (None, session.handle):
+            raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
+        grant = self._granted(session)
+        if session.refresh is not None and session.refresh.token == request.token:
+            return self._echoed(grant)
+        return grant
+
+    def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
+        information = self.information(token.handle)
+        if information is None:
+            raise UnauthorisedError("The session has ended.")
+        payload = self._merged(information.access_token_payload, update)
+        answer, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
+        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+            raise UnauthorisedError(f"The core says: {_message(answer)}")
+        session = _read(read_session, answer)
+        return self._granted(session) if session.access is not None else Grant(token)
+
+    # -- by handle and by user
+
+    def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
+        """Not atomic: CDI has no merge, so the last of two writers wins."""
+        information = self.information(handle)
+        if information is None:
+            return False
+        payload = self._merged(information.access_token_payload, update)
+        return self._put(payload_request(handle, payload))
+
+    def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
+        _check_json(data, "session data")
+        return self._put(data_request(handle, dict(data)))
+
+    def current_handle(self, refresh_token: str) -> str | None:
+        """A core can't tell without refreshing."""
+        return None
+
+    def revoke(self, handles: Iterable[str]) -> list[str]:
+        wanted = list(dict.fromkeys(handles))
+        if not wanted:
+            return []
+        answer, repeated = self.client.call(lambda version: remove_request(version, wanted))
+        _read(read_status, answer, "OK")
+        removed = set(_read(read_handles, answer, "sessionHandlesRevoked"))
+        self._access_tokens.forget(wanted)
+        return [handle for handle in wanted if repeated or handle in removed]
+
+    def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+        if except_handle is not None:
+            return self.revoke(handle for handle in self._handles(user_id, tenant_id) if handle != except_handle)
+        answer, _ = self.client.call(lambda version: remove_user_request(version, user_id, tenant_id))
+        _read(read_status, answer, "OK")
+        removed = _read(read_handles, answer, "sessionHandlesRevoked")
+        self._access_tokens.forget(removed)
+        return sorted(removed)
+
+    def information(self, handle: str) -> SessionInformation | None:
+        answer, _ = self.client.call(lambda _: information_request(handle))
+        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+            return None
+        found = _read(read_information, answer)
+        return SessionInformation(
+            handle=found.handle,
+            user_id=found.user_id,
+            recipe_user_id=found.recipe_user_id,
+            tenant_id=found.tenant_id,
+            created_at=found.created,
+            last_refreshed_at=None,
+            expires_at=found.expiry,
+            access_token_payload=found.payload,
+            session_data=found.data,
+        )
+
+    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
+        """One call for the handles and one for each of them."""
+        found = [self.information(handle) for handle in self._handles(user_id, tenant_id)]
+        return sorted((info for info in found if info), key=lambda info: (info.created_at, info.handle))
+
+    # -- shared
+
+    def _handles(self, user_id: str, tenant_id: str | None) -> list[str]:
+        answer, _ = self.client.call(lambda version: handles_request(version, user_id, tenant_id))
+        _read(read_status, answer, "OK")
+        handles: list[str] = _read(read_handles, answer, "sessionHandles")
+        return handles
+
+    def _put(self, request: CoreRequest) -> bool:
+        answer, _ = self.client.call(lambda _: request)
+        return bool(_read(read_status, answer, "OK", "UNAUTHORISED") == "OK")
+
+    def _granted(self, session: CoreSession) -> Grant:
+        assert session.access is not None, "asked for before"  # noqa: S101 - an invariant, not input
+        token = self._access_tokens.read(session.access.token)
+        if token is None:
+            raise GeneralError("The core answered an access token that is none.")
+        if len(token.raw) > self._settings.max_token:
+            raise ValueError(
+                f"With this payload the access token has {len(token.raw)} bytes; a cookie holds {self._settings.max_token}. "
+                "Keep less in the access token's payload; session_data has no such limit."
+            )
+        tokens = SessionTokens(
+            access_token=token.raw,
+            access_token_expires_at=token.expires_at,
+            front_token=front_token(token.claims),
+            refresh_token=session.refresh.token if session.refresh else None,
+            refresh_token_expires_at=session.refresh.expiry if session.refresh else None,
+            anti_csrf_token=session.anti_csrf_token,
+        )
+        return Grant(token, tokens)
+
+    def _echoed(self, grant: Grant) -> Grant:
+        """A core of ours repeats a refresh token that is still young; setting it again could overwrite its sibling."""
+        assert grant.tokens is not None, "it was granted just now"  # noqa: S101 - an invariant, not input
+        return replace(grant, tokens=replace(grant.tokens, refresh_token=None, refresh_token_expires_at=None))
+
+    def _dynamic(self) -> bool:
+        return self._settings.rules.dynamic is not False
+
+    def _with_issuer(self, payload: Mapping[str, Any]) -> Payload:
+        """A core puts into the token what stands in the payload, and nothing by itself."""
+        system = {"iss": self._settings.rules.issuer, "aud": self._settings.rules.audience}
+        return {**payload, **{name: value for name, value in system.items() if value is not None}}
+
+    def _merged(self, stored: Payload, update: Mapping[str, Any]) -> Payload:
+        payload = merged(stored, update)
+        _check_json(payload, "access_token_payload")
+        return payload
+
+
+def _read(reader: Callable[..., Any], answer: Any, *arguments: str) -> Any:
+    """Read an answer; what CDI does not know is an engine failure."""
+    try:
+        if reader is read_session and arguments:
+            read_status(answer, *arguments)
+            return read_session(answer)
+        return reader(answer, *arguments)
+    except CoreAnswerError as error:
+        raise GeneralError(f"The core's answer can't be read: {error}.") from error
+
+
+def _message(answer: Any) -> str:
+    return str(answer.get("message", ""))[:200]
+
+
+def _check_json(value: Mapping[str, Any], what: str) -> None:
+    """JSON that a core can keep: integers of 64 bits at most."""
+    to_json_object(value, what)
+    if not _fits(value):
+        raise ValueError(
+            f"{what} holds an integer of more than 64 bits; a SuperTokens core can't keep it. Make it a string."
+        )
+
+
+def _fits(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_fits, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_fits, value))
+    return not isinstance(value, int) or value in _64_BIT

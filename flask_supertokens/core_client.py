@@ -103,7 +103,7 @@ class CoreClient:
         adapter = _WatchedAdapter(pool_connections=len(self._uris), pool_maxsize=POOL_SIZE)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
-        self._environment: dict[str, dict[str, Any]] = {
+        self._environment: dict[str, Any] = {
             uri: self._http.merge_environment_settings(uri, {}, True, None, None) for uri in self._uris
         }
 

@@ -70,7 +70,9 @@ _PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
-_NO_ORIGINS: tuple[str, ...] = ()
+_NONE: tuple[str, ...] = ()
+_NO_KEY: str | None = None
+_SHORTEST_API_KEY = 20
 _REFUSED_STATUSES = range(400, 600)
 
 
@@ -80,6 +82,7 @@ class Settings:
 
     core_uris: tuple[str, ...] = field(repr=False)
     api_key: str | None = field(repr=False)
+    core_api_keys: tuple[str, ...] = field(repr=False)
     core_timeout: int
     jwks_interval: int
     secret_keys: tuple[str | bytes, ...] = field(repr=False)
@@ -317,15 +320,16 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
     get = reader.get
     base = get("SUPERTOKENS_API_BASE_PATH", None, _base_path)
     api_domain = get("SUPERTOKENS_API_DOMAIN", None, _origin)
-    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NO_ORIGINS, _origins)
+    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NONE, _origins)
     same_site = _same_site(reader, api_domain, website_domains)
     access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, _whole_seconds)
     transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, _transfer_method)
-    core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NO_ORIGINS, _core_uris)
+    core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NONE, _core_uris)
     embedded = not reader.is_set("SUPERTOKENS_CONNECTION_URI")
     settings = Settings(
         core_uris=core_uris,
-        api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", None, _api_key),
+        api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", _NO_KEY, _api_key),
+        core_api_keys=_secret_value(reader, "SUPERTOKENS_CORE_API_KEYS", _NONE, _api_keys),
         core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, _milliseconds),
         jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, _milliseconds),
         secret_keys=_secret_keys(reader) if needs_secret and embedded else (),
@@ -401,10 +405,21 @@ def _core_uris(value: Any) -> tuple[str, ...]:
     return uris
 
 
-def _api_key(value: Any) -> str | None:
+def _api_key(value: Any) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
         raise ValueError("use a string of printable ASCII characters")
     return value
+
+
+def _api_keys(value: Any) -> tuple[str, ...]:
+    """The keys that a core of ours admits: a list, or a text with commas."""
+    keys = value.split(",") if isinstance(value, str) else value
+    if not isinstance(keys, list | tuple) or not keys:
+        raise ValueError("use a list of keys, or one text with commas between them")
+    stripped = tuple(_api_key(key).strip() for key in keys)
+    if any(len(key) < _SHORTEST_API_KEY for key in stripped):
+        raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
+    return stripped
 
 
 def _check_engine(reader: _Reader, embedded: bool) -> None:

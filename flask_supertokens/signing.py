@@ -452,12 +452,30 @@ class AccessTokenSigner(AccessTokenVerifier):
         self._verified.put(raw, token)
         return token
 
+    def sign_foreign(self, claims: Payload, now: int, *, dynamic: bool) -> str:
+        """A JWT that is no access token; its header says so by having no version."""
+        kid, key = self.keys.signing_key(now, dynamic)
+        return self._jws.encode(
+            to_utf8_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"}
+        )
+
     def size_of(self, claims: Payload, dynamic: bool | None = None) -> int:
         """How many bytes the token of these claims has, without signing."""
         kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
         headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5"}
         parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
         return 2 + sum(-(-4 * size // 3) for size in parts)
+
+
+# -- keys for others ---------------------------------------------------------------------------------------------------
+
+
+def to_jwk(key: SigningKey) -> dict[str, str]:
+    """The public half as a member of a JWKS (RFC 7517, section 4)."""
+    public: Any = serialization.load_pem_public_key(key.public_pem.encode())
+    jwk = jwt.get_algorithm_by_name(key.algorithm).to_jwk(public, as_dict=True)
+    names = [name for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk]
+    return {"kid": key.kid, "alg": key.algorithm, "use": "sig", **{name: jwk[name] for name in names}}
 
 
 # -- keys of a core ----------------------------------------------------------------------------------------------------

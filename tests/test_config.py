@@ -39,6 +39,7 @@ def test_nothing_is_set() -> None:
     assert settings() == Settings(
         core_uris=(),
         api_key=None,
+        core_api_keys=(),
         core_timeout=10_000,
         jwks_interval=4 * 3_600_000,
         secret_keys=("k",),

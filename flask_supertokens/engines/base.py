@@ -180,5 +180,13 @@ class Engine(ABC):
         """A user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user)."""
 
     @abstractmethod
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        """A JWT for another service, signed with one of the published keys (CDI: POST /recipe/jwt).
+
+        :param lifetime: ms, cut to seconds.
+        :raises ValueError: the payload is no JSON object.
+        """
+
+    @abstractmethod
     def keys(self) -> list[SigningKey]:
         """The keys that verify access tokens, oldest first."""

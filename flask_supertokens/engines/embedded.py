@@ -28,6 +28,7 @@ from ..protocol.tokens import (
     STATIC_KEY,
     access_token_claims,
     front_token,
+    is_dynamic,
     lasting,
     merged,
     parse_json_object,
@@ -87,6 +88,31 @@ class EmbeddedEngine(Engine):
 
     def is_genuine(self, token: AccessToken) -> bool:
         return self._access_tokens.is_genuine(token, self.clock())
+
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        to_json_object(payload, "the payload")
+        if "sessionHandle" in payload:
+            raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
+        now = self.clock()
+        claims = {**({} if issuer is None else {"iss": issuer}), **payload}
+        claims |= {"iat": now // 1000, "exp": (now + lifetime) // 1000}
+        return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
+
+    def make_keys(self) -> None:
+        """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
+        for dynamic in (True, False):
+            self._access_tokens.keys.signing_key(self.clock(), dynamic)
+
+    def seconds_until_next_key(self) -> int:
+        """How long the keys that are published now are all there are; at least a minute."""
+        now = self.clock()
+        newest = max((key.created_at for key in self.keys() if is_dynamic(key.kid)), default=now)
+        return max(60, (newest + self._settings.keys.lifetime - now) // 1000)
+
+    @property
+    def refresh_lifetime(self) -> int:
+        """How long a session lives unused, in ms."""
+        return self._settings.window.refresh_lifetime
 
     def keys(self) -> list[SigningKey]:
         return self._access_tokens.keys.stored(self.clock())
@@ -164,7 +190,7 @@ class EmbeddedEngine(Engine):
         """As `regenerate`, but the payload replaces the stored one; an expired token gets no successor."""
         record = self._replace(token.handle, payload)
         if record is not None and token.expires_at <= self.clock():
-            return Grant(replace(token, claims={**token.claims, **payload}))
+            return Grant(token)
         return self._regenerated(token, record)
 
     def _regenerated(self, token: AccessToken, record: SessionRecord | None) -> Grant:

@@ -23,9 +23,11 @@ from ..protocol.cdi import (
     data_request,
     handles_request,
     information_request,
+    jwt_request,
     payload_request,
     read_handles,
     read_information,
+    read_jwt,
     read_session,
     read_status,
     read_stolen,
@@ -77,6 +79,13 @@ class RemoteEngine(Engine):
 
     def keys(self) -> list[SigningKey]:
         return []
+
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        _check_json(payload, "the payload")
+        request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
+        answer, _ = self.client.call(lambda _: request)
+        _read(read_status, answer, "OK")
+        return str(_read(read_jwt, answer))
 
     def read_access_token(self, raw: str) -> AccessToken | None:
         return self._access_tokens.read(raw)

@@ -192,6 +192,18 @@ def payload_request(handle: str, payload: Payload) -> CoreRequest:
     return CoreRequest("PUT", "/recipe/jwt/data", {"sessionHandle": handle, "userDataInJWT": payload})
 
 
+def jwt_request(payload: Payload, *, issuer: str | None, seconds: int, static: bool) -> CoreRequest:
+    """POST /recipe/jwt. A second JWT does no harm."""
+    body = {
+        "payload": payload,
+        "algorithm": "RS256",
+        "jwksDomain": issuer or "",
+        "validity": seconds,
+        "useStaticSigningKey": static,
+    }
+    return CoreRequest("POST", "/recipe/jwt", body)
+
+
 def _tenant_path(version: str, tenant_id: str, path: str) -> str:
     if _has_tenants(version):
         return f"/{tenant_id}{path}"
@@ -260,6 +272,11 @@ def read_information(answer: Any) -> CoreInformation:
 def read_handles(answer: Any, name: str) -> list[str]:
     """The handles of a list or remove answer."""
     return [handle for handle in _get(answer, name, list) if isinstance(handle, str)]
+
+
+def read_jwt(answer: Any) -> str:
+    """The token of a POST /recipe/jwt answer."""
+    return _get(answer, "jwt", str)
 
 
 def _read_token(answer: Payload, name: str) -> CoreToken | None:

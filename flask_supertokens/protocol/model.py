@@ -11,6 +11,8 @@ AntiCsrfMode = Literal["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"]
 Payload = dict[str, Any]
 
 PUBLIC_TENANT = "public"
+FIRST_APP = "public"
+"""The app that is there without being added."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from ..protocol.model import Line, SessionRecord, SigningKey
 
 
 class Store(ABC):
-    """Sessions by handle, and signing keys. Times are ms. Safe for threads; several processes may share what is behind it.
+    """One app's sessions by handle, its signing keys and tenants. Times are ms.
+
+    Safe for threads; several processes may share what is behind it.
 
     All verbs raise `GeneralError` when the database can't do what is asked; then nothing was changed.
     """
@@ -76,6 +78,20 @@ class Store(ABC):
     @abstractmethod
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
         """Add a key and remove others if the kids are exactly ``seen``; ``False`` if they are not."""
+
+    # What a core serves beside the first app; an app that is no core never asks.
+
+    @abstractmethod
+    def of_app(self, app_id: str) -> Store:
+        """The same database, but another app's sessions, keys and tenants; nothing is read or made."""
+
+    @abstractmethod
+    def tenants(self) -> frozenset[str]:
+        """The tenants that were added to this app."""
+
+    @abstractmethod
+    def add_tenant(self, tenant_id: str) -> bool:
+        """Add a tenant; ``False`` if it was there."""
 
 
 def _with_our_errors(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..protocol.model import Line, SessionRecord, SigningKey
+from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
 
 
@@ -17,6 +17,8 @@ class MemoryStore(Store):
         self._lock = threading.RLock()
         self._sessions: dict[str, SessionRecord] = {}
         self._keys: dict[str, SigningKey] = {}
+        self._tenants: frozenset[str] = frozenset()
+        self._apps: dict[str, MemoryStore] = {FIRST_APP: self}
 
     def create_tables(self) -> None:
         pass
@@ -77,6 +79,22 @@ class MemoryStore(Store):
                 return False
             self._keys = {kid: key for kid, key in self._keys.items() if kid not in gone} | {new.kid: new}
             return True
+
+    def of_app(self, app_id: str) -> MemoryStore:
+        with self._lock:
+            if app_id not in self._apps:
+                self._apps[app_id] = MemoryStore()
+                self._apps[app_id]._apps = self._apps
+            return self._apps[app_id]
+
+    def tenants(self) -> frozenset[str]:
+        return self._tenants
+
+    def add_tenant(self, tenant_id: str) -> bool:
+        with self._lock:
+            is_new = tenant_id not in self._tenants
+            self._tenants |= {tenant_id}
+            return is_new
 
     def _all_of(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
         records = self._sessions.values()

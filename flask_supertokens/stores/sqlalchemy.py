@@ -47,7 +47,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
-from ..protocol.model import Line, SessionRecord, SigningKey
+from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
 
 T = TypeVar("T")
@@ -59,6 +59,7 @@ sessions = Table(
     "supertokens_sessions",
     metadata,
     Column("handle", String(128), primary_key=True),
+    Column("app_id", String(64), nullable=False),
     Column("user_id", String(255), nullable=False),
     Column("recipe_user_id", String(255), nullable=False),
     Column("tenant_id", String(64), nullable=False),
@@ -71,13 +72,14 @@ sessions = Table(
     Column("anti_csrf_token", String(64), nullable=True),
     Column("payload", Text, nullable=False),
     Column("data", Text, nullable=False),
-    Index("ix_supertokens_sessions_user", "user_id", "tenant_id"),
+    Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
     Index("ix_supertokens_sessions_expiry", "expires_at"),
 )
 
 signing_keys = Table(
     "supertokens_signing_keys",
     metadata,
+    Column("app_id", String(64), primary_key=True),
     Column("kid", String(80), primary_key=True),
     Column("algorithm", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -85,12 +87,20 @@ signing_keys = Table(
     Column("sealed_private", Text, nullable=False),
 )
 
+tenants = Table(
+    "supertokens_tenants",
+    metadata,
+    Column("app_id", String(64), primary_key=True),
+    Column("tenant_id", String(64), primary_key=True),
+)
+
 BUSY_TIMEOUT_MS = 5000
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 5
 _ADVISORY_LOCK = 0x5355_5045_5254_4F4B  # "SUPERTOK"
 
-_READ = select(sessions).where(sessions.c.handle == bindparam("h"))
+_NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
+_READ = select(sessions).where(*_NAMED)
 _SWAP_LINE = (
     update(sessions)
     .where(
@@ -112,14 +122,12 @@ _SWAP_PAYLOAD = (
     .where(sessions.c.handle == bindparam("h"), sessions.c.payload == bindparam("seen"))
     .values(payload=bindparam("new"))
 )
-_WRITE_DATA = (
-    update(sessions)
-    .where(sessions.c.handle == bindparam("h"), sessions.c.expires_at > bindparam("now"))
-    .values(data=bindparam("new"))
-)
+_WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
+_KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
 _PROBE = text("SELECT 1")
-_KEYS = select(signing_keys)
-_REMOVE = delete(sessions).where(sessions.c.handle == bindparam("h"))
+_KEYS = select(signing_keys).where(signing_keys.c.app_id == bindparam("app"))
+_TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
+_REMOVE = delete(sessions).where(*_NAMED)
 
 
 def is_url(uri: str) -> bool:
@@ -175,15 +183,16 @@ def _relaxed_sync(connection: Any, _record: Any) -> None:
 
 
 class SQLAlchemyStore(Store):
-    """Sessions and keys in two tables.
+    """Sessions, keys and tenants in three tables.
 
     :param engine: a SQLAlchemy engine; shared with the app's own code if it likes.
     :param creates_tables: make the tables at first use.
+    :param app_id: whose sessions these are; a core keeps several apps in one database.
     """
 
     driver_errors = (SQLAlchemyError, sqlite3.Error, OSError)
 
-    def __init__(self, engine: Engine, *, creates_tables: bool = True) -> None:
+    def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
         if engine.dialect.name not in ("sqlite", "postgresql"):
             raise ValueError(f"database_engine is {engine.dialect.name}; this version knows sqlite and postgresql.")
         if isinstance(engine.pool, SingletonThreadPool):
@@ -192,6 +201,7 @@ class SQLAlchemyStore(Store):
                 ' max_overflow=0, or leave it out and set SUPERTOKENS_DATABASE_URI to "sqlite://".'
             )
         self._engine = engine
+        self._app_id = app_id
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
         self._ready = not creates_tables
@@ -216,19 +226,19 @@ class SQLAlchemyStore(Store):
         self._ready = True
 
     def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
-        values = _to_row(record)
+        values = {"app_id": self._app_id, **_to_row(record)}
         if replacing is None:
             self._wake()
             self._write(insert(sessions), values)
             return False
         with self._transaction() as connection:
             connection.execute(insert(sessions), values)
-            return connection.execute(_REMOVE, {"h": replacing}).rowcount > 0
+            return connection.execute(_REMOVE, self._named(replacing)).rowcount > 0
 
     def read(self, handle: str) -> SessionRecord | None:
         if not _can_be_kept(handle):
             return None
-        row = self._read(lambda c: c.execute(_READ, {"h": handle}).first())
+        row = self._read(lambda c: c.execute(_READ, self._named(handle)).first())
         return None if row is None else _to_record(row)
 
     def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
@@ -254,18 +264,18 @@ class SQLAlchemyStore(Store):
         if not _can_be_kept(handle):
             return False
         self._wake()
-        return self._write(_WRITE_DATA, {"h": handle, "new": data, "now": now})
+        return self._write(_WRITE_DATA, {**self._named(handle), "new": data, "now": now})
 
     def remove(self, handles: Iterable[str]) -> list[str]:
         asked = list(dict.fromkeys(filter(_can_be_kept, handles)))
         with self._transaction() as connection:
-            gone = _removed(connection, asked)
+            gone = self._removed(connection, asked)
         return [handle for handle in asked if handle in gone]
 
     def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
         if not _can_be_kept(user_id):
             return []
-        query = select(sessions).where(*_owned(user_id, tenant_id), sessions.c.expires_at > now)
+        query = select(sessions).where(*self._owned(user_id, tenant_id), sessions.c.expires_at > now)
         ordered = query.order_by(sessions.c.created_at, sessions.c.handle)
         return [_to_record(row) for row in self._read(lambda c: c.execute(ordered).all())]
 
@@ -273,23 +283,51 @@ class SQLAlchemyStore(Store):
         if not _can_be_kept(user_id):
             return []
         with self._transaction() as connection:
-            query = select(sessions.c.handle).where(*_owned(user_id, tenant_id))
-            return sorted(_removed(connection, [h for h in connection.scalars(query) if h != except_handle]))
+            query = select(sessions.c.handle).where(*self._owned(user_id, tenant_id))
+            return sorted(self._removed(connection, [h for h in connection.scalars(query) if h != except_handle]))
+
+    def _named(self, handle: str) -> dict[str, str]:
+        return {"h": handle, "app": self._app_id}
+
+    def _removed(self, connection: Connection, handles: Iterable[str]) -> set[str]:
+        """Deleted one by one, in one order everywhere, so that two that overlap can't wait for each other."""
+        return {handle for handle in sorted(handles) if connection.execute(_REMOVE, self._named(handle)).rowcount}
+
+    def _owned(self, user_id: str, tenant_id: str | None) -> list[Any]:
+        conditions: list[Any] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
+        return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
 
     # -- keys
 
     def keys(self) -> list[SigningKey]:
-        rows = self._read(lambda c: c.execute(_KEYS).all())
-        return [SigningKey(**row._mapping) for row in rows]
+        rows = self._read(lambda c: c.execute(_KEYS, {"app": self._app_id}).all())
+        return [SigningKey(**{name: row._mapping[name] for name in _KEY_FIELDS}) for row in rows]
 
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
         self._prepare()
         with self._locked() as connection:
-            if frozenset(connection.scalars(select(signing_keys.c.kid))) != seen or new.kid in seen:
+            ours = signing_keys.c.app_id == self._app_id
+            if frozenset(connection.scalars(select(signing_keys.c.kid).where(ours))) != seen or new.kid in seen:
                 return False
-            connection.execute(insert(signing_keys), vars(new))
+            connection.execute(insert(signing_keys), {"app_id": self._app_id, **vars(new)})
             if gone:
-                connection.execute(delete(signing_keys).where(signing_keys.c.kid.in_(gone)))
+                connection.execute(delete(signing_keys).where(ours, signing_keys.c.kid.in_(gone)))
+            return True
+
+    # -- apps and tenants
+
+    def of_app(self, app_id: str) -> SQLAlchemyStore:
+        return SQLAlchemyStore(self._engine, creates_tables=self._creates_tables, app_id=app_id)
+
+    def tenants(self) -> frozenset[str]:
+        return frozenset(self._read(lambda c: c.scalars(_TENANTS, {"app": self._app_id}).all()))
+
+    def add_tenant(self, tenant_id: str) -> bool:
+        self._prepare()
+        with self._locked() as connection:
+            if tenant_id in connection.scalars(_TENANTS, {"app": self._app_id}):
+                return False
+            connection.execute(insert(tenants), {"app_id": self._app_id, "tenant_id": tenant_id})
             return True
 
     # -- connections
@@ -388,16 +426,6 @@ def _can_be_kept(name: str) -> bool:
     return "\0" not in name and (name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name))
 
 
-def _removed(connection: Connection, handles: Iterable[str]) -> set[str]:
-    """Deleted one by one, in one order everywhere, so that two that overlap can't wait for each other."""
-    return {handle for handle in sorted(handles) if connection.execute(_REMOVE, {"h": handle}).rowcount}
-
-
-def _owned(user_id: str, tenant_id: str | None) -> list[Any]:
-    conditions: list[Any] = [sessions.c.user_id == user_id]
-    return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
-
-
 def _to_row(record: SessionRecord) -> dict[str, Any]:
     values = {name: value for name, value in vars(record).items() if name != "line"}
     return {**values, **vars(record.line)}
@@ -405,5 +433,6 @@ def _to_row(record: SessionRecord) -> dict[str, Any]:
 
 def _to_record(row: Row[Any]) -> SessionRecord:
     values = dict(row._mapping)
+    del values["app_id"]
     line = Line(*(values.pop(name) for name in ("current_hash2", "children", "used_at", "expires_at")))
     return SessionRecord(line=line, **values)

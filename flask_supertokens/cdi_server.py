@@ -22,7 +22,7 @@ from .assembly import embedded_settings
 from .config import Settings
 from .context import EXTENSION, AppState
 from .engines.base import NewSession, RefreshRequest, TokenRules
-from .engines.embedded import EmbeddedEngine, EmbeddedSettings
+from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
 from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from .protocol.cdi import VERSIONS, version_number
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Payload, SessionTokens, TokenKind
@@ -58,9 +58,17 @@ class Core:
     """The apps of one store, each with an engine.
 
     :param settings: of the embedded engine; signs RS256 and judges no issuer, audience or kind of key: that is the client's.
+    :param clock: milliseconds since the epoch; for tests.
     """
 
-    def __init__(self, store: Store, settings: EmbeddedSettings, api_keys: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: EmbeddedSettings,
+        api_keys: tuple[str, ...] = (),
+        clock: Callable[[], int] = milliseconds,
+    ) -> None:
+        self._clock = clock
         self.api_keys = api_keys
         self._store = store
         self._settings = replace(
@@ -75,7 +83,7 @@ class Core:
     def engine_of(self, app_id: str) -> EmbeddedEngine:
         """The engine of an app, whether it was added or not."""
         if app_id not in self._engines:
-            self._engines.setdefault(app_id, EmbeddedEngine(self._store.of_app(app_id), self._settings))
+            self._engines.setdefault(app_id, EmbeddedEngine(self._store.of_app(app_id), self._settings, self._clock))
         return self._engines[app_id]
 
     def has(self, app_id: str, tenant_id: str) -> bool:

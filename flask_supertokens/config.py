@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
+from .engines.base import OF_A_CORE, Capability
 from .protocol.model import AntiCsrfMode
 from .signing import ALGORITHMS
 
@@ -27,13 +28,14 @@ RENAMED = {
     "SUPERTOKENS_HOSTS": "SUPERTOKENS_CONNECTION_URI",
     "SUPERTOKENS_REFRESH_TOKEN_PATH": "SUPERTOKENS_REFRESH_PATH",
 }
-DECIDED_BY_A_CORE = (
-    "SUPERTOKENS_ACCESS_TOKEN_LIFETIME",
-    "SUPERTOKENS_REFRESH_TOKEN_LIFETIME",
-    "SUPERTOKENS_REFRESH_RACE_WINDOW",
-    "SUPERTOKENS_ACCESS_TOKEN_ALGORITHM",
-    "SUPERTOKENS_SIGNING_KEY_LIFETIME",
-)
+NEEDS = {
+    "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": Capability.LIFETIMES,
+    "SUPERTOKENS_REFRESH_TOKEN_LIFETIME": Capability.LIFETIMES,
+    "SUPERTOKENS_SIGNING_KEY_LIFETIME": Capability.LIFETIMES,
+    "SUPERTOKENS_REFRESH_RACE_WINDOW": Capability.RACE_WINDOW,
+    "SUPERTOKENS_ACCESS_TOKEN_ALGORITHM": Capability.ALGORITHMS,
+}
+"""What an engine must be able to do when a setting is given."""
 FOR_A_CORE = ("SUPERTOKENS_API_KEY", "SUPERTOKENS_CORE_TIMEOUT", "SUPERTOKENS_JWKS_REFRESH_INTERVAL")
 NOT_BUILT = (
     "SUPERTOKENS_SESSION_MAX_LIFETIME",
@@ -424,7 +426,7 @@ def _api_keys(value: Any) -> tuple[str, ...]:
 
 def _check_engine(reader: _Reader, embedded: bool) -> None:
     """Nothing is accepted and ignored: each engine has settings that the other has no use for."""
-    keys = FOR_A_CORE if embedded else DECIDED_BY_A_CORE
+    keys = FOR_A_CORE if embedded else [key for key, capability in NEEDS.items() if capability not in OF_A_CORE]
     found = [key for key in keys if reader.is_set(key)]
     if found and embedded:
         reader.mistakes.append(f"{', '.join(found)}: only for a core; set SUPERTOKENS_CONNECTION_URI, or remove them.")

@@ -3,7 +3,8 @@
 * Verification is local in the usual case: signature, expiry, parent hash null. A core is asked for the first use of a child, with
   ``check_database``, and for keys it has not shown yet.
 * The core decides about rotation and theft; it does not revoke after a theft. That call is the extension's, as always.
-* What a core can't do is named in `CAPABILITIES`; a setting that asks for it is refused when the app starts.
+* What a core can't do is named in `flask_supertokens.engines.base.Capability`; a setting that asks for it is refused when
+  the app starts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ..protocol.cdi import (
 from ..protocol.model import AccessToken, Payload, SessionInformation, SessionTokens, SigningKey
 from ..protocol.tokens import front_token, merged, to_json_object
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
+from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
 ALGORITHM = "RS256"
 _64_BIT = range(-(2**63), 2**63)
@@ -58,6 +59,8 @@ class RemoteSettings:
 
 class RemoteEngine(Engine):
     """The verbs of an engine, answered by a core."""
+
+    capabilities = OF_A_CORE
 
     def __init__(
         self,
@@ -96,8 +99,8 @@ class RemoteEngine(Engine):
     # -- create, verify, refresh, regenerate
 
     def create(self, new: NewSession, replacing: str | None = None) -> Grant:
+        _check_json(new.payload, "access_token_payload")
         payload = self._with_issuer(new.payload)
-        _check_json(payload, "access_token_payload")
         _check_json(new.data, "session_data")
         replaced = self.revoke([replacing]) if replacing is not None else []
         answer, _ = self.client.call(
@@ -274,6 +277,7 @@ class RemoteEngine(Engine):
         return {**payload, **{name: value for name, value in system.items() if value is not None}}
 
     def _merged(self, stored: Payload, update: Mapping[str, Any]) -> Payload:
+        _check_json(update, "the update")
         payload = merged(stored, update)
         _check_json(payload, "access_token_payload")
         return payload
@@ -294,18 +298,18 @@ def _message(answer: Any) -> str:
     return str(answer.get("message", ""))[:200]
 
 
+def _fits_64_bits(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_fits_64_bits, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_fits_64_bits, value))
+    return not isinstance(value, int) or value in _64_BIT
+
+
 def _check_json(value: Mapping[str, Any], what: str) -> None:
     """JSON that a core can keep: integers of 64 bits at most."""
     to_json_object(value, what)
-    if not _fits(value):
+    if not _fits_64_bits(value):
         raise ValueError(
             f"{what} holds an integer of more than 64 bits; a SuperTokens core can't keep it. Make it a string."
         )
-
-
-def _fits(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(map(_fits, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_fits, value))
-    return not isinstance(value, int) or value in _64_BIT

@@ -1,13 +1,35 @@
-"""The embedded engine, on each store, under the contract of all engines."""
+"""Both engines under the contract of all engines: the embedded one on each store, the remote one on a core."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from flask_supertokens.cdi_server import Core
+from flask_supertokens.engines.base import Engine
 from flask_supertokens.engines.embedded import EmbeddedEngine
+from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.engines import an_engine
 from ..support.plans import Clock
+from ..support.served import (
+    TEST_CORE_API_KEY,
+    TEST_CORE_URI,
+    RealClock,
+    a_core,
+    a_remote_engine,
+    an_app_of_the_test_core,
+    core_keys,
+    serving,
+)
 from .contract import EngineContract
+
+Serving = tuple[str, Callable[[Core], None]]
 
 
 class TestEmbeddedEngine(EngineContract):
@@ -18,3 +40,46 @@ class TestEmbeddedEngine(EngineContract):
     @pytest.fixture
     def engine(self, store: Store, clock: Clock) -> EmbeddedEngine:
         return an_engine(store, clock)
+
+
+@pytest.fixture(scope="session")
+def keys_of_a_core() -> list[SigningKey]:
+    return core_keys()
+
+
+@pytest.fixture(scope="session")
+def server(keys_of_a_core: list[SigningKey]) -> Iterator[Serving]:
+    with serving(a_core(MemoryStore(), Clock(), *keys_of_a_core)) as served:
+        yield served
+
+
+class TestRemoteEngine(EngineContract):
+    """On a core of ours, over a real socket."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def engine(self, server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> RemoteEngine:
+        uri, put = server
+        put(a_core(MemoryStore(), clock, *keys_of_a_core))
+        return a_remote_engine(uri, clock)
+
+
+_numbers = itertools.count()
+
+
+if TEST_CORE_URI is not None:
+
+    class TestRemoteEngineOnACore(EngineContract):
+        """On the core that the environment names, each test in an app of its own."""
+
+        @pytest.fixture
+        def clock(self) -> Clock:
+            return RealClock()
+
+        @pytest.fixture
+        def engine(self, clock: Clock) -> Engine:
+            uri = an_app_of_the_test_core(TEST_CORE_URI.rstrip("/"), next(_numbers))
+            return a_remote_engine(uri, clock, TEST_CORE_API_KEY)

@@ -46,17 +46,21 @@ class Jar(NamedTuple):
         return Jar(answer.access or self.access, answer.refresh or self.refresh)
 
 
-@dataclass
 class Clock:
     """Milliseconds since the epoch, moved by hand."""
 
     now: int = 1_700_000_000_000
+    tolerance: int = 0
+    """How far a time that an engine tells may be from the one that is meant."""
 
     def __call__(self) -> int:
         return self.now
 
     def wait(self, milliseconds: int) -> None:
         self.now += milliseconds
+
+    def is_near(self, told: int | None, meant: int) -> bool:
+        return told is not None and abs(told - meant) <= self.tolerance
 
 
 class Server(Protocol):

@@ -26,6 +26,7 @@ class Capability(Enum):
     LOOK_UP = "finds the session of a refresh token without using it"
     FIRST_USE = "tells the first use after a refresh at once"
     LAST_REFRESHED = "knows when a session was last refreshed"
+    NESTED_NULLS = "keeps nulls inside the values of a payload"
     BIG_INTEGERS = "keeps integers of more than 64 bits"
     STEADY_ANTI_CSRF = "a session's anti-CSRF token stays the same"
     RECIPE_USERS = "a session's user may be another than the one that logged in"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from flask_supertokens.cdi_server import Core
 from flask_supertokens.engines.base import Engine
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.engines.remote import RemoteEngine
@@ -21,15 +19,12 @@ from ..support.served import (
     TEST_CORE_API_KEY,
     TEST_CORE_URI,
     RealClock,
+    Serving,
     a_core,
     a_remote_engine,
     an_app_of_the_test_core,
-    core_keys,
-    serving,
 )
 from .contract import EngineContract
-
-Serving = tuple[str, Callable[[Core], None]]
 
 
 class TestEmbeddedEngine(EngineContract):
@@ -40,17 +35,6 @@ class TestEmbeddedEngine(EngineContract):
     @pytest.fixture
     def engine(self, store: Store, clock: Clock) -> EmbeddedEngine:
         return an_engine(store, clock)
-
-
-@pytest.fixture(scope="session")
-def keys_of_a_core() -> list[SigningKey]:
-    return core_keys()
-
-
-@pytest.fixture(scope="session")
-def server(keys_of_a_core: list[SigningKey]) -> Iterator[Serving]:
-    with serving(a_core(MemoryStore(), Clock(), *keys_of_a_core)) as served:
-        yield served
 
 
 class TestRemoteEngine(EngineContract):

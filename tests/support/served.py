@@ -25,8 +25,11 @@ from .plans import Clock
 from .records import kids_of
 
 TEST_CORE_URI = os.environ.get("SUPERTOKENS_TEST_CORE_URI")
+TEST_CORE_WINDOW = float(os.environ.get("SUPERTOKENS_TEST_CORE_WINDOW", "0"))
+"""Seconds for which the core forgives a repeated refresh: a core of ours has such a window, others have none."""
 TEST_CORE_API_KEY = os.environ.get("SUPERTOKENS_TEST_CORE_API_KEY")
 CORE_KEYS = dataclasses.replace(KEYS, algorithm="RS256", lifetime=10**12)
+Serving = tuple[str, Callable[[Core], None]]
 REMOTE_SETTINGS = RemoteSettings(rules=RULES, jwks_interval=4 * 3_600_000, cache_size=10_000, max_token=4075)
 
 
@@ -51,9 +54,12 @@ class RealClock(Clock):
             pytest.skip("a real core's clock can't be moved")
         time.sleep(milliseconds / 1000)
 
+    def let_the_window_close(self) -> None:
+        time.sleep(TEST_CORE_WINDOW)
+
 
 @contextlib.contextmanager
-def serving(core: Core) -> Iterator[tuple[str, Callable[[Core], None]]]:
+def serving(core: Core) -> Iterator[Serving]:
     """A production server with a core behind it: its address, and how to put another core there."""
     app = core_app(core)
     server = create_server(app, host="127.0.0.1", port=0, threads=8)

@@ -1,0 +1,213 @@
+"""The remote engine: what it asks a core for, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from flask_supertokens.cdi_server import Core
+from flask_supertokens.core_client import CoreClient
+from flask_supertokens.engines.base import RefreshRequest
+from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
+from flask_supertokens.protocol import cdi
+from flask_supertokens.protocol.model import SigningKey
+from flask_supertokens.stores.memory import MemoryStore
+
+from ..support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
+from ..support.plans import HOUR, SECOND, Clock
+from ..support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine
+
+
+class Calls(list[str]):
+    """The calls that a client made, as ``METHOD /path``."""
+
+    def __call__(self, request: requests.PreparedRequest) -> None:
+        self.append(f"{request.method} {request.path_url}")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def core(server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> Iterator[Core]:
+    core = a_core(MemoryStore(), clock, *keys_of_a_core)
+    server[1](core)
+    return core
+
+
+@pytest.fixture
+def engine(server: Serving, core: Core, clock: Clock, calls: Calls) -> RemoteEngine:
+    return RemoteEngine(CoreClient((server[0],), None, 10, [calls]), REMOTE_SETTINGS, clock)
+
+
+# -- what is asked -----------------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_created_for_the_first_time(engine: RemoteEngine, calls: Calls) -> None:
+    """The version is asked for once, then there is one call for each session."""
+    engine.create(a_session())
+    engine.create(a_session(tenant_id="t1"))
+    assert calls == ["GET /apiversion", "POST /public/recipe/session", "POST /t1/recipe/session"]
+
+
+def test_an_access_token_is_verified_again_and_again(engine: RemoteEngine, calls: Calls) -> None:
+    """The keys are fetched once; no call is made for a token without a parent."""
+    raw = engine.create(a_session()).access.raw
+    calls.clear()
+    for _ in range(50):
+        engine.verify(presented(engine, raw))
+    assert calls == ["GET /.well-known/jwks.json"]
+
+
+def test_a_refreshed_session_settles(engine: RemoteEngine, clock: Clock, calls: Calls) -> None:
+    """The core is asked about a child; from the token that it gives for it on there is no call."""
+    child = refreshed(engine, engine.create(a_session()))
+    engine.verify(child.access)
+    clock.wait(HOUR - SECOND)
+    promoted = engine.verify(child.access)
+    assert issued(promoted).refresh_token is None
+    calls.clear()
+    engine.verify(presented(engine, promoted.access.raw))
+    assert calls == []
+
+
+def test_a_core_that_has_no_tenants(engine: RemoteEngine, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The public tenant has no path there, and another one is an error that says so."""
+    monkeypatch.setattr(cdi, "VERSIONS", ("2.21",))
+    engine.create(a_session())
+    assert calls[-1] == "POST /recipe/session"
+    with pytest.raises(GeneralError, match=r"2\.21, which has no tenants"):
+        engine.create(a_session(tenant_id="t1"))
+
+
+@pytest.mark.parametrize("version", cdi.VERSIONS)
+def test_a_session_lives_in_every_dialect(
+    engine: RemoteEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Created, refreshed, changed, asked about and revoked."""
+    monkeypatch.setattr(cdi, "VERSIONS", (version,))
+    first = engine.create(a_session(anti_csrf=True))
+    grant = engine.refresh(RefreshRequest(refresh_token_of(first), True, issued(first).anti_csrf_token))
+    assert engine.regenerate(grant.access, {"role": "user"}).access.claims["role"] == "user"
+    assert engine.verify(grant.access, check_database=True).access.claims["role"] == "user"
+    (known,) = engine.sessions_of("user-1", None)
+    assert (known.handle, known.tenant_id, known.recipe_user_id) == (first.access.handle, "public", "user-1")
+    assert known.access_token_payload == {"role": "user"}
+    assert engine.revoke_user("user-1", None, None) == [first.access.handle]
+
+
+# -- what is made of it ------------------------------------------------------------------------------------------------
+
+
+def test_a_core_of_ours_repeats_a_young_refresh_token(engine: RemoteEngine) -> None:
+    """It is not handed out again: an echo could overwrite its sibling in the jar."""
+    child = refreshed(engine, engine.create(a_session()))
+    echo = refreshed(engine, child)
+    assert (issued(echo).refresh_token, issued(echo).refresh_token_expires_at) == (None, None)
+    assert echo.access.hash2 == child.access.hash2
+
+
+def test_the_access_token_would_not_fit_a_cookie(engine: RemoteEngine) -> None:
+    """The session is ended again, and the text says what helps."""
+    with pytest.raises(ValueError, match="session_data has no such limit"):
+        engine.create(a_session(payload={"long": "x" * 4000}))
+    assert engine.sessions_of("user-1", None) == []
+
+
+def test_issuer_and_audience_are_set(server: Serving, core: Core, clock: Clock) -> None:
+    """They stand in the payload, so that every token of the session has them, and others are not accepted."""
+    rules = dataclasses.replace(RULES, issuer="https://a.example", audience="shop", checks_issuer=True)
+    engine = a_remote_engine(server[0], clock, rules=rules)
+    grant = engine.create(a_session())
+    child = refreshed(engine, grant)
+    assert (child.access.claims["iss"], child.access.claims["aud"]) == ("https://a.example", "shop")
+    engine.verify(grant.access)
+    for changes in ({"issuer": "https://b.example"}, {"audience": "forum"}):
+        other = a_remote_engine(server[0], clock, rules=dataclasses.replace(rules, **changes))
+        with pytest.raises(TryRefreshTokenError, match="another"):
+            other.verify(grant.access)
+
+
+def test_the_static_key_is_wanted(server: Serving, core: Core, clock: Clock) -> None:
+    """New tokens are signed with it; those of the other kind are refreshed."""
+    dynamic, static = (
+        a_remote_engine(server[0], clock, rules=dataclasses.replace(RULES, dynamic=wanted)) for wanted in (True, False)
+    )
+    old = dynamic.create(a_session())
+    with pytest.raises(TryRefreshTokenError, match="other kind of key"):
+        static.verify(old.access)
+    new = refreshed(static, old)
+    assert (old.access.kid[0], new.access.kid[0]) == ("d", "s")
+    static.verify(new.access)
+
+
+def test_an_expired_session_gets_a_new_payload(engine: RemoteEngine, clock: Clock) -> None:
+    """The payload is stored; there is no new access token for one that has expired."""
+    token = engine.create(a_session()).access
+    clock.wait(2 * HOUR)
+    assert engine.regenerate(token, {"role": "user"}).tokens is None
+    known = engine.information(token.handle)
+    assert known is not None
+    assert known.access_token_payload == {"role": "user"}
+
+
+ANSWERS: list[Any] = [
+    None,
+    [],
+    {},
+    {"status": 1},
+    {"status": "OK"},
+    {"status": "SURPRISE"},
+    {"status": "OK", "session": {}},
+    {"status": "OK", "session": {"handle": "h", "userId": 1, "userDataInJWT": {}}},
+    {"status": "OK", "session": {"handle": "h", "userId": "u", "userDataInJWT": {}}, "accessToken": "x"},
+    {
+        "status": "OK",
+        "session": {"handle": "h", "userId": "u", "userDataInJWT": {}},
+        "accessToken": {"token": "a.b.c", "expiry": 1, "createdTime": 1},
+    },
+    {"status": "OK", "sessionHandlesRevoked": "all"},
+    {"status": "OK", "sessionHandles": None},
+    {"status": "TOKEN_THEFT_DETECTED"},
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=range(len(ANSWERS)))
+def test_a_core_answers_nonsense(engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """It is a failure of the core, not a statement about a session."""
+    child = refreshed(engine, engine.create(a_session()))
+    monkeypatch.setattr(engine.client, "call", lambda build: (answer, False))
+    for ask in (
+        lambda: engine.create(a_session()),
+        lambda: engine.verify(child.access),
+        lambda: engine.refresh(RefreshRequest("x")),
+        lambda: engine.regenerate(child.access, {}),
+        lambda: engine.merge_payload("h", {}),
+        lambda: engine.revoke(["h"]),
+        lambda: engine.revoke_user("u", None, None),
+        lambda: engine.sessions_of("u", None),
+    ):
+        with pytest.raises(GeneralError, match="answer"):
+            ask()
+
+
+def test_the_session_is_gone(engine: RemoteEngine) -> None:
+    """Whoever asks for it is unauthorised."""
+    child = refreshed(engine, engine.create(a_session()))
+    engine.revoke([child.access.handle])
+    with pytest.raises(UnauthorisedError):
+        engine.verify(child.access)
+    with pytest.raises(UnauthorisedError):
+        engine.verify(child.access, check_database=True)

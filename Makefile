@@ -64,6 +64,7 @@ types: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev
 	@$(BIN)/python benchmarks/sessions.py
+	@$(BIN)/python benchmarks/cores.py
 
 clean:
 	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules

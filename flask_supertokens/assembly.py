@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .config import Settings
@@ -16,20 +17,28 @@ from .stores.base import Store
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
+    from .core_client import Hook
     from .engines.remote import RemoteEngine
 
 logger = logging.getLogger("flask_supertokens")
 
 
 def make_engine(
-    settings: Settings, directory: str, store: Store | None = None, database_engine: DatabaseEngine | None = None
+    settings: Settings,
+    directory: str,
+    store: Store | None = None,
+    database_engine: DatabaseEngine | None = None,
+    core_hooks: Iterable[Hook] = (),
 ) -> Engine:
     """The engine that the settings ask for. Nothing is connected yet.
 
     :param directory: where relative SQLite files are.
+    :raises ValueError: hooks for a core, and no core.
     """
     if settings.core_uris:
-        return _remote_engine(settings)
+        return _remote_engine(settings, core_hooks)
+    if tuple(core_hooks):
+        raise ValueError("core_hooks are for a core: set SUPERTOKENS_CONNECTION_URI, or leave them out.")
     return EmbeddedEngine(store or make_store(settings, directory, database_engine), embedded_settings(settings))
 
 
@@ -58,12 +67,12 @@ def embedded_settings(settings: Settings) -> EmbeddedSettings:
     )
 
 
-def _remote_engine(settings: Settings) -> RemoteEngine:
+def _remote_engine(settings: Settings, hooks: Iterable[Hook]) -> RemoteEngine:
     from .core_client import CoreClient  # noqa: PLC0415 - an extra, and slow to import
     from .engines.remote import RemoteEngine, RemoteSettings  # noqa: PLC0415
 
     logger.info("Sessions are kept by a SuperTokens core; SECRET_KEY and SUPERTOKENS_DATABASE_URI are not used.")
-    client = CoreClient(settings.core_uris, settings.api_key, settings.core_timeout / 1000)
+    client = CoreClient(settings.core_uris, settings.api_key, settings.core_timeout / 1000, hooks)
     remote = RemoteSettings(_rules(settings), settings.jwks_interval, settings.cache_size, _longest_token(settings))
     return RemoteEngine(client, remote)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import signal
 
 import click
@@ -49,6 +50,7 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(str(error)) from error
     for bound, bound_port in getattr(server, "effective_listen", [(host, getattr(server, "effective_port", port))]):
         click.echo(f"SuperTokens core (CDI {', '.join(VERSIONS)}) on http://{bound}:{bound_port}")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a call that waits for a moment is no news
     signal.signal(signal.SIGTERM, _stop)
     server.run()
 

@@ -20,6 +20,8 @@ from .stores.base import Store
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
+    from .core_client import Hook
+
 
 class SuperTokens:
     """Sessions for a Flask app: ``SuperTokens(app)``, or ``SuperTokens()`` and later ``init_app(app)``.
@@ -27,6 +29,7 @@ class SuperTokens:
     :param app: initialise this app at once.
     :param database_engine: a SQLAlchemy engine for the embedded engine, instead of ``SUPERTOKENS_DATABASE_URI``.
     :param session_engine: an engine of one's own (`flask_supertokens.engines.base.Engine`).
+    :param core_hooks: called with each `requests.PreparedRequest` to a core before it is sent: to trace it, or to change it.
     :param store: a store of one's own (`flask_supertokens.stores.base.Store`) for the embedded engine.
 
     The object keeps these arguments and nothing else; state lives in ``app.extensions["supertokens"]``, so that one object
@@ -40,6 +43,7 @@ class SuperTokens:
         database_engine: DatabaseEngine | None = None,
         session_engine: Engine | None = None,
         store: Store | None = None,
+        core_hooks: Iterable[Hook] = (),
         claims: Iterable[Any] = (),
         claim_validators: Iterable[Any] = (),
         user_exists: Any = None,
@@ -58,6 +62,7 @@ class SuperTokens:
         self._database_engine = database_engine
         self._session_engine = session_engine
         self._store = store
+        self._core_hooks = tuple(core_hooks)
         if app is not None:
             self.init_app(app)
 
@@ -77,7 +82,9 @@ class SuperTokens:
             needs_database=self._database_engine is None and self._session_engine is None and self._store is None,
             needs_secret=self._session_engine is None,
         )
-        engine = self._session_engine or make_engine(settings, app.instance_path, self._store, self._database_engine)
+        engine = self._session_engine or make_engine(
+            settings, app.instance_path, self._store, self._database_engine, self._core_hooks
+        )
         if settings.register_routes:
             app.register_blueprint(make_blueprint(settings))
         app.extensions[EXTENSION] = AppState(settings, engine)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
+from flask_supertokens.protocol.model import SigningKey
+from flask_supertokens.stores.memory import MemoryStore
+
+from .support.plans import Clock
 from .support.postgres import postgres_server, postgres_uri
+from .support.served import Serving, a_core, core_keys, serving
 
 __all__ = ["postgres_server", "postgres_uri"]
 
@@ -24,6 +29,17 @@ settings.load_profile("ci")
 def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Adds a line to the summary at the end of the run."""
     return lambda line: record_property(NUMBERS, line)
+
+
+@pytest.fixture(scope="session")
+def keys_of_a_core() -> list[SigningKey]:
+    return core_keys()
+
+
+@pytest.fixture(scope="session")
+def core_server(keys_of_a_core: list[SigningKey]) -> Iterator[Serving]:
+    with serving(a_core(MemoryStore(), Clock(), *keys_of_a_core)) as served:
+        yield served
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,8 +2,11 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
+
+from flask_supertokens.engines.base import Capability
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "flask_supertokens"
 IMPURE = {"time", "datetime", "secrets", "os", "random", "uuid", "socket", "threading", "logging"}
@@ -52,3 +55,10 @@ def test_the_top_module_has_at_most_thirty_names() -> None:
 def test_the_package_is_typed() -> None:
     """Type checkers look for this marker."""
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_the_capabilities_are_documented() -> None:
+    """The table in the docs has a row for each, and no other."""
+    rows = re.findall(r"^\| `([A-Z_]+)` \|", (PACKAGE.parent / "docs" / "cores.md").read_text("utf-8"), re.MULTILINE)
+    keys = [row for row in rows if not row.startswith("SUPERTOKENS_")]
+    assert sorted(keys) == sorted(capability.name for capability in Capability)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import make_url
 
 from flask_supertokens import SuperTokens, create_new_session, current_session, revoke_session, verify_session
+from flask_supertokens.stores.memory import MemoryStore
 
 from .support.plans import (
     ACCESS_LIFETIME,
@@ -29,6 +31,7 @@ from .support.plans import (
     play,
     play_round,
 )
+from .support.served import a_core
 
 HONEST = list(itertools.product(HONEST_ROUNDS, repeat=2))
 DUELS = list(itertools.product(itertools.product(OFFSETS, repeat=4), (True, False), (True, False)))[::241]
@@ -39,17 +42,21 @@ MESSAGES: dict[str, Outcome] = {
 }
 
 
-def an_app(folder: pathlib.Path, database_uri: str) -> Flask:
-    """An app with the plans' lifetimes and three views."""
+def embedded(database_uri: str) -> dict[str, Any]:
+    """Settings for the embedded engine, with the plans' lifetimes."""
+    return {
+        "SECRET_KEY": "a secret of the tests",
+        "SUPERTOKENS_DATABASE_URI": database_uri,
+        "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": ACCESS_LIFETIME / 1000,
+        "SUPERTOKENS_REFRESH_TOKEN_LIFETIME": REFRESH_LIFETIME / 1000,
+        "SUPERTOKENS_REFRESH_RACE_WINDOW": WINDOW / 1000,
+    }
+
+
+def an_app(folder: pathlib.Path, **settings: Any) -> Flask:
+    """An app with three views."""
     app = Flask(__name__, instance_path=str(folder))
-    app.config.update(
-        SECRET_KEY="a secret of the tests",
-        SUPERTOKENS_DATABASE_URI=database_uri,
-        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=ACCESS_LIFETIME / 1000,
-        SUPERTOKENS_REFRESH_TOKEN_LIFETIME=REFRESH_LIFETIME / 1000,
-        SUPERTOKENS_REFRESH_RACE_WINDOW=WINDOW / 1000,
-        SUPERTOKENS_COOKIE_SECURE=False,
-    )
+    app.config.update(SUPERTOKENS_COOKIE_SECURE=False, **settings)
     SuperTokens(app)
 
     @app.post("/login")
@@ -109,13 +116,19 @@ def _cookies(lines: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres), "core"])
 def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[FlaskServer]:
-    """The app on a SQLite file, and on PostgreSQL."""
+    """The app on a SQLite file, on PostgreSQL, and on a core of ours that is spoken to over a socket."""
+    if request.param == "core":
+        clock = Clock()
+        uri, put = request.getfixturevalue("core_server")
+        put(a_core(MemoryStore(), clock, *request.getfixturevalue("keys_of_a_core")))
+        yield FlaskServer(an_app(tmp_path, SUPERTOKENS_CONNECTION_URI=uri), clock)
+        return
     uri = "sqlite:///sessions.sqlite3"
     if request.param == "postgresql":
         uri = make_url(request.getfixturevalue("postgres_uri")).render_as_string(hide_password=False)
-    app = an_app(tmp_path, uri)
+    app = an_app(tmp_path, **embedded(uri))
     yield FlaskServer(app, Clock())
     app.extensions["supertokens"].engine.store._engine.dispose()
 

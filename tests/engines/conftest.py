@@ -9,14 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from flask_supertokens.engines.embedded import EmbeddedEngine
-from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.engines import an_engine
 from ..support.plans import Clock
 from ..support.records import sql_store, sqlite_uri
-from ..support.served import Serving, a_core, core_keys, serving
 
 
 @pytest.fixture
@@ -39,14 +37,3 @@ def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[St
 @pytest.fixture
 def engine(store: Store, clock: Clock) -> EmbeddedEngine:
     return an_engine(store, clock)
-
-
-@pytest.fixture(scope="session")
-def keys_of_a_core() -> list[SigningKey]:
-    return core_keys()
-
-
-@pytest.fixture(scope="session")
-def server(keys_of_a_core: list[SigningKey]) -> Iterator[Serving]:
-    with serving(a_core(MemoryStore(), Clock(), *keys_of_a_core)) as served:
-        yield served

@@ -45,8 +45,8 @@ class TestRemoteEngine(EngineContract):
         return Clock()
 
     @pytest.fixture
-    def engine(self, server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> RemoteEngine:
-        uri, put = server
+    def engine(self, core_server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> RemoteEngine:
+        uri, put = core_server
         put(a_core(MemoryStore(), clock, *keys_of_a_core))
         return a_remote_engine(uri, clock)
 

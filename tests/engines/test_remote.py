@@ -41,15 +41,15 @@ def calls() -> Calls:
 
 
 @pytest.fixture
-def core(server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> Iterator[Core]:
+def core(core_server: Serving, keys_of_a_core: list[SigningKey], clock: Clock) -> Iterator[Core]:
     core = a_core(MemoryStore(), clock, *keys_of_a_core)
-    server[1](core)
+    core_server[1](core)
     return core
 
 
 @pytest.fixture
-def engine(server: Serving, core: Core, clock: Clock, calls: Calls) -> RemoteEngine:
-    return RemoteEngine(CoreClient((server[0],), None, 10, [calls]), REMOTE_SETTINGS, clock)
+def engine(core_server: Serving, core: Core, clock: Clock, calls: Calls) -> RemoteEngine:
+    return RemoteEngine(CoreClient((core_server[0],), None, 10, [calls]), REMOTE_SETTINGS, clock)
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------------
@@ -126,24 +126,25 @@ def test_the_access_token_would_not_fit_a_cookie(engine: RemoteEngine) -> None:
     assert engine.sessions_of("user-1", None) == []
 
 
-def test_issuer_and_audience_are_set(server: Serving, core: Core, clock: Clock) -> None:
+def test_issuer_and_audience_are_set(core_server: Serving, core: Core, clock: Clock) -> None:
     """They stand in the payload, so that every token of the session has them, and others are not accepted."""
     rules = dataclasses.replace(RULES, issuer="https://a.example", audience="shop", checks_issuer=True)
-    engine = a_remote_engine(server[0], clock, rules=rules)
+    engine = a_remote_engine(core_server[0], clock, rules=rules)
     grant = engine.create(a_session())
     child = refreshed(engine, grant)
     assert (child.access.claims["iss"], child.access.claims["aud"]) == ("https://a.example", "shop")
     engine.verify(grant.access)
     for changes in ({"issuer": "https://b.example"}, {"audience": "forum"}):
-        other = a_remote_engine(server[0], clock, rules=dataclasses.replace(rules, **changes))
+        other = a_remote_engine(core_server[0], clock, rules=dataclasses.replace(rules, **changes))
         with pytest.raises(TryRefreshTokenError, match="another"):
             other.verify(grant.access)
 
 
-def test_the_static_key_is_wanted(server: Serving, core: Core, clock: Clock) -> None:
+def test_the_static_key_is_wanted(core_server: Serving, core: Core, clock: Clock) -> None:
     """New tokens are signed with it; those of the other kind are refreshed."""
     dynamic, static = (
-        a_remote_engine(server[0], clock, rules=dataclasses.replace(RULES, dynamic=wanted)) for wanted in (True, False)
+        a_remote_engine(core_server[0], clock, rules=dataclasses.replace(RULES, dynamic=wanted))
+        for wanted in (True, False)
     )
     old = dynamic.create(a_session())
     with pytest.raises(TryRefreshTokenError, match="other kind of key"):

@@ -11,7 +11,6 @@ or a whole application. Tokens are opaque strings. Three kinds of plans are play
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 Outcome = Literal["ok", "try refresh", "theft", "unauthorised"]

@@ -45,8 +45,9 @@ def someone_else() -> dict[str, Any]:
 class PostgresServer:
     """Started and stopped at will, with one database that is emptied for each test."""
 
-    def __init__(self, binaries: pathlib.Path) -> None:
+    def __init__(self, binaries: pathlib.Path, settings: tuple[str, ...] = SETTINGS) -> None:
         self._binaries = binaries
+        self._settings = settings
         self._as_user = someone_else()
         self._home = pathlib.Path(tempfile.mkdtemp(prefix="pg-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,7 +57,7 @@ class PostgresServer:
         self._run([*initdb, "--encoding=UTF8", "--locale=C.UTF-8"])
 
     def start(self) -> None:
-        options = [part for setting in SETTINGS for part in ("-c", setting)]
+        options = [part for setting in self._settings for part in ("-c", setting)]
         command = [str(self._binaries / "postgres"), "-D", str(self._home / "data"), "-k", str(self._home), *options]
         with open(self._home / "log", "ab") as log:
             self._process = subprocess.Popen(command, cwd=self._home, stdout=log, stderr=log, **self._as_user)

@@ -15,6 +15,7 @@ from .extension import SuperTokens
 from .protocol.model import SessionInformation, SessionTokens
 from .sessions import (
     Session,
+    create_jwt,
     create_new_session,
     create_new_session_without_request,
     current_session,
@@ -46,6 +47,7 @@ __all__ = [
     "TokenTheftError",
     "TryRefreshTokenError",
     "UnauthorisedError",
+    "create_jwt",
     "create_new_session",
     "create_new_session_without_request",
     "current_session",

@@ -64,6 +64,8 @@ def embedded_settings(settings: Settings) -> EmbeddedSettings:
         rules=_rules(settings),
         cache_size=settings.cache_size,
         max_token=_longest_token(settings),
+        session_lifetime=settings.session_lifetime,
+        sessions_per_user=settings.sessions_per_user,
     )
 
 

@@ -1,36 +1,103 @@
-"""The routes: POST refresh and POST sign-out."""
+"""The routes: POST refresh and POST sign-out, the public keys, discovery, health; and our pages' files."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
-from flask import Blueprint, current_app
+from flask import Blueprint, Response, current_app, redirect, request
 
+from . import browser
 from .config import Settings
-from .sessions import get_session, refresh_session
+from .context import app_state
+from .errors import UnauthorisedError
+from .sessions import check_health, get_session, refresh_session
 
 
 def make_blueprint(settings: Settings) -> Blueprint:
-    """The blueprint ``supertokens``, its routes where the settings say."""
-    blueprint = Blueprint("supertokens", __name__)
+    """The blueprint ``supertokens``: our templates, and the routes where the settings say, unless the app has its own."""
+    if not settings.register_routes:
+        return Blueprint("supertokens", __name__, template_folder="pages")
+    blueprint = Blueprint(
+        "supertokens",
+        __name__,
+        template_folder="pages",
+        static_folder="pages/assets",
+        static_url_path=settings.assets_path,
+    )
     blueprint.add_url_rule(settings.refresh_path, "refresh", refresh, methods=["POST"])
     blueprint.add_url_rule(settings.signout_path, "signout", sign_out, methods=["POST"])
+    blueprint.add_url_rule(settings.jwks_path, "jwks", jwks)
+    if settings.api_domain is not None:
+        blueprint.add_url_rule(settings.discovery_path, "discovery", discovery)
+    if settings.health_path is not None:
+        blueprint.add_url_rule(settings.health_path, "health", health)
     return blueprint
 
 
 def refresh() -> Any:
-    """Exchange the refresh token. The tokens leave with the response plan; the body is empty."""
-    refresh_session()
-    return _json("{}")
+    """Exchange the refresh token. The tokens leave with the response plan; the body is empty.
+
+    A browser that navigates goes back to ``next``, also when the refresh was refused: a public page stays reachable.
+    """
+    if not browser.is_navigation():
+        refresh_session()
+        return _json("{}")
+    browser.drain()
+    with contextlib.suppress(UnauthorisedError):  # noted, so the tokens are cleared; the page will say that it is over
+        refresh_session()
+    return browser.hop_back()
 
 
 def sign_out() -> Any:
-    """End this request's session. The web client needs a JSON body with ``status``."""
-    session = get_session()
+    """End this request's session. The web client needs a JSON body with ``status``; a plain form goes on to ``next``."""
+    if not browser.is_navigation():
+        _end_session()
+        return _json('{"status":"OK"}')
+    with contextlib.suppress(UnauthorisedError):  # signed out already
+        _end_session()
+    return redirect(browser.asked_target() or browser.home(), 303)
+
+
+def _end_session() -> None:
+    session = get_session(claim_validators=[])
     assert session is not None, "a session is required here"  # noqa: S101 - an invariant, not input
     session.revoke()
+
+
+def jwks() -> Any:
+    """The public keys (RFC 7517, section 5)."""
+    keys, max_age = app_state().engine.published_keys()
+    return _public({"keys": keys}, max_age)
+
+
+def discovery() -> Any:
+    """What other services need to verify our access tokens (OpenID Connect Discovery, section 3)."""
+    state = app_state()
+    settings, (keys, max_age) = state.settings, state.engine.published_keys()
+    algorithms = sorted({key["alg"] for key in keys if "alg" in key})
+    answer = {
+        "issuer": settings.issuer,
+        "jwks_uri": f"{settings.api_domain}{request.root_path.rstrip('/')}{settings.jwks_path}",
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+    }
+    return _public(answer, max_age)
+
+
+def health() -> Any:
+    """200 when what is behind the engine is there, else 503; for load balancers."""
+    check_health()
     return _json('{"status":"OK"}')
 
 
-def _json(body: str) -> Any:
+def _public(content: dict[str, Any], max_age: int) -> Response:
+    response = _json(json.dumps(content, separators=(",", ":")))
+    response.headers["Cache-Control"] = f"max-age={max_age}, must-revalidate"
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _json(body: str) -> Response:
     return current_app.response_class(body, content_type="application/json; charset=utf-8")

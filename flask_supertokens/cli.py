@@ -1,30 +1,144 @@
-"""``flask supertokens …``: commands."""
+"""``flask supertokens …``: commands. Each ends with code 0 when it did what it says, and prints JSON with ``--json``."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import IO, Any, TypeVar
 
 import click
 from flask.cli import AppGroup
 
+from . import transfer
 from .cdi_server import core_app, make_core
 from .context import app_state
-from .errors import GeneralError
+from .doctor import examine
+from .engines.embedded import EmbeddedEngine
+from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
+from .protocol.model import SessionInformation
+from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 
-group = AppGroup("supertokens", help="Sessions: tables and upkeep.")
+T = TypeVar("T")
+BATCH = 1000
+
+group = AppGroup("supertokens", help="Sessions: tables, sessions of users, upkeep.")
+as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @group.command("init-db")
-def init_db() -> None:
+@as_json
+def init_db(wants_json: bool) -> None:
     """Create the tables that are missing."""
+    _do(app_state().engine.create_tables)
+    _tell(wants_json, {"status": "OK"}, "The session tables are there.")
+
+
+@group.command("status")
+@as_json
+def status(wants_json: bool) -> None:
+    """Look at engine, keys, settings and app, and say what looks wrong, with what mends it. Code 1 if something does."""
+    facts, findings = _do(lambda: examine(app_state()))
+    if wants_json:
+        click.echo(json.dumps({"facts": facts, "findings": findings}, indent=2))
+    else:
+        width = max(len(name) for name in facts)
+        for name, value in facts.items():
+            click.echo(f"{name:{width}}  {value}")
+        for finding in findings:
+            click.echo(f"! {finding}")
+        click.echo("Nothing looks wrong." if not findings else f"{len(findings)} to look at.")
+    if findings:
+        raise SystemExit(1)
+
+
+@group.command("sessions")
+@click.argument("user_id", metavar="USER")
+@as_json
+def sessions(user_id: str, wants_json: bool) -> None:
+    """List a user's sessions, oldest first."""
+    found = _do(lambda: list_sessions(user_id))
+    if wants_json:
+        click.echo(json.dumps([_described(known) for known in found], indent=2))
+        return
+    for known in found:
+        times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
+        click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
+    click.echo(f"{len(found)} sessions.")
+
+
+@group.command("revoke")
+@click.argument("handles", nargs=-1, metavar="[HANDLE]...")
+@click.option("--user", "user_id", help="End all sessions of this user.")
+@yes
+@as_json
+def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json: bool) -> None:
+    """End sessions, by handle or of a user. Code 1 if there was none."""
+    if bool(handles) == bool(user_id):
+        raise click.UsageError("Name session handles, or a user with --user.")
+    if not yes:
+        click.confirm(f"End all sessions of {user_id}?" if user_id else f"End {len(handles)} sessions?", abort=True)
+    removed = _do(
+        lambda: revoke_all_sessions_for_user(user_id) if user_id is not None else revoke_multiple_sessions(handles)
+    )
+    _tell(wants_json, {"revoked": removed}, f"{len(removed)} sessions ended.")
+    if not removed:
+        raise SystemExit(1)
+
+
+@group.command("cleanup")
+@click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(1), help="Sessions a transaction.")
+@as_json
+def cleanup(batch: int, wants_json: bool) -> None:
+    """Remove expired sessions, in batches."""
+    engine, removed = _embedded(), 0
+    with _progress(wants_json, "Removing") as bar:
+        while number := _do(lambda: engine.remove_expired(batch)):
+            removed += number
+            bar.update(number)
+    _tell(wants_json, {"removed": removed}, f"{removed} expired sessions removed.")
+
+
+@group.command("rotate-keys")
+@yes
+@as_json
+def rotate_keys(yes: bool, wants_json: bool) -> None:
+    """Make a new signing key. It signs after a minute; tokens of the old ones stay good until they expire."""
+    engine = _embedded()
+    if not yes:
+        click.confirm("Make a new signing key?", abort=True)
+    key = _do(engine.rotate_keys)
+    _tell(wants_json, {"kid": key.kid}, f"The key {key.kid} signs from a minute from now on.")
+
+
+@group.command("export")
+@click.argument("file", type=click.File("w", encoding="utf-8"))
+@as_json
+def export_sessions(file: IO[str], wants_json: bool) -> None:
+    """Write all sessions and keys to a file, to move to another database. It holds no token, but treat it as a secret."""
+    engine = _embedded()
+    number = _do(lambda: transfer.export_sessions(engine.store, file))
+    _tell(wants_json, {"exported": number}, f"{number} sessions exported.")
+
+
+@group.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@as_json
+def import_sessions(file: IO[str], wants_json: bool) -> None:
+    """Read sessions and keys of an export into this database; what is there already stays. SECRET_KEY must be the same."""
+    engine = _embedded()
     try:
-        app_state().engine.create_tables()
-    except GeneralError as error:
-        raise click.ClickException(error.description or "The database can't be reached.") from error
-    click.echo("The session tables are there.")
+        number = _do(lambda: transfer.import_sessions(engine.store, file))
+    except ValueError as error:
+        raise click.ClickException(f"{error} Nothing after that line was imported.") from error
+    _tell(wants_json, {"imported": number}, f"{number} sessions imported.")
 
 
 @group.command("serve-core")
@@ -64,3 +178,39 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+def _do(action: Callable[[], T]) -> T:
+    """Run it; what fails is one sentence."""
+    try:
+        return action()
+    except (SuperTokensError, ValueError) as error:
+        text = error.description if isinstance(error, SuperTokensError) else str(error)
+        raise click.ClickException(text or "It failed.") from error
+
+
+def _embedded() -> EmbeddedEngine:
+    engine = app_state().engine
+    if not isinstance(engine, EmbeddedEngine):
+        raise click.ClickException("This is for the embedded engine; a SuperTokens core does it by itself.")
+    return engine
+
+
+def _tell(wants_json: bool, content: dict[str, Any], sentence: str) -> None:
+    click.echo(json.dumps(content) if wants_json else sentence)
+
+
+def _progress(wants_json: bool, label: str) -> Any:
+    """A bar without an end: how many expired rows there are is known when they are gone."""
+    return click.progressbar(length=0, label=label, file=sys.stderr, hidden=wants_json, show_pos=True)
+
+
+def _described(known: SessionInformation) -> dict[str, Any]:
+    return asdict(known)
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,7 +1,7 @@
 """Settings: every ``SUPERTOKENS_*`` key, read and checked once, when the app starts.
 
 All mistakes are collected and raised in one `ValueError`, each with what mends it. Nothing is accepted and ignored: an
-unknown key names its nearest neighbour, and a key that this version has not built yet is refused.
+unknown key names its nearest neighbour, and a key that the engine has no use for is refused.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from .engines.base import OF_A_CORE, Capability
 from .protocol.model import AntiCsrfMode
+from .protocol.navigation import is_own_path
 from .signing import ALGORITHMS
 
 T = TypeVar("T")
@@ -34,17 +35,13 @@ NEEDS = {
     "SUPERTOKENS_SIGNING_KEY_LIFETIME": Capability.LIFETIMES,
     "SUPERTOKENS_REFRESH_RACE_WINDOW": Capability.RACE_WINDOW,
     "SUPERTOKENS_ACCESS_TOKEN_ALGORITHM": Capability.ALGORITHMS,
+    "SUPERTOKENS_SESSION_MAX_LIFETIME": Capability.LIMITS,
+    "SUPERTOKENS_MAX_SESSIONS_PER_USER": Capability.LIMITS,
+    "SUPERTOKENS_STORE_USER_AGENT": Capability.DEVICES,
+    "SUPERTOKENS_STORE_IP": Capability.DEVICES,
 }
 """What an engine must be able to do when a setting is given."""
 FOR_A_CORE = ("SUPERTOKENS_API_KEY", "SUPERTOKENS_CORE_TIMEOUT", "SUPERTOKENS_JWKS_REFRESH_INTERVAL")
-NOT_BUILT = (
-    "SUPERTOKENS_SESSION_MAX_LIFETIME",
-    "SUPERTOKENS_MAX_SESSIONS_PER_USER",
-    "SUPERTOKENS_JWKS_PATH",
-    "SUPERTOKENS_STORE_USER_AGENT",
-    "SUPERTOKENS_STORE_IP",
-    "SUPERTOKENS_LOGIN_URL",
-)
 _DATABASES = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
@@ -66,14 +63,21 @@ FOR_THE_EMBEDDED_ENGINE = (
     "SUPERTOKENS_ISSUER",
     "SUPERTOKENS_AUDIENCE",
     "SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE",
+    "SUPERTOKENS_SESSION_MAX_LIFETIME",
+    "SUPERTOKENS_MAX_SESSIONS_PER_USER",
+    "SUPERTOKENS_STORE_USER_AGENT",
+    "SUPERTOKENS_STORE_IP",
     "SUPERTOKENS_CONNECTION_URI",
 )
 _PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
+_ENDPOINT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
 _NONE: tuple[str, ...] = ()
 _NO_KEY: str | None = None
+_NO_TEXT: str | None = None
+_NO_LIMIT: int | None = None
 _SHORTEST_API_KEY = 20
 _REFUSED_STATUSES = range(400, 600)
 
@@ -92,9 +96,16 @@ class Settings:
     create_tables: bool
     access_token_lifetime: int
     refresh_token_lifetime: int
+    session_lifetime: int | None
+    sessions_per_user: int | None
     race_window: int
     refresh_path: str
     signout_path: str
+    jwks_path: str
+    discovery_path: str
+    health_path: str | None
+    assets_path: str
+    login_url: str | None
     register_routes: bool
     access_token_path: str
     api_domain: str | None
@@ -117,6 +128,8 @@ class Settings:
     checks_issuer: bool
     audience: str | None
     cache_size: int
+    store_user_agent: bool
+    store_ip: bool
 
 
 def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, needs_secret: bool = True) -> Settings:
@@ -144,11 +157,8 @@ class _Reader:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
         self.mistakes: list[str] = []
-        self._known: set[str] = set(NOT_BUILT)
+        self._known: set[str] = set()
         self._rename()
-        for key in NOT_BUILT:
-            if self.config.get(key) is not None:
-                self.mistakes.append(f"{key} is not built in this version. Remove it; it would be ignored.")
 
     def _rename(self) -> None:
         for old, new in RENAMED.items():
@@ -221,6 +231,20 @@ def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("use a whole number, 0 or more")
     return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("use a whole number, 1 or more")
+    return value
+
+
+def _login_url(value: Any) -> str:
+    """An endpoint (``auth.login``) or a path of this app (``/login``)."""
+    url = _text(value)
+    if not (_ENDPOINT.fullmatch(url) or (url.startswith("/") and is_own_path(url))):
+        raise ValueError('use the name of an endpoint ("auth.login") or a path ("/login")')
+    return url
 
 
 def _status(value: Any) -> int:
@@ -340,10 +364,19 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         access_token_lifetime=access_lifetime,
         refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, _milliseconds),
         race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, _window), access_lifetime - 1000),
+        session_lifetime=get("SUPERTOKENS_SESSION_MAX_LIFETIME", _NO_LIMIT, _milliseconds),
+        sessions_per_user=get("SUPERTOKENS_MAX_SESSIONS_PER_USER", _NO_LIMIT, _count),
         refresh_path=get(
             "SUPERTOKENS_REFRESH_PATH", f"{base}/session/refresh" if base is not None else "/refresh", _path
         ),
         signout_path=get("SUPERTOKENS_SIGNOUT_PATH", f"{base or ''}/signout", _path),
+        jwks_path=get(
+            "SUPERTOKENS_JWKS_PATH", "/.well-known/jwks.json" if base is None else f"{base}/jwt/jwks.json", _path
+        ),
+        discovery_path=f"{base or ''}/.well-known/openid-configuration",
+        health_path=get("SUPERTOKENS_HEALTH_PATH", _NO_TEXT, _path),
+        assets_path=f"{base or ''}/supertokens-assets",
+        login_url=get("SUPERTOKENS_LOGIN_URL", _NO_TEXT, _login_url),
         register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, _bool),
         access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", _path),
         api_domain=api_domain,
@@ -368,6 +401,8 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         checks_issuer=reader.is_set("SUPERTOKENS_ISSUER"),
         audience=get("SUPERTOKENS_AUDIENCE", None, _nonempty),
         cache_size=get("SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE", 4096, _size),
+        store_user_agent=get("SUPERTOKENS_STORE_USER_AGENT", True, _bool),
+        store_ip=get("SUPERTOKENS_STORE_IP", False, _bool),
     )
     reader.get("SUPERTOKENS_DATABASE_URI", "", str)
     _check_unused(reader, needs_database, needs_secret)

@@ -10,7 +10,7 @@ cleared and a stolen session is revoked whatever a handler answers. Noting the s
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +28,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .protocol.model import AllowedMethod
+from .protocol.model import AllowedMethod, Payload
 from .protocol.transport import (
     CookieNames,
     CookieRules,
@@ -41,6 +41,7 @@ from .protocol.transport import (
 )
 
 if TYPE_CHECKING:
+    from .claims import SessionClaim, SessionClaimValidator
     from .sessions import Session
 
 logger = logging.getLogger("flask_supertokens")
@@ -112,12 +113,24 @@ def app_state() -> AppState:
     return cast(AppState, state)
 
 
+@dataclass
+class Hooks:
+    """What the app gave `SuperTokens` to ask or to build."""
+
+    claims: tuple[SessionClaim[Any], ...] = ()
+    claim_validators: tuple[SessionClaimValidator, ...] = ()
+    user_exists: Callable[[str], bool] | None = None
+    before_session_created: Callable[[str, Payload], Mapping[str, Any]] | None = None
+    user_loader: Callable[[str], Any] | None = None
+
+
 class AppState:
     """One application's settings and engine; lives in ``app.extensions["supertokens"]``."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, hooks: Hooks | None = None) -> None:
         self.settings = settings
         self.engine = engine
+        self.hooks = hooks or Hooks()
         self.allowed_origins = frozenset(settings.website_domains)
         self._secure: bool | None = None
         self._warned = False

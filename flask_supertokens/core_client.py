@@ -39,6 +39,7 @@ from .protocol.cdi import (
     CoreRequest,
     Repeat,
     choose_version,
+    hello_request,
     jwks_request,
     read_versions,
     versions_request,
@@ -125,6 +126,12 @@ class CoreClient:
                 continue
             return _json(response), response.repeated
         raise GeneralError(f"The core at {response.host} does not know the version any more that it offered just now.")
+
+    def hello(self) -> None:
+        """
+        :raises GeneralError: no host answers.
+        """
+        self._ask(hello_request(), None, time.monotonic() + self._timeout)
 
     def keys(self, wanted: str | None) -> tuple[list[Any], int | None]:
         """The keys of the JWKS and its ``max-age`` in seconds; a host whose answer lacks ``wanted`` is not the last one asked.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from flask import request
 
 from .protocol.transport import SESSIONLESS_METHODS
-from .sessions import get_session, refuse_unbuilt
+from .sessions import MaxAge, check_validators, get_session, seconds
 
-_REFRESH = "supertokens.refresh"
-"""A guard of the whole app lets our refresh route through: it is where an expired session is mended."""
+if TYPE_CHECKING:
+    from .sessions import Validators
+
+_OURS = "supertokens"
+"""A guard of the whole app lets our own routes through: refresh mends an expired session, and sign-out guards itself."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RIGHT_FORM = (
@@ -32,8 +35,8 @@ def verify_session(
     session_required: bool = True,
     anti_csrf_check: bool | None = None,
     check_database: bool | None = None,
-    claim_validators: Any = None,
-    max_age: Any = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -44,23 +47,29 @@ def verify_session(
     session_required: bool = True,
     anti_csrf_check: bool | None = None,
     check_database: bool | None = None,
-    claim_validators: Any = None,
-    max_age: Any = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
 ) -> Any:
     """Let a view run only with a session; `current_session` is set then. Bare or with arguments.
 
     Works on functions, ``async def`` views, class-based views (``decorators = [verify_session]``) and functions for
-    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`.
+    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`; ``max_age`` (seconds or
+    a timedelta) asks for a log-in that is not older (`Session.assert_recent_login`).
 
     :raises TypeError: it was put on something that is not a view function.
     """
-    refuse_unbuilt(claim_validators=claim_validators, max_age=max_age)
-    check = functools.partial(
-        get_session,
-        session_required=session_required,
-        anti_csrf_check=anti_csrf_check,
-        check_database=check_database,
-    )
+    seconds(max_age)
+    check_validators(claim_validators)
+
+    def check() -> None:
+        session = get_session(
+            session_required=session_required,
+            anti_csrf_check=anti_csrf_check,
+            check_database=check_database,
+            claim_validators=claim_validators,
+        )
+        if session is not None and max_age is not None:
+            session.assert_recent_login(max_age)
 
     def decorate(*views: Any) -> Any:
         if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):
@@ -72,7 +81,7 @@ def verify_session(
 
 def _guarded(view: F, check: Callable[[], Any]) -> F:
     def checked() -> None:
-        if request.method not in SESSIONLESS_METHODS and request.endpoint != _REFRESH:
+        if request.method not in SESSIONLESS_METHODS and request.blueprint != _OURS:
             check()
 
     if inspect.iscoroutinefunction(view):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
@@ -11,16 +11,20 @@ from .assembly import make_engine
 from .blueprint import make_blueprint
 from .cli import group
 from .config import read_settings
-from .context import EXTENSION, AppState, apply_plan, noting
+from .context import EXTENSION, AppState, Hooks, apply_plan, noting
 from .engines.base import Engine
 from .handlers import register_handlers
-from .sessions import current_session, refuse_unbuilt
+from .protocol.model import Payload
+from .sessions import current_session
 from .stores.base import Store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
+    from .claims import SessionClaim, SessionClaimValidator
     from .core_client import Hook
+
+L = TypeVar("L", bound=Callable[[str], Any])
 
 
 class SuperTokens:
@@ -31,6 +35,11 @@ class SuperTokens:
     :param session_engine: an engine of one's own (`flask_supertokens.engines.base.Engine`).
     :param core_hooks: called with each `requests.PreparedRequest` to a core before it is sent: to trace it, or to change it.
     :param store: a store of one's own (`flask_supertokens.stores.base.Store`) for the embedded engine.
+
+    :param claims: built at every log-in and kept in the access token.
+    :param claim_validators: asked by every `verify_session` that names none itself.
+    :param user_exists: ``user_exists(user_id)``: asked at every refresh; ``False`` ends the session.
+    :param before_session_created: ``before_session_created(user_id, payload)`` returns the payload to create a session with.
 
     The object keeps these arguments and nothing else; state lives in ``app.extensions["supertokens"]``, so that one object
     can serve several apps.
@@ -44,17 +53,12 @@ class SuperTokens:
         session_engine: Engine | None = None,
         store: Store | None = None,
         core_hooks: Iterable[Hook] = (),
-        claims: Iterable[Any] = (),
-        claim_validators: Iterable[Any] = (),
-        user_exists: Any = None,
-        before_session_created: Any = None,
+        claims: Iterable[SessionClaim[Any]] = (),
+        claim_validators: Iterable[SessionClaimValidator] = (),
+        user_exists: Callable[[str], bool] | None = None,
+        before_session_created: Callable[[str, Payload], Mapping[str, Any]] | None = None,
     ) -> None:
-        refuse_unbuilt(
-            claims=tuple(claims),
-            claim_validators=tuple(claim_validators),
-            user_exists=user_exists,
-            before_session_created=before_session_created,
-        )
+        self._hooks = Hooks(tuple(claims), tuple(claim_validators), user_exists, before_session_created)
         if sum(given is not None for given in (database_engine, session_engine, store)) > 1:
             raise ValueError(
                 "Pass one of database_engine, session_engine and store: each stands for the ones below it."
@@ -65,6 +69,11 @@ class SuperTokens:
         self._core_hooks = tuple(core_hooks)
         if app is not None:
             self.init_app(app)
+
+    def user_loader(self, load: L) -> L:
+        """Decorate the function that finds the app's own user for a user id; `Session.user` calls it, once a request."""
+        self._hooks.user_loader = load
+        return load
 
     def init_app(self, app: Flask) -> None:
         """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
@@ -85,9 +94,8 @@ class SuperTokens:
         engine = self._session_engine or make_engine(
             settings, app.instance_path, self._store, self._database_engine, self._core_hooks
         )
-        if settings.register_routes:
-            app.register_blueprint(make_blueprint(settings))
-        app.extensions[EXTENSION] = AppState(settings, engine)
+        app.register_blueprint(make_blueprint(settings))
+        app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
         app.handle_user_exception = noting(app)  # type: ignore[method-assign,assignment]
         app.after_request(apply_plan)

@@ -1,12 +1,25 @@
-"""Default answers to our errors. They only render: tokens and sessions were dealt with before (see `context`)."""
+"""Default answers to our errors: JSON for API clients, pages for browsers that navigate.
+
+They only render: tokens and sessions were dealt with before (see `context`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, request
 
-from .errors import LEAVES, SuperTokensError
+from . import browser
+from .errors import (
+    LEAVES,
+    GeneralError,
+    InvalidClaimError,
+    SuperTokensError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
+from .sessions import AUTH_TIME_ID
 
 
 def register_handlers(app: Flask) -> None:
@@ -18,9 +31,24 @@ def register_handlers(app: Flask) -> None:
 
 
 def answer(error: SuperTokensError) -> Any:
-    """The JSON body that the web client knows, or what the app's own handler for `SuperTokensError` says."""
+    """A page or the JSON body that the web client knows; or what the app's own handler for `SuperTokensError` says."""
     own = _handler_for_base()
-    return current_app.ensure_sync(own)(error) if own is not None else error.get_response(request.environ)
+    if own is not None:
+        return current_app.ensure_sync(own)(error)
+    return _page(error) if browser.is_navigation() else error.get_response(request.environ)
+
+
+def _page(error: SuperTokensError) -> Response:
+    if isinstance(error, TryRefreshTokenError):
+        return browser.hop(error)
+    if isinstance(error, UnauthorisedError):
+        return browser.to_login(error)
+    if isinstance(error, TokenTheftError):
+        return browser.login_again(error, "theft.html")
+    if isinstance(error, InvalidClaimError):
+        stale = any(found.get("id") == AUTH_TIME_ID for found in error.errors)
+        return browser.login_again(error, "login_again.html" if stale else "forbidden.html")
+    return browser.page(error, "unavailable.html" if isinstance(error, GeneralError) else "refused.html")
 
 
 def _handler_for_base() -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import has_request_context
+from flask import request as flask_request
 from werkzeug.local import LocalProxy
 
 from . import signals
@@ -17,6 +20,7 @@ from .engines.base import Grant, NewSession, RefreshRequest
 from .errors import (
     CrossSiteRequestError,
     DuplicateCookiesError,
+    InvalidClaimError,
     SuperTokensError,
     TryRefreshTokenError,
     UnauthorisedError,
@@ -30,6 +34,7 @@ from .protocol.tokens import (
     check_user_id,
     front_token,
     is_legacy,
+    merged,
     parse_json_object,
     placeholder_front_token,
     to_json_object,
@@ -41,12 +46,23 @@ from .protocol.transport import (
     Sets,
     has_request_marker,
     is_foreign,
+    is_own_form,
     method_for_new_session,
     pick_refresh,
     same_secret,
 )
 
+if TYPE_CHECKING:
+    from .claims import ClaimValidationResult, SessionClaim, SessionClaimValidator
+
+    Validators = (
+        Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValidator]], Iterable[SessionClaimValidator]]
+    )
+
 T = TypeVar("T")
+MaxAge = float | timedelta | None
+AUTH_TIME_ID = "st-auth-time"
+_NOT_LOADED = object()
 logger = logging.getLogger("flask_supertokens")
 
 
@@ -63,6 +79,7 @@ class Session:
         self._tokens = grant.tokens
         self._method: Method = method
         self._request = request
+        self._user: Any = _NOT_LOADED
 
     def __repr__(self) -> str:
         return f"<Session {self.handle} of user {self.user_id!r}>"
@@ -152,12 +169,102 @@ class Session:
         :raises ValueError: not JSON, or the token would not fit a cookie; the old payload stays.
         :raises UnauthorisedError: the session has ended.
         """
-        wanted = without_protected(_object(update, "update"))
+        self._regenerate(without_protected(_object(update, "update")))
+
+    def _regenerate(self, update: Payload) -> None:
         try:
-            grant = _apart(self._state, lambda: self._state.engine.regenerate(self._access, wanted))
+            grant = _apart(self._state, lambda: self._state.engine.regenerate(self._access, update))
         except UnauthorisedError as error:
             raise self._ended() from error
         self._take(grant)
+
+    def reauthenticate(self) -> None:
+        """The user has just proved again who they are: `authenticated_at` is now, and a new access token says so.
+
+        :raises UnauthorisedError: the session has ended.
+        """
+        self._regenerate({AUTH_TIME: self._state.engine.now() // 1000})
+
+    def assert_recent_login(self, max_age: float | timedelta) -> None:
+        """Ask for a log-in (or `reauthenticate`) that is not older than this; what ``verify_session(max_age=…)`` calls.
+
+        :param max_age: seconds or a timedelta.
+        :raises InvalidClaimError: it is older, or nothing is known of it; id ``st-auth-time``.
+        """
+        limit, since = seconds(max_age), self._access.claims.get(AUTH_TIME)
+        age = None if since is None else self._state.engine.now() / 1000 - since
+        if limit is not None and (age is None or age > limit):
+            reason = {"message": "log in again", "ageInSeconds": age and int(age), "maxAgeInSeconds": limit}
+            raise InvalidClaimError("The log-in is too old.", errors=[{"id": AUTH_TIME_ID, "reason": reason}])
+
+    # -- claims
+
+    def assert_claims(self, validators: Iterable[SessionClaimValidator]) -> None:
+        """Fetch what is missing or too old, then ask all validators.
+
+        :raises InvalidClaimError: with the reasons of those that were not content. What was fetched is kept and sent.
+        :raises UnauthorisedError: something was fetched, and the session has ended.
+        """
+        wanted = list(validators)
+        update = self._fetched(wanted)
+        if update:
+            self.merge_into_access_token_payload(update)
+        found = [(validator.id, _validated(validator, self.access_token_payload)) for validator in wanted]
+        errors = [
+            {"id": name, **({} if result.reason is None else {"reason": result.reason})}
+            for name, result in found
+            if not result.is_valid
+        ]
+        if errors:
+            raise InvalidClaimError(
+                f"Claims do not suffice: {', '.join(error['id'] for error in errors)}.", errors=errors
+            )
+
+    def _fetched(self, validators: Iterable[SessionClaimValidator]) -> Payload:
+        payload = self.access_token_payload
+        update: Payload = {}
+        for validator in validators:
+            if validator.claim is not None and _asked(
+                validator.should_refetch(payload), f"{validator.id}.should_refetch"
+            ):
+                update |= validator.claim.fetch(self.user_id, self.tenant_id, payload)
+                payload = merged(payload, update)
+        return update
+
+    def fetch_and_set_claim(self, claim: SessionClaim[Any]) -> None:
+        """Fetch a claim anew and hand out an access token with it."""
+        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self.access_token_payload))
+
+    def set_claim_value(self, claim: SessionClaim[T], value: T) -> None:
+        """Set a claim and hand out an access token with it.
+
+        :raises ValueError: the value is not JSON; the old one stays.
+        """
+        self.merge_into_access_token_payload(claim.update(value))
+
+    def get_claim_value(self, claim: SessionClaim[T]) -> T | None:
+        """The value of a claim in this access token; ``None`` where there is none."""
+        return claim.value_in(self.access_token_payload)
+
+    def remove_claim(self, claim: SessionClaim[Any]) -> None:
+        """Remove a claim, if it is there, and hand out an access token without it."""
+        if claim.key in self._access.claims:
+            self.merge_into_access_token_payload(claim.removal())
+
+    @property
+    def user(self) -> Any:
+        """The app's own user, from ``@supertokens.user_loader``; loaded at first use, once a request.
+
+        :raises RuntimeError: there is no user loader.
+        """
+        if self._user is _NOT_LOADED:
+            load = self._state.hooks.user_loader
+            if load is None:
+                raise RuntimeError("There is no user loader. Write one: @supertokens.user_loader def load(user_id): …")
+            self._user = load(self.user_id)
+        return self._user
+
+    # -- inside
 
     def _here(self) -> RequestState | None:
         """The request that this session belongs to, while it is served: its response, and no other, is ours to change."""
@@ -242,6 +349,11 @@ def create_new_session(
         remember=remember,
         anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and method == "cookie",
     )
+    new = replace(
+        new,
+        user_agent=flask_request.headers.get("User-Agent") if state.settings.store_user_agent else None,
+        ip=flask_request.remote_addr if state.settings.store_ip else None,
+    )
     grant = _guarded(state, lambda: state.engine.create(new, replaced))
     session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
@@ -294,16 +406,32 @@ def _new_session(
     remember: bool,
     anti_csrf: bool,
 ) -> NewSession:
-    user_id = check_user_id(user_id)
+    user_id, tenant_id = check_user_id(user_id), check_tenant_id(tenant_id)
+    own = _enriched(state, user_id, tenant_id, _object(payload, "access_token_payload"))
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
     return NewSession(
         user_id=user_id,
         recipe_user_id=user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id"),
-        tenant_id=check_tenant_id(tenant_id),
-        payload={**without_protected(_object(payload, "access_token_payload")), **system},
+        tenant_id=tenant_id,
+        payload={**without_protected(own), **system},
         data=_object(data, "session_data"),
         anti_csrf=anti_csrf,
     )
+
+
+def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -> Payload:
+    """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
+    hook = state.hooks.before_session_created
+    if hook is not None:
+        made = hook(user_id, copy.deepcopy(payload))
+        if not isinstance(made, Mapping):
+            raise TypeError(
+                f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
+            )
+        payload = _object(made, "the payload of before_session_created")
+    for claim in state.hooks.claims:
+        payload = merged(payload, claim.fetch(user_id, tenant_id, copy.deepcopy(payload)))
+    return payload
 
 
 def _handle_to_replace(state: AppState, request: RequestState) -> str | None:
@@ -325,8 +453,7 @@ def _handle_to_replace(state: AppState, request: RequestState) -> str | None:
 def _tell_created(session: Session, grant: Grant) -> None:
     logger.info("Session %s of user %r was created.", session.handle, session.user_id)
     send(signals.session_created, user_id=session.user_id, session_handle=session.handle)
-    if grant.replaced is not None:
-        _tell_revoked([grant.replaced])
+    _tell_revoked(grant.ended)
 
 
 # -- verify ------------------------------------------------------------------------------------------------------------
@@ -337,7 +464,7 @@ def get_session(
     session_required: bool = True,
     anti_csrf_check: bool | None = None,
     check_database: bool | None = None,
-    claim_validators: Any = None,
+    claim_validators: Validators | None = None,
 ) -> Session | None:
     """Verify this request's session; what `verify_session` calls.
 
@@ -345,15 +472,62 @@ def get_session(
     :param anti_csrf_check: ask for the anti-CSRF token or header; default: on any method but GET and HEAD. Unsafe
         requests from foreign origins are refused in any case.
     :param check_database: ask the store whether the session still exists; default: ``SUPERTOKENS_CHECK_DATABASE``.
+    :param claim_validators: asked instead of those of `SuperTokens`; or a callable that gets those and returns a list.
     :raises UnauthorisedError: no session, or it ended.
     :raises TryRefreshTokenError: the access token is expired or not acceptable.
+    :raises InvalidClaimError: a validator is not content.
     :raises CrossSiteRequestError: another site sent this.
     :raises GeneralError: the store was needed and can't be reached.
     """
-    refuse_unbuilt(claim_validators=claim_validators)
     state, request = app_state(), request_state()
     checks_database = state.settings.check_database if check_database is None else check_database
-    return _guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
+    session = _guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
+    validators = _validators(state, claim_validators)
+    if session is not None and validators:
+        _guarded(state, lambda: session.assert_claims(validators))
+    return session
+
+
+def _validators(state: AppState, asked: Validators | None) -> list[SessionClaimValidator]:
+    """Those that count for one call."""
+    defaults = list(state.hooks.claim_validators)
+    if asked is None:
+        return defaults
+    wanted = asked(defaults) if callable(asked) else asked
+    if wanted is None or callable(wanted):
+        raise TypeError(f"The callable of claim_validators returned {wanted!r}; it must return a list of validators.")
+    check_validators(wanted)
+    return list(wanted)
+
+
+def check_validators(asked: Any) -> None:
+    """
+    :raises TypeError: this is neither a list of validators, nor a callable that could return one, nor ``None``.
+    """
+    if asked is None or callable(asked):
+        return
+    if not isinstance(asked, list | tuple) or not all(hasattr(one, "validate") for one in asked):
+        raise TypeError(
+            f"claim_validators must be a list of validators, or a callable that returns one, not {asked!r}."
+        )
+
+
+def _validated(validator: SessionClaimValidator, payload: Payload) -> ClaimValidationResult:
+    result: Any = _asked(validator.validate(payload), f"{validator.id}.validate")
+    if not hasattr(result, "is_valid"):
+        raise TypeError(f"The validator {validator.id} returned {result!r}; it must return a ClaimValidationResult.")
+    return result  # type: ignore[no-any-return]
+
+
+def _asked(answer: T, what: str) -> T:
+    """What a validator answered.
+
+    :raises TypeError: it is async.
+    """
+    if inspect.isawaitable(answer):
+        getattr(answer, "close", lambda: None)()
+        raise TypeError(f"{what} is async. Validators are synchronous: look at the payload in a plain method.")
+    return answer
 
 
 def _verified(
@@ -431,10 +605,12 @@ def get_session_without_request(
     anti_csrf_token: str | None = None,
     anti_csrf_check: bool = False,
     check_database: bool | None = None,
+    claim_validators: Validators | None = None,
 ) -> Session:
     """Verify an access token that came some other way: a websocket, a queue, gRPC.
 
     :param anti_csrf_check: compare ``anti_csrf_token`` with the session's own.
+    :param claim_validators: as in `get_session`.
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable.
     """
@@ -450,6 +626,7 @@ def get_session_without_request(
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
         _tell_confirmed(session, grant)
+        session.assert_claims(_validators(state, claim_validators))
         return session
 
     return _apart(state, verify)
@@ -490,6 +667,7 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     if needs_marker and not has_request_marker(presented, state.own_origins()):
         raise UnauthorisedError("The rid header is missing (anti-CSRF).")
     grant = state.engine.refresh(_refresh_request(state, presented, method, raw))
+    _check_user(state, grant)
     session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
     other = presented.refresh_cookie() if method == "header" else presented.bearer
@@ -498,6 +676,19 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     request.session, request.verified = session, None
     _tell_refreshed(session, grant)
     return session
+
+
+def _check_user(state: AppState, grant: Grant) -> None:
+    """The app's veto: an account that was closed loses its session with the next refresh."""
+    exists = state.hooks.user_exists
+    if exists is None:
+        return
+    answer = exists(grant.access.user_id)
+    if not isinstance(answer, bool):
+        raise TypeError(f"user_exists must return True or False; it returned {answer!r}.")
+    if not answer:
+        _tell_revoked(state.engine.revoke([grant.access.handle]))
+        raise UnauthorisedError("The app says that this user does not exist any more.")
 
 
 def _check_foreign(state: AppState, presented: Presented) -> None:
@@ -532,7 +723,7 @@ def _refresh_request(state: AppState, presented: Presented, method: Method, raw:
         return RefreshRequest(raw)
     return RefreshRequest(
         token=raw,
-        checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN",
+        checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and not is_own_form(presented, state.own_origins()),
         anti_csrf_token=presented.anti_csrf,
         access_handle=_genuine_handle(state, presented.access_cookie()),
     )
@@ -556,6 +747,7 @@ def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str 
     checks = anti_csrf_token is not None
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
     grant = _apart(state, lambda: state.engine.refresh(asked))
+    _apart(state, lambda: _check_user(state, grant))
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
     session = Session(state, grant)
@@ -616,7 +808,11 @@ def get_all_session_handles_for_user(user_id: str, *, tenant_id: str | None = No
 def list_sessions(user_id: str) -> list[SessionInformation]:
     """A user's sessions that have not ended, oldest first: "your devices"."""
     state, user_id = app_state(), check_user_id(user_id)
-    return _apart(state, lambda: state.engine.sessions_of(user_id, None))
+    current = request_state().session if has_request_context() else None
+    return [
+        replace(known, is_current=current is not None and known.handle == current.handle)
+        for known in _apart(state, lambda: state.engine.sessions_of(user_id, None))
+    ]
 
 
 def get_session_information(handle: str) -> SessionInformation | None:
@@ -645,6 +841,34 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
     return _apart(state, lambda: state.engine.merge_payload(handle, wanted))
 
 
+def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_static_key: bool = True) -> str:
+    """A JWT for another service, signed with a key of the JWKS (CDI: POST /recipe/jwt). It is no access token.
+
+    :param payload: a JSON object; ``iss`` is the settings' issuer unless it names one.
+    :param validity: seconds or a timedelta, a second at least.
+    :param use_static_key: sign with the key that is never replaced.
+    :raises ValueError: the payload is no JSON object, or the validity is too short.
+    """
+    state, lifetime, wanted = app_state(), seconds(validity), _object(payload, "payload")
+    if lifetime is None or lifetime < 1:
+        raise ValueError("validity must be a second at least")
+    return _apart(
+        state,
+        lambda: state.engine.create_jwt(
+            wanted, issuer=state.settings.issuer, lifetime=int(lifetime) * 1000, static=use_static_key
+        ),
+    )
+
+
+def check_health() -> None:
+    """Ask what is behind the engine whether it is there.
+
+    :raises GeneralError: it is not.
+    """
+    state = app_state()
+    _apart(state, state.engine.ping)
+
+
 def get_cors_headers() -> list[str]:
     """The request headers that a web client of another origin must be allowed to send."""
     return list(CORS_HEADERS)
@@ -653,14 +877,17 @@ def get_cors_headers() -> list[str]:
 # -- shared ------------------------------------------------------------------------------------------------------------
 
 
-def refuse_unbuilt(**arguments: Any) -> None:
-    """Nothing is accepted and ignored.
+def seconds(age: MaxAge) -> float | None:
+    """An age in seconds.
 
-    :raises NotImplementedError: one of these was given.
+    :raises ValueError: not a number or timedelta, or less than 0.
     """
-    for name, value in arguments.items():
-        if value is not None and value != ():
-            raise NotImplementedError(f"{name} is not built in this version of flask_supertokens; leave it out.")
+    if age is None:
+        return None
+    number = age.total_seconds() if isinstance(age, timedelta) else age
+    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
+        raise ValueError("an age must be seconds or a datetime.timedelta, 0 or more")
+    return number
 
 
 def _object(value: Mapping[str, Any], what: str) -> Payload:

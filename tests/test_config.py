@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from flask_supertokens import SuperTokens
-from flask_supertokens.config import NOT_BUILT, Settings, read_settings
+from flask_supertokens.config import Settings, read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 DAY = 86_400_000
@@ -47,9 +47,16 @@ def test_nothing_is_set() -> None:
         create_tables=True,
         access_token_lifetime=3_600_000,
         refresh_token_lifetime=100 * DAY,
+        session_lifetime=None,
+        sessions_per_user=None,
         race_window=30_000,
         refresh_path="/refresh",
         signout_path="/signout",
+        jwks_path="/.well-known/jwks.json",
+        discovery_path="/.well-known/openid-configuration",
+        health_path=None,
+        assets_path="/supertokens-assets",
+        login_url=None,
         register_routes=True,
         access_token_path="/",
         api_domain=None,
@@ -72,6 +79,8 @@ def test_nothing_is_set() -> None:
         checks_issuer=False,
         audience=None,
         cache_size=4096,
+        store_user_agent=True,
+        store_ip=False,
     )
 
 
@@ -229,21 +238,6 @@ def test_a_value_is_refused(key: str, value: Any) -> None:
 def test_a_value_is_none(key: str) -> None:
     """It counts as not set."""
     assert settings(**{key: None}) == settings()
-
-
-@pytest.mark.parametrize("key", NOT_BUILT)
-def test_a_setting_is_not_built_yet(key: str) -> None:
-    """Nothing is accepted and ignored: the refusal says so."""
-    text = mistakes(**{key.removeprefix("SUPERTOKENS_"): "value"})
-    assert f"{key} is not built in this version" in text
-
-
-def test_the_settings_that_are_not_built_are_known() -> None:
-    """These are documented for later versions."""
-    assert {key.removeprefix("SUPERTOKENS_") for key in NOT_BUILT} == {
-        *("SESSION_MAX_LIFETIME", "MAX_SESSIONS_PER_USER", "JWKS_PATH"),
-        *("STORE_USER_AGENT", "STORE_IP", "LOGIN_URL"),
-    }
 
 
 # -- keys and databases ------------------------------------------------------------------------------------------------

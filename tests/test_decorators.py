@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -151,14 +150,6 @@ def test_something_else_than_a_view_is_decorated(what: Any) -> None:
         verify_session(what)
     with pytest.raises(TypeError, match=r"decorators = \[verify_session\]"):
         verify_session()(what)
-
-
-@pytest.mark.parametrize("name", ["claim_validators", "max_age"])
-@pytest.mark.parametrize("value", [timedelta(minutes=5), 300, lambda validators: validators])
-def test_an_argument_is_not_built_yet(name: str, value: Any) -> None:
-    """It is refused where the view is decorated, not ignored."""
-    with pytest.raises(NotImplementedError, match=f"{name} is not built"):
-        verify_session(**{name: value})
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])

@@ -29,6 +29,9 @@ class Capability(Enum):
     NESTED_NULLS = "keeps nulls inside the values of a payload"
     BIG_INTEGERS = "keeps integers of more than 64 bits"
     STEADY_ANTI_CSRF = "a session's anti-CSRF token stays the same"
+    LIMITS = "ends sessions after an absolute time, and the oldest of too many"
+    UPKEEP = "removes expired sessions, makes new signing keys, hands sessions out to another database"
+    DEVICES = "keeps user agent and address of a session"
     RECIPE_USERS = "a session's user may be another than the one that logged in"
     KEYS_AT_HAND = "lists its signing keys"
 
@@ -41,15 +44,15 @@ OF_A_CORE: frozenset[Capability] = frozenset()
 class Grant:
     """A session that may go on: its access token, and the tokens to hand out, if there are new ones.
 
-    ``raced``: the race window forgave something. ``confirmed``: this was the first use after a refresh. ``replaced``: the
-    session that ended because this one was created.
+    ``raced``: the race window forgave something. ``confirmed``: this was the first use after a refresh. ``ended``: the
+    sessions that ended because this one was created.
     """
 
     access: AccessToken
     tokens: SessionTokens | None = None
     raced: bool = False
     confirmed: bool = False
-    replaced: str | None = None
+    ended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class NewSession:
     data: Mapping[str, Any]
     anti_csrf: bool
     kind: TokenKind = AS_SET
+    user_agent: str | None = field(default=None, repr=False)
+    ip: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -214,3 +219,13 @@ class Engine(ABC):
     @abstractmethod
     def keys(self) -> list[SigningKey]:
         """The keys that verify access tokens, oldest first."""
+
+    @abstractmethod
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        """The members of the JWKS, and for how many seconds it may be cached."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """
+        :raises GeneralError: what is behind the engine can't be reached.
+        """

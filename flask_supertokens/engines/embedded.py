@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import time
@@ -35,11 +36,16 @@ from ..protocol.tokens import (
     to_json_object,
 )
 from ..protocol.transport import same_secret
-from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer
+from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer, to_jwk
 from ..stores.base import Store
 from .base import Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
+logger = logging.getLogger("flask_supertokens")
+
 ATTEMPTS = 20
+SWEEP_EVERY = 60_000
+"""How often a process looks for expired sessions, in ms, when it creates one."""
+SWEEP_SIZE = 100
 _ANY_HASH = "0" * 64
 
 
@@ -58,6 +64,8 @@ class EmbeddedSettings:
     rules: TokenRules
     cache_size: int
     max_token: int
+    session_lifetime: int | None = None
+    sessions_per_user: int | None = None
 
 
 class EmbeddedEngine(Engine):
@@ -74,6 +82,7 @@ class EmbeddedEngine(Engine):
         sealer = Sealer(settings.secret_keys)
         self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
+        self._swept_at = 0
 
     def create_tables(self) -> None:
         self.store.create_tables()
@@ -97,6 +106,12 @@ class EmbeddedEngine(Engine):
         claims = {**({} if issuer is None else {"iss": issuer}), **payload}
         claims |= {"iat": now // 1000, "exp": (now + lifetime) // 1000}
         return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
+
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        now = self.clock()
+        if not self.keys():
+            self._access_tokens.keys.signing_key(now)
+        return [to_jwk(key) for key in reversed(self.keys())], self.seconds_until_next_key()
 
     def make_keys(self) -> None:
         """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
@@ -128,19 +143,21 @@ class EmbeddedEngine(Engine):
             user_id=new.user_id,
             recipe_user_id=new.recipe_user_id,
             tenant_id=new.tenant_id,
-            line=Line(token.hash2, 0, None, now + self._settings.window.refresh_lifetime),
+            line=Line(token.hash2, 0, None, self._not_after(now, now + self._settings.window.refresh_lifetime)),
             created_at=now,
             refreshed_at=now,
             anti_csrf_token=secrets.token_urlsafe(24) if new.anti_csrf else None,
             payload=to_json_object(_with_key_kind(new), "access_token_payload"),
             data=to_json_object(new.data, "session_data"),
+            user_agent=_kept_text(new.user_agent, 255),
+            ip=_kept_text(new.ip, 64),
         )
         self._check_size(record, new.kind)
         grant = self._mint(record, token, now, new.kind)
-        replaced = self.store.add(record, replacing)
-        if replacing is not None:
-            self._forget([replacing])
-        return replace(grant, replaced=replacing if replaced else None)
+        ended = self.store.add(record, replacing, self._settings.sessions_per_user)
+        self._forget([*ended, *([] if replacing is None else [replacing])])
+        self._sweep(now)
+        return replace(grant, ended=tuple(ended))
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         now = self.clock()
@@ -150,7 +167,7 @@ class EmbeddedEngine(Engine):
         if token.parent_hash2 is None:
             return self._with_stored_payload(token, self._existing(token.handle, now), now)
         for now in self._attempts():
-            record = self.store.read(token.handle)
+            record = self._read(token.handle)
             decision = decide_access(record.line if record else None, token, now, self._settings.window)
             if record is None or decision.verdict is Verdict.UNAUTHORISED:
                 raise UnauthorisedError("The session has ended.")
@@ -167,7 +184,7 @@ class EmbeddedEngine(Engine):
         if request.access_handle not in (None, token.handle):
             raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
         for now in self._attempts():
-            record = self.store.read(token.handle)
+            record = self._read(token.handle)
             decision = decide_refresh(record.line if record else None, token, now, self._settings.window)
             if record is None or decision.verdict is Verdict.UNAUTHORISED:
                 raise UnauthorisedError("The session has ended, or the refresh token has expired.")
@@ -215,7 +232,7 @@ class EmbeddedEngine(Engine):
 
     def current_handle(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)
-        record = None if token is None else self.store.read(token.handle)
+        record = None if token is None else self._read(token.handle)
         if token is None or record is None:
             return None
         return record.handle if record.line.current_hash2 in (token.hash2, token.parent_hash2) else None
@@ -232,16 +249,57 @@ class EmbeddedEngine(Engine):
         return removed
 
     def information(self, handle: str) -> SessionInformation | None:
-        record = self.store.read(handle)
+        record = self._read(handle)
         return None if record is None or record.line.expires_at <= self.clock() else _information(record)
 
     def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
-        return [_information(record) for record in self.store.of_user(user_id, tenant_id, self.clock())]
+        now = self.clock()
+        found = map(self._limited, self.store.of_user(user_id, tenant_id, now))
+        return [_information(record) for record in found if record.line.expires_at > now]
+
+    # -- upkeep
+
+    def ping(self) -> None:
+        self.store.read("")
+
+    def rotate_keys(self) -> SigningKey:
+        """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired."""
+        self._access_tokens.keys.rotate(self.clock())
+        return self.keys()[-1]
+
+    def remove_expired(self, at_most: int) -> int:
+        """Remove one batch of sessions that have expired; how many there were."""
+        return self.store.remove_expired(self.clock(), at_most)
+
+    def _sweep(self, now: int) -> None:
+        """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it."""
+        if abs(now - self._swept_at) < SWEEP_EVERY:
+            return
+        self._swept_at = now
+        try:
+            self.store.remove_expired(now, SWEEP_SIZE)
+        except GeneralError as error:
+            logger.warning("Expired sessions could not be removed: %s", error.description)
+
+    # -- limits
+
+    def _read(self, handle: str) -> SessionRecord | None:
+        record = self.store.read(handle)
+        return None if record is None else self._limited(record)
+
+    def _limited(self, record: SessionRecord) -> SessionRecord:
+        """A session as the settings of now see it: none outlives its absolute limit."""
+        ends = self._not_after(record.created_at, record.line.expires_at)
+        return record if ends == record.line.expires_at else replace(record, line=replace(record.line, expires_at=ends))
+
+    def _not_after(self, created_at: int, moment: int) -> int:
+        limit = self._settings.session_lifetime
+        return moment if limit is None else min(moment, created_at + limit)
 
     # -- verify, step by step
 
     def _existing(self, handle: str, now: int) -> SessionRecord:
-        record = self.store.read(handle)
+        record = self._read(handle)
         if record is None or record.line.expires_at <= now:
             raise UnauthorisedError("The session has ended.")
         return record
@@ -289,8 +347,10 @@ class EmbeddedEngine(Engine):
         return replace(self._mint(record, child, now, kind), raced=raced, confirmed=confirmed)
 
     def _written(self, record: SessionRecord, decision: Decision, refreshed_at: int) -> bool:
-        line = decision.line
-        return line is None or self.store.swap_line(record.handle, record.line, line, refreshed_at)
+        if decision.line is None:
+            return True
+        line = replace(decision.line, expires_at=self._not_after(record.created_at, decision.line.expires_at))
+        return self.store.swap_line(record.handle, record.line, line, refreshed_at)
 
     def _attempts(self) -> Iterator[int]:
         """The time now, a bounded number of times, with a pause that grows: what lost a swap decides again."""
@@ -311,7 +371,7 @@ class EmbeddedEngine(Engine):
 
     def _change_payload(self, handle: str, change: Callable[[Payload], Payload]) -> SessionRecord | None:
         for now in self._attempts():
-            record = self.store.read(handle)
+            record = self._read(handle)
             if record is None or record.line.expires_at <= now:
                 return None
             payload = change(parse_json_object(record.payload))
@@ -350,14 +410,15 @@ class EmbeddedEngine(Engine):
     def _access_token(
         self, record: SessionRecord, hashes: tuple[str, str | None], now: int, kind: TokenKind
     ) -> tuple[AccessToken, SessionTokens]:
-        expiry = now + self._settings.keys.access_token_lifetime
+        expiry = self._not_after(record.created_at, now + self._settings.keys.access_token_lifetime)
         return self._signed(self._claims(record, hashes, now, expiry, kind), now, kind)
 
     def _like(
         self, token: AccessToken, record: SessionRecord, now: int, expires_at: int | None = None
     ) -> tuple[AccessToken, SessionTokens]:
         """A token with the record's payload that stands where ``token`` stands, and is as old."""
-        expiry = now + self._settings.keys.access_token_lifetime if expires_at is None else expires_at
+        lifetime = self._settings.keys.access_token_lifetime
+        expiry = self._not_after(record.created_at, now + lifetime) if expires_at is None else expires_at
         record = _like_before(record, token)
         claims = self._claims(record, (token.hash2, token.parent_hash2), now, expiry, token.kind)
         claims |= {} if token.parent_hash2 is None else {"st-born": token.born}
@@ -373,7 +434,7 @@ class EmbeddedEngine(Engine):
         full = replace(
             tokens,
             refresh_token=token.raw,
-            refresh_token_expires_at=now + self._settings.window.refresh_lifetime,
+            refresh_token_expires_at=self._not_after(record.created_at, now + self._settings.window.refresh_lifetime),
             anti_csrf_token=record.anti_csrf_token,
         )
         return Grant(access, full)
@@ -439,7 +500,16 @@ def _information(record: SessionRecord) -> SessionInformation:
         expires_at=record.line.expires_at,
         access_token_payload=parse_json_object(record.payload),
         session_data=parse_json_object(record.data),
+        user_agent=record.user_agent,
+        ip=record.ip,
     )
+
+
+def _kept_text(value: str | None, longest: int) -> str | None:
+    """What a client says of itself, as far as a table can keep it."""
+    if value is None:
+        return None
+    return "".join(char for char in value[:longest] if char.isprintable())
 
 
 def _too_busy() -> GeneralError:

@@ -44,6 +44,7 @@ from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
 ALGORITHM = "RS256"
+_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 _64_BIT = range(-(2**63), 2**63)
 
 
@@ -83,6 +84,14 @@ class RemoteEngine(Engine):
     def keys(self) -> list[SigningKey]:
         return []
 
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        keys, max_age = self.client.keys(None)
+        public = [key for key in keys if isinstance(key, dict) and not _PRIVATE_PARTS & key.keys()]
+        return public, 60 if max_age is None else max_age
+
+    def ping(self) -> None:
+        self.client.hello()
+
     def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
         _check_json(payload, "the payload")
         request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
@@ -102,7 +111,7 @@ class RemoteEngine(Engine):
         _check_json(new.payload, "access_token_payload")
         payload = self._with_issuer(new.payload)
         _check_json(new.data, "session_data")
-        replaced = self.revoke([replacing]) if replacing is not None else []
+        ended = self.revoke([replacing]) if replacing is not None else []
         answer, _ = self.client.call(
             lambda version: create_request(
                 version,
@@ -120,7 +129,7 @@ class RemoteEngine(Engine):
         except ValueError:
             self.revoke([session.handle])
             raise
-        return Grant(grant.access, grant.tokens, replaced=replacing if replaced else None)
+        return Grant(grant.access, grant.tokens, ended=tuple(ended))
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         now = self.clock()

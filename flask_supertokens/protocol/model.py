@@ -43,6 +43,8 @@ class SessionRecord:
     anti_csrf_token: str | None = field(repr=False)
     payload: str = field(repr=False)
     data: str = field(repr=False)
+    user_agent: str | None = field(default=None, repr=False)
+    ip: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,8 @@ class SessionTokens:
 class SessionInformation:
     """What is known of a session without its tokens; for lists of devices. Times are milliseconds since the epoch.
 
-    ``last_refreshed_at`` is ``None`` on a core, which does not tell it.
+    ``last_refreshed_at``, ``user_agent`` and ``ip`` are ``None`` on a core, which does not tell them, and the last two where they
+    are not kept (``SUPERTOKENS_STORE_USER_AGENT``, ``SUPERTOKENS_STORE_IP``). ``is_current``: it is the session of this request.
     """
 
     handle: str
@@ -163,3 +166,6 @@ class SessionInformation:
     expires_at: int
     access_token_payload: Payload = field(repr=False)
     session_data: Payload = field(repr=False)
+    user_agent: str | None = None
+    ip: str | None = None
+    is_current: bool = False

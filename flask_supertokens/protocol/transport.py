@@ -137,8 +137,11 @@ def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins
 
 def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool:
     """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked; a form of our own origin counts."""
-    if presented.get_header("rid") is not None:
-        return True
+    return presented.get_header("rid") is not None or is_own_form(presented, own_origins)
+
+
+def is_own_form(presented: Presented, own_origins: Iterable[str]) -> bool:
+    """Whether the browser vouches that a form of our own origin was submitted."""
     content_type = (presented.get_header("Content-Type") or "").partition(";")[0].strip().lower()
     if content_type not in _FORM_TYPES:
         return False

@@ -40,8 +40,11 @@ class Store(ABC):
         """Make what the store needs, if it is not there. Any number of processes may do so at once."""
 
     @abstractmethod
-    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
-        """Add a session and end the session ``replacing`` in one step; tells whether that one was there."""
+    def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
+        """Add a session and, in the same step, end the session ``replacing`` and the user's oldest ones above ``at_most``.
+
+        Returns the handles of those that ended, ``replacing`` first.
+        """
 
     @abstractmethod
     def read(self, handle: str) -> SessionRecord | None:
@@ -70,6 +73,14 @@ class Store(ABC):
     @abstractmethod
     def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
         """End a user's sessions but one; their handles."""
+
+    @abstractmethod
+    def remove_expired(self, now: int, at_most: int) -> int:
+        """Remove sessions that have expired, the longest expired first; how many there were, ``at_most`` at the limit."""
+
+    @abstractmethod
+    def all(self, after: str, at_most: int) -> list[SessionRecord]:
+        """Sessions in the order of their handles, those after this one; to be called again with the last one's handle."""
 
     @abstractmethod
     def keys(self) -> list[SigningKey]:

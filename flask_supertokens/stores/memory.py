@@ -23,10 +23,14 @@ class MemoryStore(Store):
     def create_tables(self) -> None:
         pass
 
-    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
+    def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         with self._lock:
+            ended = [] if replacing is None else self.remove([replacing])
+            if at_most is not None:
+                living = self.of_user(record.user_id, None, record.created_at)
+                ended += self.remove([old.handle for old in living[: max(0, len(living) - at_most + 1)]])
             self._sessions[record.handle] = record
-            return replacing is not None and self._sessions.pop(replacing, None) is not None
+            return ended
 
     def read(self, handle: str) -> SessionRecord | None:
         return self._sessions.get(handle)
@@ -68,6 +72,17 @@ class MemoryStore(Store):
         with self._lock:
             handles = [record.handle for record in self._all_of(user_id, tenant_id)]
             return self.remove(sorted(handle for handle in handles if handle != except_handle))
+
+    def remove_expired(self, now: int, at_most: int) -> int:
+        with self._lock:
+            by_expiry = sorted(self._sessions.values(), key=lambda record: record.line.expires_at)
+            expired = [record.handle for record in by_expiry if record.line.expires_at <= now]
+            return len(self.remove(expired[:at_most]))
+
+    def all(self, after: str, at_most: int) -> list[SessionRecord]:
+        with self._lock:
+            handles = sorted(handle for handle in self._sessions if handle > after)
+            return [self._sessions[handle] for handle in handles[:at_most]]
 
     def keys(self) -> list[SigningKey]:
         with self._lock:

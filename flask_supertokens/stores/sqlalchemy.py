@@ -16,6 +16,7 @@ import pathlib
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -72,6 +73,8 @@ sessions = Table(
     Column("anti_csrf_token", String(64), nullable=True),
     Column("payload", Text, nullable=False),
     Column("data", Text, nullable=False),
+    Column("user_agent", String(255), nullable=True),
+    Column("ip", String(64), nullable=True),
     Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
     Index("ix_supertokens_sessions_expiry", "expires_at"),
 )
@@ -97,6 +100,7 @@ tenants = Table(
 BUSY_TIMEOUT_MS = 5000
 CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 5
+_LIMIT_LOCK = 0x5355_5045
 _ADVISORY_LOCK = 0x5355_5045_5254_4F4B  # "SUPERTOK"
 
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
@@ -124,6 +128,7 @@ _SWAP_PAYLOAD = (
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
+_SERVER_TIME = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)")
 _PROBE = text("SELECT 1")
 _KEYS = select(signing_keys).where(signing_keys.c.app_id == bindparam("app"))
 _TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
@@ -225,15 +230,33 @@ class SQLAlchemyStore(Store):
             metadata.create_all(connection)
         self._ready = True
 
-    def add(self, record: SessionRecord, replacing: str | None = None) -> bool:
+    def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         values = {"app_id": self._app_id, **_to_row(record)}
-        if replacing is None:
+        if replacing is None and at_most is None:
             self._wake()
             self._write(insert(sessions), values)
-            return False
+            return []
         with self._transaction() as connection:
+            ended = [] if replacing is None else list(self._removed(connection, [replacing]))
+            if at_most is not None:
+                ended += self._make_room(connection, record, at_most)
             connection.execute(insert(sessions), values)
-            return connection.execute(_REMOVE, self._named(replacing)).rowcount > 0
+            return ended
+
+    def _make_room(self, connection: Connection, record: SessionRecord, at_most: int) -> list[str]:
+        """End the user's oldest sessions until one more fits; two log-ins at once are counted one after the other."""
+        if not self._is_sqlite:
+            key = zlib.crc32(f"{self._app_id} {record.user_id}".encode())
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(:one, :other)"), {"one": _LIMIT_LOCK, "other": key - 2**31}
+            )
+        living = (*self._owned(record.user_id, None), sessions.c.expires_at > record.created_at)
+        query = (
+            select(sessions.c.handle).where(*living).order_by(sessions.c.created_at.desc(), sessions.c.handle.desc())
+        )
+        old = list(connection.scalars(query.offset(at_most - 1)))
+        gone = self._removed(connection, old)
+        return [handle for handle in reversed(old) if handle in gone]
 
     def read(self, handle: str) -> SessionRecord | None:
         if not _can_be_kept(handle):
@@ -297,6 +320,17 @@ class SQLAlchemyStore(Store):
         conditions: list[Any] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
         return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
 
+    def remove_expired(self, now: int, at_most: int) -> int:
+        query = select(sessions.c.handle).where(sessions.c.app_id == self._app_id, sessions.c.expires_at <= now)
+        expired = query.order_by(sessions.c.expires_at).limit(at_most)
+        handles = self._read(lambda c: c.scalars(expired).all())
+        return len(self.remove(handles)) if handles else 0
+
+    def all(self, after: str, at_most: int) -> list[SessionRecord]:
+        query = select(sessions).where(sessions.c.app_id == self._app_id, sessions.c.handle > after)
+        ordered = query.order_by(sessions.c.handle).limit(at_most)
+        return [_to_record(row) for row in self._read(lambda c: c.execute(ordered).all())]
+
     # -- keys
 
     def keys(self) -> list[SigningKey]:
@@ -329,6 +363,12 @@ class SQLAlchemyStore(Store):
                 return False
             connection.execute(insert(tenants), {"app_id": self._app_id, "tenant_id": tenant_id})
             return True
+
+    def server_time(self) -> int | None:
+        """The clock of the database's host in ms; ``None`` where that is this one."""
+        if self._is_sqlite:
+            return None
+        return int(self._read(lambda c: c.scalar(_SERVER_TIME)))
 
     # -- connections
 

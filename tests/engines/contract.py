@@ -93,9 +93,9 @@ class EngineContract:
     def test_a_session_replaces_another(self, engine: Engine) -> None:
         """The old one has ended, and the grant names it; an unknown one is not named."""
         old = engine.create(a_session()).access.handle
-        assert engine.create(a_session(), replacing=old).replaced == old
+        assert engine.create(a_session(), replacing=old).ended == (old,)
         assert engine.information(old) is None
-        assert engine.create(a_session(), replacing=old).replaced is None
+        assert engine.create(a_session(), replacing=old).ended == ()
 
     @pytest.mark.parametrize("value", NOT_JSON)
     def test_what_is_given_is_not_json(self, engine: Engine, value: Any) -> None:

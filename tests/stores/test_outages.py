@@ -89,7 +89,7 @@ def test_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
         assert all("locked" in said for said in refused(sqlite_store, WRITES))
         assert sqlite_store.read("handle-1") == RECORD
     assert sqlite_store.of_user("user-1", None, NOW) == [RECORD]
-    assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") is True
+    assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") == ["handle-1"]
 
 
 def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> None:

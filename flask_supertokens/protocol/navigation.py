@@ -1,0 +1,49 @@
+"""Browsers that navigate: who gets a page instead of JSON, and where a browser may be sent.
+
+* A request that says ``Sec-Fetch-Mode: navigate`` navigates. Without that header (old browsers) it is one that prefers HTML and
+  has none of the marks of a script. A script never gets HTML.
+* A browser is sent to paths of its own origin only. What is not plainly such a path is nowhere: another host, a scheme, ``//``,
+  a backslash (browsers read it as a slash), control characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+_MARKS_OF_SCRIPTS = ("X-Requested-With", "rid", "st-auth-mode", "Authorization")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+MAX_LENGTH = 4096
+
+
+def navigates(get_header: Callable[[str], str | None], prefers_html: Callable[[], bool]) -> bool:
+    """Whether a browser asks for a page to show."""
+    mode = get_header("Sec-Fetch-Mode")
+    if mode is not None:
+        return mode.lower() == "navigate"
+    return prefers_html() and all(get_header(name) is None for name in _MARKS_OF_SCRIPTS)
+
+
+def is_own_path(url: str) -> bool:
+    """Whether this is a path of this origin, with or without a query."""
+    return (
+        url.startswith("/")
+        and not url.startswith("//")
+        and len(url) <= MAX_LENGTH
+        and url.isascii()
+        and not _FORBIDDEN.search(url)
+    )
+
+
+def own_path(url: str | None) -> str | None:
+    """The path that a browser may be sent to, or ``None``."""
+    if url is None:
+        return None
+    plain = quote(url, safe="/?#[]@!$&'()*+,;=:%-._~") if not url.isascii() else url
+    return plain if is_own_path(plain) else None
+
+
+def with_next(path: str, target: str | None) -> str:
+    """A path with the place to return to."""
+    return path if target is None else f"{path}?next={quote(target, safe='/')}"

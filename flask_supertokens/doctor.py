@@ -122,10 +122,11 @@ def _of_app(state: AppState) -> Iterator[str]:
     if app.config.get("CORS_SUPPORTS_CREDENTIALS") and (origins is None or "*" in origins):
         yield "CORS allows any origin with credentials: every web site can act as your users. Set CORS_ORIGINS to your own."
     csrf = app.extensions.get("csrf")
+    exempt = getattr(csrf, "_exempt_blueprints", set())
     if (
         csrf is not None
         and state.settings.register_routes
-        and "supertokens" not in getattr(csrf, "_exempt_blueprints", ())
+        and not exempt & {app.blueprints["supertokens"], "supertokens"}
     ):
         yield (
             "CSRFProtect refuses the refresh route, which has a protection of its own:"

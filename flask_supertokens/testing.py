@@ -10,6 +10,8 @@
 With pytest: ``pytest_plugins = ["flask_supertokens.testing"]`` in ``conftest.py`` gives the fixtures ``supertokens_client`` and
 ``supertokens_clock`` for an app that a fixture ``app`` makes. `MemoryStore` keeps sessions in memory: ``SuperTokens(app,
 store=MemoryStore())``.
+
+PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may have imported it before.
 """
 
 from __future__ import annotations

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import Result
 from flask import Flask
+from flask_wtf import CSRFProtect
 
-from flask_supertokens import SuperTokens
+from flask_supertokens import SuperTokens, create_new_session_without_request
+from flask_supertokens.stores.memory import MemoryStore
 
+from .support.records import a_record
 from .support.wire import SECRET, BrokenStore, an_app, signed_in
 
 
@@ -41,3 +47,181 @@ def test_the_database_can_not_be_reached() -> None:
 def test_help_is_asked_for(arguments: list[str]) -> None:
     """It lists the commands."""
     assert "init-db" in an_app().test_cli_runner().invoke(args=arguments).output
+
+
+# -- sessions and upkeep -----------------------------------------------------------------------------------------------
+
+
+def run(app: Flask, *arguments: str, **options: Any) -> Result:
+    """A command's result; the ``--json`` ones are read by `told`."""
+    return app.test_cli_runner().invoke(args=["supertokens", *arguments], **options)
+
+
+def told(app: Flask, *arguments: str) -> Any:
+    """What a command says with ``--json``."""
+    result = run(app, *arguments, "--json")
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def app() -> Flask:
+    return an_app(MemoryStore())
+
+
+def created(app: Flask, user_id: str = "user-1") -> str:
+    with app.app_context():
+        return create_new_session_without_request(user_id).handle
+
+
+def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
+    """With their times; JSON has all that is known."""
+    handle = created(app)
+    text = run(app, "sessions", "user-1").output
+    assert handle in text
+    assert "1 sessions." in text
+    assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
+    assert told(app, "sessions", "nobody") == []
+
+
+def test_sessions_are_ended_by_handle(app: Flask) -> None:
+    """After a question; the code says whether there was one."""
+    handle = created(app)
+    assert run(app, "revoke", handle, input="n\n").exit_code == 1
+    assert told(app, "revoke", handle, "--yes") == {"revoked": [handle]}
+    again = run(app, "revoke", handle, "--yes")
+    assert (again.exit_code, again.output) == (1, "0 sessions ended.\n")
+
+
+def test_sessions_are_ended_by_user(app: Flask) -> None:
+    """All of them, and no one else's."""
+    mine, other = sorted([created(app), created(app)]), created(app, "user-2")
+    assert told(app, "revoke", "--user", "user-1", "--yes") == {"revoked": mine}
+    assert [known["handle"] for known in told(app, "sessions", "user-2")] == [other]
+
+
+@pytest.mark.parametrize("arguments", [[], ["h", "--user", "u"]])
+def test_it_is_not_clear_what_to_end(app: Flask, arguments: list[str]) -> None:
+    """Handles or a user, not both and not neither."""
+    result = run(app, "revoke", *arguments, "--yes")
+    assert (result.exit_code, "Name session handles, or a user" in result.output) == (2, True)
+
+
+def test_expired_sessions_are_cleaned_up(app: Flask) -> None:
+    """In batches; the number is told, and those that live stay."""
+    store = app.extensions["supertokens"].engine.store
+    for number in range(5):
+        store.add(a_record(f"handle-{number}", expires_at=1))
+    handle = created(app)
+    for number in range(5):
+        store.add(a_record(f"handle-{number}", expires_at=1))
+    assert told(app, "cleanup", "--batch", "2") == {"removed": 5}
+    assert run(app, "cleanup").exit_code == 0
+    assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
+
+
+def test_keys_are_rotated(app: Flask) -> None:
+    """A new one is published at once; the old one stays."""
+    created(app)
+    before = {key.kid for key in app.extensions["supertokens"].engine.keys()}
+    kid = told(app, "rotate-keys", "--yes")["kid"]
+    assert {key.kid for key in app.extensions["supertokens"].engine.keys()} == {*before, kid}
+    assert run(app, "rotate-keys", input="n\n").exit_code == 1
+
+
+def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:
+    """From one app's database to another's, by a file."""
+    handle, file = created(app), str(tmp_path / "sessions.jsonl")
+    assert told(app, "export", file) == {"exported": 1}
+    other = an_app(MemoryStore())
+    assert told(other, "import", file) == {"imported": 1}
+    assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
+    (tmp_path / "wrong").write_text("no export")
+    assert "Line 1 is not JSON" in run(other, "import", str(tmp_path / "wrong")).output
+
+
+@pytest.mark.parametrize(
+    "command", [["cleanup"], ["rotate-keys", "--yes"], ["export", "-"], ["import", "-"], ["serve-core"]]
+)
+def test_a_core_keeps_the_sessions(command: list[str]) -> None:
+    """What a core does by itself is refused with a sentence."""
+    app = Flask("cli")
+    app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")
+    SuperTokens(app)
+    result = run(app, *command)
+    assert (result.exit_code, "embedded engine" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "core.example.com"])
+def test_a_core_is_served_to_anyone(app: Flask, host: str) -> None:
+    """Not without API keys."""
+    result = run(app, "serve-core", "--host", host, "--port", "0")
+    assert (result.exit_code, "SUPERTOKENS_CORE_API_KEYS" in result.output) == (1, True)
+
+
+# -- status ------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_looks_wrong(app: Flask) -> None:
+    """Code 0, and the facts: engine, keys, cookies, lifetimes."""
+    result = run(app, "status")
+    assert result.exit_code == 0, result.output
+    assert "Nothing looks wrong." in result.output
+    facts = told(app, "status")["facts"]
+    assert (facts["engine"], facts["race window (s)"]) == ("EmbeddedEngine", 30.0)
+    assert facts["refresh cookie"].startswith("sRefreshToken; Path=/refresh; HttpOnly")
+    assert facts["keys"].startswith("d-")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"SUPERTOKENS_REFRESH_RACE_WINDOW": 1}, "SUPERTOKENS_REFRESH_RACE_WINDOW to 30"),
+        (
+            {"SUPERTOKENS_API_DOMAIN": "http://localhost:5000", "SUPERTOKENS_WEBSITE_DOMAIN": "http://127.0.0.1:3000"},
+            "Use one of them everywhere",
+        ),
+        ({"SUPERTOKENS_API_DOMAIN": "http://a.example", "SUPERTOKENS_COOKIE_SECURE": True}, "Serve over https"),
+        (
+            {"SUPERTOKENS_API_DOMAIN": "https://a.example", "SUPERTOKENS_COOKIE_SECURE": False},
+            "remove SUPERTOKENS_COOKIE",
+        ),
+        ({"SUPERTOKENS_API_DOMAIN": "https://a.example", "SUPERTOKENS_COOKIE_SECURE": True}, "ProxyFix"),
+        ({"CORS_SUPPORTS_CREDENTIALS": True}, "Set CORS_ORIGINS"),
+        ({"CORS_SUPPORTS_CREDENTIALS": True, "CORS_ORIGINS": ["*"]}, "Set CORS_ORIGINS"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY is short"),
+    ],
+)
+def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:
+    """Code 1, and what mends it."""
+    app = an_app(MemoryStore(), **settings)
+    result = run(app, "status")
+    assert (result.exit_code, said in result.output) == (1, True), result.output
+    assert any(said in finding for finding in told(app, "status")["findings"])
+
+
+def test_csrf_protection_guards_the_refresh_route() -> None:
+    """It must not, and the text says how."""
+    app = an_app(MemoryStore())
+    CSRFProtect(app)
+    assert "csrf.exempt" in run(app, "status").output
+    app.extensions["csrf"].exempt(app.blueprints["supertokens"])
+    result = run(app, "status")
+    assert result.exit_code == 0, result.output
+
+
+def test_the_store_is_down() -> None:
+    """Found, with what that means."""
+    store = BrokenStore()
+    app = an_app(store)
+    store.down = True
+    result = run(app, "status")
+    assert (result.exit_code, "answered 503" in result.output) == (1, True)
+
+
+def test_the_core_is_down() -> None:
+    """Found, with its address."""
+    app = Flask("cli")
+    app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1", SUPERTOKENS_COOKIE_SECURE=False)
+    SuperTokens(app)
+    result = run(app, "status")
+    assert (result.exit_code, "http://localhost:1" in result.output) == (1, True)

@@ -299,3 +299,82 @@ class StoreContract:
         told = at_once(THREADS, lambda number: store.add(a_record(f"new-{number}"), replacing="handle-1"))
         assert sorted(told) == [[]] * (THREADS - 1) + [["handle-1"]]
         assert len(store.of_user("user-1", None, NOW)) == THREADS
+
+    # -- limits and upkeep
+
+    def test_a_user_has_as_many_sessions_as_may_be(self, store: Store) -> None:
+        """The oldest end in the same step, those of other users and those that have expired do not count."""
+        store.add(a_record("expired", created_at=NOW - 9, expires_at=NOW - 1))
+        store.add(a_record("of another", user_id="user-2"))
+        for number in (1, 2, 3):
+            store.add(a_record(f"handle-{number}", created_at=NOW + number, expires_at=NOW + 1000))
+        assert store.add(a_record("new", created_at=NOW + 4, expires_at=NOW + 1000), at_most=2) == [
+            "handle-1",
+            "handle-2",
+        ]
+        assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-3", "new"]
+        assert store.read("of another") is not None
+
+    def test_a_session_replaces_another_at_the_limit(self, store: Store) -> None:
+        """Its place is free then."""
+        for number in (1, 2):
+            store.add(a_record(f"handle-{number}", created_at=NOW + number, expires_at=NOW + 1000))
+        new = a_record("new", created_at=NOW + 3, expires_at=NOW + 1000)
+        assert store.add(new, replacing="handle-2", at_most=2) == ["handle-2"]
+        assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-1", "new"]
+
+    def test_many_log_in_at_the_limit(self, store: Store) -> None:
+        """There are never more."""
+        at_once(
+            THREADS,
+            lambda number: store.add(
+                a_record(f"new-{number}", created_at=NOW + number, expires_at=NOW + 1000), at_most=2
+            ),
+        )
+        assert len(store.of_user("user-1", None, NOW)) == 2
+
+    def test_expired_sessions_are_removed(self, store: Store) -> None:
+        """A batch at a time, the longest expired first; those that live stay."""
+        for number in range(5):
+            store.add(a_record(f"handle-{number}", expires_at=NOW - 5 + number))
+        store.add(a_record("lives", expires_at=NOW + 1))
+        assert store.remove_expired(NOW, 3) == 3
+        assert [store.read(f"handle-{number}") is None for number in range(5)] == [True, True, True, False, False]
+        assert (store.remove_expired(NOW, 3), store.remove_expired(NOW, 3)) == (2, 0)
+        assert store.read("lives") is not None
+
+    def test_all_sessions_are_read(self, store: Store) -> None:
+        """In batches, each once, expired ones too."""
+        handles = [f"handle-{number}" for number in range(7)]
+        for handle in reversed(handles):
+            store.add(a_record(handle, expires_at=NOW - 1))
+        found, after = [], ""
+        while batch := store.all(after, 3):
+            found += [record.handle for record in batch]
+            after = found[-1]
+        assert found == handles
+
+    # -- apps and tenants
+
+    def test_two_apps_share_a_database(self, store: Store) -> None:
+        """Neither sees or ends sessions, keys or tenants of the other, whatever it asks."""
+        store.add(RECORD)
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        other = store.of_app("other")
+        assert other.read("handle-1") is None
+        assert (other.of_user("user-1", None, NOW - 1), other.remove(["handle-1"]), other.all("", 9)) == ([], [], [])
+        assert other.remove_of_user("user-1", None, None) == []
+        assert (other.write_data("handle-1", "{}", NOW - 1), other.remove_expired(NOW * 2, 9)) == (False, 0)
+        assert (other.keys(), other.swap_keys(frozenset(), a_key(1), frozenset())) == ([], True)
+        assert store.read("handle-1") == RECORD
+        assert store.keys() == other.keys() == [a_key(1)]
+
+    def test_tenants_are_added(self, store: Store) -> None:
+        """Each once, to its own app."""
+        assert store.tenants() == frozenset()
+        assert [store.add_tenant("t1"), store.add_tenant("t1"), store.add_tenant("t2")] == [True, False, True]
+        assert (store.tenants(), store.of_app("other").tenants()) == (frozenset({"t1", "t2"}), frozenset())
+
+    def test_many_add_the_same_tenant(self, store: Store) -> None:
+        """One of them is told that it was new."""
+        assert sum(at_once(THREADS, lambda number: store.add_tenant("t1"))) == 1

@@ -122,7 +122,7 @@ def _of_app(state: AppState) -> Iterator[str]:
     if app.config.get("CORS_SUPPORTS_CREDENTIALS") and (origins is None or "*" in origins):
         yield "CORS allows any origin with credentials: every web site can act as your users. Set CORS_ORIGINS to your own."
     csrf = app.extensions.get("csrf")
-    exempt = getattr(csrf, "_exempt_blueprints", set())
+    exempt: set[Any] = getattr(csrf, "_exempt_blueprints", set())
     if (
         csrf is not None
         and state.settings.register_routes

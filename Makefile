@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn test unit lint types format bench clean
+.PHONY: help setup demo demo-gunicorn test unit lint types format bench torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
 	@echo "make test    run all tests (unit: the fast part)"
-	@echo "make lint | types | format | bench | clean"
+	@echo "make lint | types | format | bench | torture | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -65,6 +65,9 @@ types: $(STAMPS)/dev
 bench: $(STAMPS)/dev
 	@$(BIN)/python benchmarks/sessions.py
 	@$(BIN)/python benchmarks/cores.py
+
+torture: setup
+	@$(BIN)/python -m torture
 
 clean:
 	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules

@@ -9,16 +9,15 @@ Claims are built at log-in when `SuperTokens` knows them (``claims=[…]``). Val
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import sessions
-from .context import app_state
+from .context import app_state, plain
 from .protocol.model import Payload
-from .protocol.tokens import PROTECTED_NAMES
+from .protocol.tokens import PROTECTED_NAMES, parse_json_object, to_json_object
 from .sessions import MaxAge, seconds
 
 T = TypeVar("T")
@@ -41,6 +40,8 @@ class SessionClaimValidator:
     """
 
     def __init__(self, id: str, claim: SessionClaim[Any] | None = None) -> None:
+        if not isinstance(id, str) or not id:
+            raise ValueError(f"{id!r} can't name a validator: the client gets the name, a text")
         self.id = id
         self.claim = claim
 
@@ -51,6 +52,10 @@ class SessionClaimValidator:
     def validate(self, payload: Payload) -> ClaimValidationResult:
         """Judge a payload (a copy)."""
         raise NotImplementedError(f"{type(self).__name__} must define validate(payload)")
+
+    def validate_fetched(self, payload: Payload) -> ClaimValidationResult:
+        """Judge a payload whose claim was fetched a moment ago: its age does not matter then. As `validate`, unless defined."""
+        return self.validate(payload)
 
 
 class SessionClaim(Generic[T]):
@@ -74,18 +79,20 @@ class SessionClaim(Generic[T]):
         """What to merge into the payload so that it holds the value of now.
 
         :raises TypeError: ``fetch_value`` is a coroutine function.
+        :raises ValueError: the value is not JSON.
         """
-        value = self.fetch_value(user_id, tenant_id, payload)
-        if inspect.isawaitable(value):
-            _dispose(value)
-            raise TypeError(
-                f"fetch_value of the claim {self.key!r} is async. Claims are synchronous: fetch in a plain function."
-            )
-        return self.removal() if value is None else self.update(value)
+        return self.update(
+            plain(self.fetch_value(user_id, tenant_id, payload), f"fetch_value of the claim {self.key!r}")
+        )
 
-    def update(self, value: T) -> Payload:
-        """What to merge into a payload so that it holds this value."""
-        return {self.key: {"v": value, "t": app_state().engine.now()}}
+    def update(self, value: T | None) -> Payload:
+        """What to merge into a payload so that it holds this value; ``None`` removes the claim.
+
+        :raises ValueError: the value is not JSON.
+        """
+        if value is None:
+            return self.removal()
+        return {self.key: {"v": _as_json(value, f"the value of the claim {self.key!r}"), "t": app_state().engine.now()}}
 
     def removal(self) -> Payload:
         """What to merge into a payload so that the claim is gone."""
@@ -130,11 +137,15 @@ class _ValueValidator(SessionClaimValidator, ABC):
 
     def validate(self, payload: Payload) -> ClaimValidationResult:
         value, age = self.claim.value_in(payload), self._age(payload)
-        if value is None:
-            return self._wrong("value does not exist", value)
-        if self.max_age is not None and (age is None or age > self.max_age):
+        if value is not None and self.max_age is not None and (age is None or age > self.max_age):
             reason = {"message": "expired", "ageInSeconds": age, "maxAgeInSeconds": self.max_age}
             return ClaimValidationResult(False, reason)
+        return self.validate_fetched(payload)
+
+    def validate_fetched(self, payload: Payload) -> ClaimValidationResult:
+        value = self.claim.value_in(payload)
+        if value is None:
+            return self._wrong("value does not exist", value)
         return ClaimValidationResult(True) if self.suits(value) else self._wrong("wrong value", value)
 
     def _wrong(self, message: str, value: Any) -> ClaimValidationResult:
@@ -149,13 +160,13 @@ class _ValueValidator(SessionClaimValidator, ABC):
 class _HasValue(_ValueValidator):
     def __init__(self, claim: SessionClaim[Any], wanted: Any, id: str | None, max_age: float | None) -> None:
         super().__init__(claim, id, max_age)
-        self.wanted = wanted
+        self.wanted = _as_json(wanted, "what a validator asks for")
 
     def expected(self) -> Payload:
         return {"expectedValue": self.wanted}
 
     def suits(self, value: Any) -> bool:
-        return bool(value == self.wanted) and isinstance(value, bool) == isinstance(self.wanted, bool)
+        return _has([value], self.wanted)
 
 
 class _HasMembers(_ValueValidator):
@@ -171,7 +182,7 @@ class _HasMembers(_ValueValidator):
     ) -> None:
         super().__init__(claim, *options)
         self.word = word
-        self.wanted = wanted
+        self.wanted = _as_json(wanted, "what a validator asks for")
         self._rule = rule
 
     def expected(self) -> Payload:
@@ -217,26 +228,27 @@ class PrimitiveArrayValidators(Generic[T]):
 
     def includes(self, value: T, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
         """The list has this member."""
-        return self._asking("expectedToInclude", value, lambda found: value in found, id, max_age)
+        return self._asking("expectedToInclude", value, lambda found: _has(found, value), id, max_age)
 
     def excludes(self, value: T, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
         """The list does not have this member."""
-        return self._asking("expectedToNotInclude", value, lambda found: value not in found, id, max_age)
+        return self._asking("expectedToNotInclude", value, lambda found: not _has(found, value), id, max_age)
 
     def includes_all(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
         """The list has all of these members."""
         wanted = _members(values)
-        return self._asking("expectedToInclude", wanted, lambda found: all(one in found for one in wanted), id, max_age)
+        rule = lambda found: all(_has(found, one) for one in wanted)  # noqa: E731 - one of five rules in a row
+        return self._asking("expectedToInclude", wanted, rule, id, max_age)
 
     def includes_any(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
         """The list has at least one of these members."""
         wanted, word = _members(values), "expectedToIncludeAtLeastOneOf"
-        return self._asking(word, wanted, lambda found: any(one in found for one in wanted), id, max_age)
+        return self._asking(word, wanted, lambda found: any(_has(found, one) for one in wanted), id, max_age)
 
     def excludes_all(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
         """The list has none of these members."""
         unwanted = _members(values)
-        rule = lambda found: all(one not in found for one in unwanted)  # noqa: E731 - one of five rules in a row
+        rule = lambda found: not any(_has(found, one) for one in unwanted)  # noqa: E731 - one of five rules in a row
         return self._asking("expectedToNotInclude", unwanted, rule, id, max_age)
 
     def _asking(
@@ -326,8 +338,14 @@ def _members(values: Iterable[T]) -> list[T]:
     return list(values)
 
 
-def _dispose(awaitable: Any) -> None:
-    """A coroutine that nobody awaits is closed, so that it does not warn later."""
-    close = getattr(awaitable, "close", None)
-    if close is not None:
-        close()
+def _has(found: list[Any], wanted: Any) -> bool:
+    """Whether a value is among these; other than in Python, ``true`` is not 1."""
+    return any(one == wanted and isinstance(one, bool) == isinstance(wanted, bool) for one in found)
+
+
+def _as_json(value: Any, what: str) -> Any:
+    """A copy, as JSON has it.
+
+    :raises ValueError: it is not JSON.
+    """
+    return parse_json_object(to_json_object({"v": value}, what))["v"]

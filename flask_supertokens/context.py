@@ -9,10 +9,11 @@ cleared and a stolen session is revoked whatever a handler answers. Noting the s
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import Flask, Request, Response, current_app, has_request_context, request
 from werkzeug.http import dump_cookie
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .claims import SessionClaim, SessionClaimValidator
     from .sessions import Session
 
+T = TypeVar("T")
 logger = logging.getLogger("flask_supertokens")
 
 EXTENSION = "supertokens"
@@ -89,6 +91,12 @@ def request_state() -> RequestState:
             "This request belongs to another app; its session is that app's. Use the …_without_request functions."
         )
     return state
+
+
+def known_request_state() -> RequestState | None:
+    """This request's state, if there is one and it is this app's."""
+    state: RequestState | None = _request().__dict__.get(_ATTRIBUTE) if has_request_context() else None
+    return state if state is not None and state.owner is app_state() else None
 
 
 def is_serving(state: RequestState | None) -> bool:
@@ -210,7 +218,7 @@ class AppState:
         chosen = self.settings.token_transfer_method
         if isinstance(chosen, str):
             return cast(AllowedMethod, chosen)
-        answer = chosen(_request(), for_create)
+        answer = plain(chosen(_request(), for_create), "The callable of SUPERTOKENS_TOKEN_TRANSFER_METHOD")
         if answer not in ("any", "cookie", "header"):
             raise ValueError(
                 f"SUPERTOKENS_TOKEN_TRANSFER_METHOD returned {answer!r}; it must return 'any', 'cookie' or 'header'."
@@ -290,6 +298,17 @@ def apply_plan(response: Response) -> Response:
     if state is not None:
         state.sent = True
     return response
+
+
+def plain(answer: T, what: str) -> T:
+    """What a function of the app's answered.
+
+    :raises TypeError: it is async; what nobody will await is closed.
+    """
+    if inspect.isawaitable(answer):
+        getattr(answer, "close", lambda: None)()
+        raise TypeError(f"{what} is async. It is called synchronously: make it a plain function.")
+    return answer
 
 
 def send(signal: Any, **arguments: Any) -> None:

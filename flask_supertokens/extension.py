@@ -9,6 +9,7 @@ from flask import Flask
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
+from .claims import SessionClaim, SessionClaimValidator
 from .cli import group
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, noting
@@ -21,7 +22,6 @@ from .stores.base import Store
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
-    from .claims import SessionClaim, SessionClaimValidator
     from .core_client import Hook
 
 L = TypeVar("L", bound=Callable[[str], Any])
@@ -59,6 +59,7 @@ class SuperTokens:
         before_session_created: Callable[[str, Payload], Mapping[str, Any]] | None = None,
     ) -> None:
         self._hooks = Hooks(tuple(claims), tuple(claim_validators), user_exists, before_session_created)
+        _check_hooks(self._hooks)
         if sum(given is not None for given in (database_engine, session_engine, store)) > 1:
             raise ValueError(
                 "Pass one of database_engine, session_engine and store: each stands for the ones below it."
@@ -101,3 +102,18 @@ class SuperTokens:
         app.after_request(apply_plan)
         app.context_processor(lambda: {"current_session": current_session})
         app.cli.add_command(group)
+
+
+def _check_hooks(hooks: Hooks) -> None:
+    """
+    :raises TypeError: one of them is something else than it should be.
+    """
+    if not all(isinstance(claim, SessionClaim) for claim in hooks.claims):
+        raise TypeError("claims must be a list of claims: SuperTokens(claims=[PrimitiveClaim(…)])")
+    if not all(isinstance(validator, SessionClaimValidator) for validator in hooks.claim_validators):
+        raise TypeError(
+            "claim_validators must be a list of validators: SuperTokens(claim_validators=[claim.validators.…])"
+        )
+    for name in ("user_exists", "before_session_created"):
+        if getattr(hooks, name) is not None and not callable(getattr(hooks, name)):
+            raise TypeError(f"{name} must be a function")

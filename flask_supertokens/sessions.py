@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -15,7 +14,7 @@ from flask import request as flask_request
 from werkzeug.local import LocalProxy
 
 from . import signals
-from .context import AppState, RequestState, app_state, is_serving, request_state, send
+from .context import AppState, RequestState, app_state, is_serving, known_request_state, plain, request_state, send
 from .engines.base import Grant, NewSession, RefreshRequest
 from .errors import (
     CrossSiteRequestError,
@@ -62,6 +61,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MaxAge = float | timedelta | None
 AUTH_TIME_ID = "st-auth-time"
+_CLOCKS_DIFFER = 60
+"""Seconds that a log-in may lie ahead of us; what lies further ahead is no moment of a log-in."""
+_LONGEST_AGE = 10**11
 _NOT_LOADED = object()
 logger = logging.getLogger("flask_supertokens")
 
@@ -117,9 +119,15 @@ class Session:
     @property
     def authenticated_at(self) -> int:
         """When the user logged in, in ms since the epoch."""
-        claims = self._access.claims
-        seconds: float = claims[AUTH_TIME] if AUTH_TIME in claims else claims["iat"]
-        return int(seconds * 1000)
+        since = self._logged_in()
+        return int((self._access.claims["iat"] if since is None else since) * 1000)
+
+    def _logged_in(self) -> float | None:
+        """When the user logged in, in seconds; ``None`` where another SDK made the session and says nothing believable."""
+        since = self._access.claims.get(AUTH_TIME)
+        if isinstance(since, bool) or not isinstance(since, int | float):
+            return None
+        return since if since <= self._state.engine.now() // 1000 + _CLOCKS_DIFFER else None
 
     @property
     def tokens(self) -> SessionTokens:
@@ -191,10 +199,10 @@ class Session:
         :param max_age: seconds or a timedelta.
         :raises InvalidClaimError: it is older, or nothing is known of it; id ``st-auth-time``.
         """
-        limit, since = seconds(max_age), self._access.claims.get(AUTH_TIME)
-        age = None if since is None else self._state.engine.now() / 1000 - since
+        limit, since = seconds(max_age), self._logged_in()
+        age = None if since is None else self._state.engine.now() // 1000 - int(since)
         if limit is not None and (age is None or age > limit):
-            reason = {"message": "log in again", "ageInSeconds": age and int(age), "maxAgeInSeconds": limit}
+            reason = {"message": "log in again", "ageInSeconds": age, "maxAgeInSeconds": limit}
             raise InvalidClaimError("The log-in is too old.", errors=[{"id": AUTH_TIME_ID, "reason": reason}])
 
     # -- claims
@@ -206,29 +214,34 @@ class Session:
         :raises UnauthorisedError: something was fetched, and the session has ended.
         """
         wanted = list(validators)
-        update = self._fetched(wanted)
+        check_validators(wanted)
+        fetched = self._fetched(wanted)
+        update = {name: value for name, value in fetched.items() if value is not None or name in self._access.claims}
         if update:
             self.merge_into_access_token_payload(update)
-        found = [(validator.id, _validated(validator, self.access_token_payload)) for validator in wanted]
+        found = [(validator.id, _validated(validator, self.access_token_payload, fetched)) for validator in wanted]
         errors = [
             {"id": name, **({} if result.reason is None else {"reason": result.reason})}
             for name, result in found
             if not result.is_valid
         ]
         if errors:
+            for error in errors:
+                to_json_object(error, f"the reason of the validator {error['id']!r}")
             raise InvalidClaimError(
                 f"Claims do not suffice: {', '.join(error['id'] for error in errors)}.", errors=errors
             )
 
     def _fetched(self, validators: Iterable[SessionClaimValidator]) -> Payload:
-        payload = self.access_token_payload
+        """What to merge for these validators; a claim that several of them want is fetched once."""
         update: Payload = {}
         for validator in validators:
-            if validator.claim is not None and _asked(
-                validator.should_refetch(payload), f"{validator.id}.should_refetch"
-            ):
-                update |= validator.claim.fetch(self.user_id, self.tenant_id, payload)
-                payload = merged(payload, update)
+            claim = validator.claim
+            if claim is None or claim.key in update:
+                continue
+            payload = merged(self.access_token_payload, copy.deepcopy(update))
+            if plain(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
+                update |= claim.fetch(self.user_id, self.tenant_id, payload)
         return update
 
     def fetch_and_set_claim(self, claim: SessionClaim[Any]) -> None:
@@ -248,8 +261,7 @@ class Session:
 
     def remove_claim(self, claim: SessionClaim[Any]) -> None:
         """Remove a claim, if it is there, and hand out an access token without it."""
-        if claim.key in self._access.claims:
-            self.merge_into_access_token_payload(claim.removal())
+        self.merge_into_access_token_payload(claim.removal())
 
     @property
     def user(self) -> Any:
@@ -261,7 +273,7 @@ class Session:
             load = self._state.hooks.user_loader
             if load is None:
                 raise RuntimeError("There is no user loader. Write one: @supertokens.user_loader def load(user_id): …")
-            self._user = load(self.user_id)
+            self._user = plain(load(self.user_id), "The user loader")
         return self._user
 
     # -- inside
@@ -423,7 +435,7 @@ def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -
     """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
     hook = state.hooks.before_session_created
     if hook is not None:
-        made = hook(user_id, copy.deepcopy(payload))
+        made = plain(hook(user_id, copy.deepcopy(payload)), "before_session_created")
         if not isinstance(made, Mapping):
             raise TypeError(
                 f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
@@ -493,7 +505,7 @@ def _validators(state: AppState, asked: Validators | None) -> list[SessionClaimV
     defaults = list(state.hooks.claim_validators)
     if asked is None:
         return defaults
-    wanted = asked(defaults) if callable(asked) else asked
+    wanted = plain(asked(defaults), "The callable of claim_validators") if callable(asked) else asked
     if wanted is None or callable(wanted):
         raise TypeError(f"The callable of claim_validators returned {wanted!r}; it must return a list of validators.")
     check_validators(wanted)
@@ -506,28 +518,22 @@ def check_validators(asked: Any) -> None:
     """
     if asked is None or callable(asked):
         return
-    if not isinstance(asked, list | tuple) or not all(hasattr(one, "validate") for one in asked):
+    if not isinstance(asked, list | tuple) or not all(hasattr(one, name) for one in asked for name in _OF_A_VALIDATOR):
         raise TypeError(
             f"claim_validators must be a list of validators, or a callable that returns one, not {asked!r}."
         )
 
 
-def _validated(validator: SessionClaimValidator, payload: Payload) -> ClaimValidationResult:
-    result: Any = _asked(validator.validate(payload), f"{validator.id}.validate")
-    if not hasattr(result, "is_valid"):
-        raise TypeError(f"The validator {validator.id} returned {result!r}; it must return a ClaimValidationResult.")
+def _validated(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
+    is_fresh = validator.claim is not None and validator.claim.key in fetched
+    answer = validator.validate_fetched(payload) if is_fresh else validator.validate(payload)
+    result: Any = plain(answer, f"validate of the validator {validator.id!r}")
+    if not isinstance(getattr(result, "is_valid", None), bool):
+        raise TypeError(f"The validator {validator.id!r} returned {result!r}; it must return a ClaimValidationResult.")
     return result  # type: ignore[no-any-return]
 
 
-def _asked(answer: T, what: str) -> T:
-    """What a validator answered.
-
-    :raises TypeError: it is async.
-    """
-    if inspect.isawaitable(answer):
-        getattr(answer, "close", lambda: None)()
-        raise TypeError(f"{what} is async. Validators are synchronous: look at the payload in a plain method.")
-    return answer
+_OF_A_VALIDATOR = ("id", "claim", "should_refetch", "validate", "validate_fetched")
 
 
 def _verified(
@@ -626,7 +632,9 @@ def get_session_without_request(
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
         _tell_confirmed(session, grant)
-        session.assert_claims(_validators(state, claim_validators))
+        validators = _validators(state, claim_validators)
+        if validators:
+            session.assert_claims(validators)
         return session
 
     return _apart(state, verify)
@@ -683,7 +691,7 @@ def _check_user(state: AppState, grant: Grant) -> None:
     exists = state.hooks.user_exists
     if exists is None:
         return
-    answer = exists(grant.access.user_id)
+    answer = plain(exists(grant.access.user_id), "user_exists")
     if not isinstance(answer, bool):
         raise TypeError(f"user_exists must return True or False; it returned {answer!r}.")
     if not answer:
@@ -808,9 +816,10 @@ def get_all_session_handles_for_user(user_id: str, *, tenant_id: str | None = No
 def list_sessions(user_id: str) -> list[SessionInformation]:
     """A user's sessions that have not ended, oldest first: "your devices"."""
     state, user_id = app_state(), check_user_id(user_id)
-    current = request_state().session if has_request_context() else None
+    request = known_request_state()
+    current = None if request is None or request.session is None else request.session.handle
     return [
-        replace(known, is_current=current is not None and known.handle == current.handle)
+        replace(known, is_current=known.handle == current)
         for known in _apart(state, lambda: state.engine.sessions_of(user_id, None))
     ]
 
@@ -852,6 +861,8 @@ def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_s
     state, lifetime, wanted = app_state(), seconds(validity), _object(payload, "payload")
     if lifetime is None or lifetime < 1:
         raise ValueError("validity must be a second at least")
+    if "sessionHandle" in wanted:
+        raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
     return _apart(
         state,
         lambda: state.engine.create_jwt(
@@ -880,12 +891,12 @@ def get_cors_headers() -> list[str]:
 def seconds(age: MaxAge) -> float | None:
     """An age in seconds.
 
-    :raises ValueError: not a number or timedelta, or less than 0.
+    :raises ValueError: not a number or timedelta, less than 0, or for ever.
     """
     if age is None:
         return None
     number = age.total_seconds() if isinstance(age, timedelta) else age
-    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < _LONGEST_AGE:
         raise ValueError("an age must be seconds or a datetime.timedelta, 0 or more")
     return number
 

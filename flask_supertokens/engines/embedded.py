@@ -108,14 +108,16 @@ class EmbeddedEngine(Engine):
         return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
 
     def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        now = self.clock()
-        if not self.keys():
-            self._access_tokens.keys.signing_key(now)
+        try:
+            self.make_keys()  # whoever keeps an answer for days finds the key of a JWT that is made tomorrow
+        except GeneralError:
+            if not self.keys():
+                raise
         return [to_jwk(key) for key in reversed(self.keys())], self.seconds_until_next_key()
 
     def make_keys(self) -> None:
         """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
-        for dynamic in (True, False):
+        for dynamic in (False, True):
             self._access_tokens.keys.signing_key(self.clock(), dynamic)
 
     def seconds_until_next_key(self) -> int:
@@ -228,7 +230,10 @@ class EmbeddedEngine(Engine):
         return self._replace(handle, payload) is not None
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
-        return self.store.write_data(handle, to_json_object(data, "session data"), self.clock())
+        text = to_json_object(data, "session data")
+        if self._settings.session_lifetime is not None and self.information(handle) is None:
+            return False
+        return self.store.write_data(handle, text, self.clock())
 
     def current_handle(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)
@@ -418,7 +423,7 @@ class EmbeddedEngine(Engine):
     ) -> tuple[AccessToken, SessionTokens]:
         """A token with the record's payload that stands where ``token`` stands, and is as old."""
         lifetime = self._settings.keys.access_token_lifetime
-        expiry = self._not_after(record.created_at, now + lifetime) if expires_at is None else expires_at
+        expiry = self._not_after(record.created_at, now + lifetime if expires_at is None else expires_at)
         record = _like_before(record, token)
         claims = self._claims(record, (token.hash2, token.parent_hash2), now, expiry, token.kind)
         claims |= {} if token.parent_hash2 is None else {"st-born": token.born}

@@ -39,12 +39,15 @@ from ..protocol.cdi import (
     verify_request,
 )
 from ..protocol.model import AccessToken, Payload, SessionInformation, SessionTokens, SigningKey
-from ..protocol.tokens import front_token, merged, to_json_object
+from ..protocol.tokens import front_token, merged, to_json_object, to_utf8_json
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
 ALGORITHM = "RS256"
 _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+_HASH, _UUID = "0" * 64, "0" * 36
+_SIGNATURE_BYTES = 384
+"""With a key of 3072 bits, the largest that cores are known to have."""
 _64_BIT = range(-(2**63), 2**63)
 
 
@@ -94,6 +97,7 @@ class RemoteEngine(Engine):
 
     def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
         _check_json(payload, "the payload")
+        issuer = payload.get("iss", issuer)  # a core takes it apart from the payload
         request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
         answer, _ = self.client.call(lambda _: request)
         _read(read_status, answer, "OK")
@@ -111,6 +115,7 @@ class RemoteEngine(Engine):
         _check_json(new.payload, "access_token_payload")
         payload = self._with_issuer(new.payload)
         _check_json(new.data, "session_data")
+        self._check_size(new.user_id, new.tenant_id, payload)
         ended = self.revoke([replacing]) if replacing is not None else []
         answer, _ = self.client.call(
             lambda version: create_request(
@@ -174,7 +179,7 @@ class RemoteEngine(Engine):
         information = self.information(token.handle)
         if information is None:
             raise UnauthorisedError("The session has ended.")
-        payload = self._merged(information.access_token_payload, update)
+        payload = self._merged(information, update)
         answer, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
         if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
             raise UnauthorisedError(f"The core says: {_message(answer)}")
@@ -188,7 +193,7 @@ class RemoteEngine(Engine):
         information = self.information(handle)
         if information is None:
             return False
-        payload = self._merged(information.access_token_payload, update)
+        payload = self._merged(information, update)
         return self._put(payload_request(handle, payload))
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
@@ -257,11 +262,7 @@ class RemoteEngine(Engine):
         token = self._access_tokens.read(session.access.token)
         if token is None:
             raise GeneralError("The core answered an access token that is none.")
-        if len(token.raw) > self._settings.max_token:
-            raise ValueError(
-                f"With this payload the access token has {len(token.raw)} bytes; a cookie holds {self._settings.max_token}. "
-                "Keep less in the access token's payload; session_data has no such limit."
-            )
+        self._check_length(len(token.raw))
         tokens = SessionTokens(
             access_token=token.raw,
             access_token_expires_at=token.expires_at,
@@ -285,11 +286,28 @@ class RemoteEngine(Engine):
         system = {"iss": self._settings.rules.issuer, "aud": self._settings.rules.audience}
         return {**payload, **{name: value for name, value in system.items() if value is not None}}
 
-    def _merged(self, stored: Payload, update: Mapping[str, Any]) -> Payload:
+    def _merged(self, stored: SessionInformation, update: Mapping[str, Any]) -> Payload:
         _check_json(update, "the update")
-        payload = merged(stored, update)
+        payload = merged(stored.access_token_payload, update)
         _check_json(payload, "access_token_payload")
+        self._check_size(stored.user_id, stored.tenant_id, payload)
         return payload
+
+    def _check_size(self, user_id: str, tenant_id: str, payload: Mapping[str, Any]) -> None:
+        """Before a core stores it: no refresh of the session would succeed any more."""
+        own = {"sub": user_id, "rsub": user_id, "tId": tenant_id, "sessionHandle": f"{_UUID}_{tenant_id}"}
+        own |= {"refreshTokenHash1": _HASH, "parentRefreshTokenHash1": _HASH, "antiCsrfToken": _UUID}
+        header = {"kid": f"s-{_UUID}", "typ": "JWT", "version": "5", "alg": ALGORITHM}
+        claims = {**payload, **own, "iat": 10**10, "exp": 10**10}
+        sizes = (len(to_utf8_json(header)), len(to_utf8_json(claims)), _SIGNATURE_BYTES)
+        self._check_length(2 + sum(-(-4 * size // 3) for size in sizes))
+
+    def _check_length(self, length: int) -> None:
+        if length > self._settings.max_token:
+            raise ValueError(
+                f"With this payload the access token would have {length} bytes; a cookie holds {self._settings.max_token}. "
+                "Keep less in the access token's payload; session_data has no such limit."
+            )
 
 
 def _read(reader: Callable[..., Any], answer: Any, *arguments: str) -> Any:

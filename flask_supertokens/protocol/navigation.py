@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 _MARKS_OF_SCRIPTS = ("X-Requested-With", "rid", "st-auth-mode", "Authorization")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+_URL_CHARACTERS = "/?#[]@!$&'()*+,;=:%-._~\\ \t\r\n\0"
+"""What is left as it is when other letters are encoded; `is_own_path` refuses some of it then."""
 MAX_LENGTH = 4096
 
 
@@ -40,7 +42,7 @@ def own_path(url: str | None) -> str | None:
     """The path that a browser may be sent to, or ``None``."""
     if url is None:
         return None
-    plain = quote(url, safe="/?#[]@!$&'()*+,;=:%-._~") if not url.isascii() else url
+    plain = url if url.isascii() else quote(url, safe=_URL_CHARACTERS, errors="replace")
     return plain if is_own_path(plain) else None
 
 

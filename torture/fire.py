@@ -43,6 +43,8 @@ def fire(database_uri: str, rounds: int, workers: int = CLIENTS) -> Counter[str]
                 break
             token = sorted(children)[number % len(children)]
             time.sleep(WINDOW * 1.1)
+        for client in clients:
+            client.close()
     engine.dispose()
     return figures
 

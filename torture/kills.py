@@ -39,6 +39,7 @@ class Life:
     def check(self) -> None:
         """The session is there."""
         self._persist("check", lambda: self._client.ask("GET", "/checked", **self._of("sAccessToken")))
+        self._client.close()
 
     def _log_in(self) -> None:
         self._cookies = self._persist("log-in", lambda: self._client.ask("POST", "/login")).cookies

@@ -101,10 +101,13 @@ class Gunicorn:
         return True
 
     def _answers(self) -> bool:
+        client = Client(self.port)
         try:
-            return Client(self.port).ask("GET", "/me").status == http.client.UNAUTHORIZED
+            return client.ask("GET", "/me").status == http.client.UNAUTHORIZED
         except OSError:
             return False
+        finally:
+            client.close()
 
 
 class Client:
@@ -113,6 +116,12 @@ class Client:
     def __init__(self, port: int) -> None:
         self._port = port
         self._connection: http.client.HTTPConnection | None = None
+
+    def close(self) -> None:
+        """Until it is asked again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def ask(self, method: str, path: str, **cookies: str) -> Said:
         """
@@ -126,8 +135,7 @@ class Client:
             response = self._connection.getresponse()
             text = response.read().decode()
         except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            self._connection = None
+            self.close()
             raise ConnectionError(str(error)) from error
         lines = response.headers.get_all("Set-Cookie") or []
         return Said(response.status, text, dict(line.split(";")[0].split("=", 1) for line in lines))

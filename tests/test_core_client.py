@@ -249,6 +249,7 @@ def test_all_hosts_refuse(nobody: str) -> None:
 SENT: dict[str, Answer] = {
     "reset": hang_up,
     "cut off": raw(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"sta'),
+    "cut off in headers": raw(b"HTTP/1.1 200 OK\r\nX-One: 1\r\n"),
     "cut off in chunks": raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{"sta'),
     "502": reply(b"bad gateway", 502),
     "503": reply(b"unavailable", 503),

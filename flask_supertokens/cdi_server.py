@@ -21,7 +21,7 @@ from flask.blueprints import BlueprintSetupState
 from .assembly import embedded_settings
 from .config import Settings
 from .context import EXTENSION, AppState
-from .engines.base import NewSession, RefreshRequest, TokenRules
+from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest, TokenRules
 from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
 from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from .protocol.cdi import VERSIONS, version_number
@@ -39,6 +39,7 @@ MAX_BODY = 1024 * 1024
 _TOKEN_NAMES = ("sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken")
 _OUR_NAMES = frozenset({"st-born", STATIC_KEY})
 _WITH_TENANTS, _WITH_RECIPE_USERS, _STRICT = (3, 0), (4, 0), (5, 0)
+_FORGED = "io.supertokens.session.jwt.JWT$JWTException: JWT verification failed"
 _INVALID_JWT = "io.supertokens.session.jwt.JWT$JWTException: Invalid JWT"
 
 
@@ -165,7 +166,8 @@ def verify(call: Call) -> Payload:
 
 def _check_claims(call: Call, token: AccessToken, checks_anti_csrf: bool) -> None:
     if not call.engine.is_genuine(token):
-        raise TryRefreshTokenError("JWT verification failed, or key not found")
+        known = any(key.kid == token.kid for key in call.engine.keys())
+        raise TryRefreshTokenError(_FORGED if known else "Key not found")
     if call.engine.now() >= token.expires_at:
         raise TryRefreshTokenError("Access token expired")
     if checks_anti_csrf and token.anti_csrf_token is None:
@@ -184,8 +186,12 @@ def refresh(call: Call) -> Payload:
     asked = RefreshRequest(raw, enabled, _field(call, "antiCsrfToken", str, None), kind=kind)
     try:
         grant = call.engine.refresh(asked)
-    except UnauthorisedError as error:
-        return _unauthorised(error.description or "")
+    except InvalidRefreshTokenError:
+        return _unauthorised("The refresh token is not one of ours")
+    except AntiCsrfError:
+        return _unauthorised("Anti CSRF token missing, or not matching")
+    except UnauthorisedError:
+        return _unauthorised("Session missing in db or has expired")
     except TokenTheftError as error:
         return _stolen(call, error)
     assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
@@ -202,7 +208,7 @@ def regenerate(call: Call) -> Payload:
     if token is None:
         raise Refused(500, _INVALID_JWT)
     if not call.engine.is_genuine(token):
-        return _unauthorised("JWT verification failed")
+        return _unauthorised(_FORGED)
     try:
         if payload is None:
             grant = call.engine.regenerate(token, {})
@@ -264,6 +270,12 @@ def replace_payload(call: Call) -> Payload:
     return _replaced(call.engine.replace_payload(handle, _payload(call, payload)))
 
 
+def user_of_id(call: Call) -> Payload:
+    """Users are the services' own, not kept here: SDKs ask at each log-in, and take the id as it is."""
+    _parameter(call, "userId")
+    return {"status": "UNKNOWN_USER_ID_ERROR"}
+
+
 def make_jwt(call: Call) -> Payload:
     payload, algorithm = _field(call, "payload", dict), _field(call, "algorithm", str)
     issuer, seconds = _field(call, "jwksDomain", str), _field(call, "validity", int)
@@ -280,6 +292,10 @@ def key_set(call: Call) -> Payload:
     call.engine.make_keys()
     published = call.engine.keys()
     return {"keys": [to_jwk(key) for key in reversed(published) if key.algorithm == "RS256"]}
+
+
+def key_set_with_status(call: Call) -> Payload:
+    return {"status": "OK", **key_set(call)}
 
 
 def versions(_: Call) -> Payload:
@@ -312,14 +328,15 @@ _CALLS: dict[tuple[str, str], Callable[[Call], Payload | str]] = {
     ("PUT", "/recipe/session/data"): replace_data,
     ("PUT", "/recipe/jwt/data"): replace_payload,
     ("POST", "/recipe/jwt"): make_jwt,
-    ("GET", "/recipe/jwt/jwks"): key_set,
+    ("GET", "/user/id"): user_of_id,
+    ("GET", "/recipe/jwt/jwks"): key_set_with_status,
     ("GET", "/.well-known/jwks.json"): key_set,
     ("GET", "/apiversion"): versions,
     ("GET", "/hello"): hello,
     ("PUT", "/recipe/multitenancy/app/v2"): add_app,
     ("PUT", "/recipe/multitenancy/tenant/v2"): add_tenant,
 }
-_WITHOUT_KEY = (key_set, hello)
+_WITHOUT_KEY = (key_set, key_set_with_status, hello)
 _PATH = re.compile(
     r"(?:/appid-(?P<app>[a-z0-9-]{1,57}))?(?:/(?P<tenant>(?!appid-)[a-z0-9-]{1,64}))?(?P<call>"
     + "|".join(sorted({re.escape(path) for _, path in _CALLS}))

@@ -53,6 +53,7 @@ WAITS_AFTER_429 = (0.01, 0.26, 0.51, 0.76, 1.01)
 _PROXY_STATUSES = (502, 503, 504)
 _OK, _BAD_REQUEST, _KEY_REFUSED, _TOO_MANY = 200, 400, 401, 429
 _REDIRECTS = range(300, 400)
+_CHUNK = 65_536
 
 Hook = Callable[[requests.PreparedRequest], None]
 
@@ -239,6 +240,8 @@ class CoreClient:
                 )
                 with response:
                     body = _bounded(response)
+                if watched.fired:
+                    raise TimeoutError("the connection was ended in the middle")
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 if not watched.sent:
                     self._refused[uri] = time.monotonic() + PASS_OVER
@@ -316,9 +319,15 @@ def _nobody(failures: list[str]) -> GeneralError:
 
 
 def _bounded(response: requests.Response) -> bytes:
-    body: bytes = response.raw.read(MAX_ANSWER + 1, decode_content=False)
-    if len(body) > MAX_ANSWER:
-        raise requests.RequestException(f"the answer is larger than {MAX_ANSWER} bytes")
+    body = b""
+    while chunk := response.raw.read(
+        _CHUNK, decode_content=False
+    ):  # the last read finds out whether something is missing
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise requests.RequestException(f"the answer is larger than {MAX_ANSWER} bytes")
+    if not body and not {"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}:
+        raise requests.RequestException("the answer was cut off in its headers")
     return body
 
 

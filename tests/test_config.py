@@ -451,3 +451,99 @@ def test_the_hosts_of_a_core_are_named_as_of_old() -> None:
         warnings.simplefilter("always")
         assert settings(HOSTS="http://localhost:3567").core_uris == ("http://localhost:3567",)
     assert [warning.category for warning in seen] == [DeprecationWarning]
+
+
+# -- cores -------------------------------------------------------------------------------------------------------------
+
+
+def core_settings(**values: Any) -> Settings:
+    """Settings of an app that has no secret and no database."""
+    return read_settings({f"SUPERTOKENS_{key}": value for key, value in values.items()})
+
+
+def core_mistakes(**values: Any) -> str:
+    with pytest.raises(ValueError, match="can't start") as caught:
+        core_settings(**values)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "uris"),
+    [
+        ("http://localhost:3567", ("http://localhost:3567",)),
+        ("https://a.example/appid-x/ ; https://b.example", ("https://a.example/appid-x", "https://b.example")),
+        ("http://[::1]:3567;", ("http://[::1]:3567",)),
+    ],
+)
+def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
+    """Each with its base path; neither secret nor database is needed then."""
+    assert core_settings(CONNECTION_URI=value, API_KEY="key", CORE_TIMEOUT=3).core_uris == uris
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", ";", "localhost:3567", "ftp://a", "http://", "http://a?x=1", "http://a#x", 5, "https://u:secret@a.example"],
+)
+def test_a_core_is_named_wrongly(value: Any) -> None:
+    """With the mend, and without what may be a password."""
+    text = core_mistakes(CONNECTION_URI=value)
+    assert "SUPERTOKENS_CONNECTION_URI: " in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("value", ["", " ", "a\nb", "schlüssel", b"key", 5])
+def test_an_api_key_is_wrong(value: Any) -> None:
+    """It is not repeated."""
+    assert "SUPERTOKENS_API_KEY: use a string" in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
+
+
+def test_what_a_core_decides_is_set() -> None:
+    """All of it in one line."""
+    text = core_mistakes(
+        CONNECTION_URI="http://a",
+        ACCESS_TOKEN_LIFETIME=60,
+        REFRESH_TOKEN_LIFETIME=600,
+        REFRESH_RACE_WINDOW=5,
+        ACCESS_TOKEN_ALGORITHM="RS256",
+        SIGNING_KEY_LIFETIME=600,
+    )
+    (line,) = [line for line in text.splitlines() if "the core decides that" in line]
+    assert all(
+        f"SUPERTOKENS_{name}" in line
+        for name in ("ACCESS_TOKEN_LIFETIME", "REFRESH_RACE_WINDOW", "SIGNING_KEY_LIFETIME")
+    )
+
+
+@pytest.mark.parametrize("key", ["API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
+def test_what_only_a_core_needs_is_set_without_one(key: str) -> None:
+    """Nothing is accepted and ignored."""
+    value = "key" if key == "API_KEY" else 5
+    assert f"SUPERTOKENS_{key}: only for a core" in mistakes(**{key: value})
+
+
+@pytest.mark.parametrize("needs", [{"needs_database": False}, {"needs_database": False, "needs_secret": False}])
+def test_a_core_and_something_else_keep_the_sessions(needs: dict[str, bool]) -> None:
+    """A store, database engine or session engine was passed as well: one of them must go."""
+    with pytest.raises(ValueError, match="SUPERTOKENS_CONNECTION_URI: not used with what was passed"):
+        read_settings({"SUPERTOKENS_CONNECTION_URI": "http://a"}, **needs)
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ("k" * 20, ("k" * 20,)),
+        (f" {'a' * 20} , {'b' * 20}", ("a" * 20, "b" * 20)),
+        (["a" * 20, "b" * 30], ("a" * 20, "b" * 30)),
+    ],
+)
+def test_a_core_of_ours_has_api_keys(value: Any, keys: tuple[str, ...]) -> None:
+    """A list, or one text with commas."""
+    assert settings(CORE_API_KEYS=value).core_api_keys == keys
+
+
+@pytest.mark.parametrize("value", ["short", "", [], ["k" * 20, 5], 5, ["ü" * 20]])
+def test_an_api_key_of_ours_is_wrong(value: Any) -> None:
+    """It is not repeated."""
+    text = mistakes(CORE_API_KEYS=value)
+    assert "SUPERTOKENS_CORE_API_KEYS: " in text
+    assert "short" not in text.replace("a key must", "")

@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
-from ..errors import TryRefreshTokenError
+from ..errors import TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import AS_SET, AccessToken, SessionInformation, SessionTokens, SigningKey, TokenKind
+
+
+class InvalidRefreshTokenError(UnauthorisedError):
+    """The refresh token is none that we made."""
+
+
+class AntiCsrfError(UnauthorisedError):
+    """The refresh came without the session's anti-CSRF token."""
 
 
 class Capability(Enum):

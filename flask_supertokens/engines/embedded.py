@@ -38,7 +38,16 @@ from ..protocol.tokens import (
 from ..protocol.transport import same_secret
 from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer, to_jwk
 from ..stores.base import Store
-from .base import Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
+from .base import (
+    AntiCsrfError,
+    Engine,
+    Grant,
+    InvalidRefreshTokenError,
+    NewSession,
+    RefreshRequest,
+    TokenRules,
+    check_access_token,
+)
 
 logger = logging.getLogger("flask_supertokens")
 
@@ -182,7 +191,7 @@ class EmbeddedEngine(Engine):
     def refresh(self, request: RefreshRequest) -> Grant:
         token = self._refresh_tokens.read(request.token)
         if token is None:
-            raise UnauthorisedError("The refresh token is not one of ours.")
+            raise InvalidRefreshTokenError("The refresh token is not one of ours.")
         if request.access_handle not in (None, token.handle):
             raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
         for now in self._attempts():
@@ -462,7 +471,7 @@ class _Quiet:
 def _check_anti_csrf(record: SessionRecord, request: RefreshRequest) -> None:
     wanted = request.checks_anti_csrf and record.anti_csrf_token is not None
     if wanted and not same_secret(record.anti_csrf_token, request.anti_csrf_token):
-        raise UnauthorisedError("The anti-CSRF token is missing, or is not this session's.")
+        raise AntiCsrfError("The anti-CSRF token is missing, or is not this session's.")
 
 
 def _with_anti_csrf(record: SessionRecord, request: RefreshRequest) -> SessionRecord:

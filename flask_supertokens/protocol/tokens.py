@@ -104,10 +104,12 @@ def access_token_claims(
     version: int = 5,
 ) -> Payload:
     """The claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
+    payload = parse_json_object(record.payload)
+    payload.pop(STATIC_KEY, None)
     names = {"tId": record.tenant_id} if version >= _V4 else {}
     names |= {"rsub": record.recipe_user_id} if version >= _V5 else {}
     return {
-        **parse_json_object(record.payload),
+        **payload,
         **extra,
         "iat": issued_at // 1000,
         "exp": expires_at // 1000,

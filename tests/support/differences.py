@@ -1,0 +1,91 @@
+"""Where a core of ours means to answer otherwise than a real one, and why. The docs have the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .replay import Exchange
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference that is meant. ``holds`` tells whether an exchange shows it, and nothing else."""
+
+    name: str
+    reason: str
+    holds: Callable[[Exchange], bool]
+
+
+def _status(exchange: Exchange) -> tuple[object, object]:
+    return tuple(
+        answer.get("status") if isinstance(answer, dict) else None for answer in (exchange.recorded, exchange.ours)
+    )  # type: ignore[return-value]
+
+
+def _path(exchange: Exchange) -> str:
+    return str(exchange.request.get("path", ""))
+
+
+_REGENERATED = (
+    ("accessToken.lifetime",),
+    ("payload: ['st-born']", "claim parentRefreshTokenHash1", "lifetime"),
+)
+DIFFERENCES = (
+    Difference(
+        "first use",
+        "The first use of a refreshed token opens the race window; the token without a parent comes when it has closed.",
+        lambda it: (
+            (_path(it).endswith("/session/verify") and it.unlike == ("accessToken missing",))
+            or it.unlike == ("no token",)
+        ),
+    ),
+    Difference(
+        "later use",
+        "The next use after the window brings the token without a parent, with the payload that is stored then.",
+        lambda it: (
+            _path(it).endswith("/session/verify")
+            and it.unlike[0] == "accessToken added"
+            and all(said.startswith("session.userDataInJWT") for said in it.unlike[1:])
+        ),
+    ),
+    Difference(
+        "the first refresh decides",
+        "A sibling that is used to refresh becomes the line; the alarm comes with the next claim, not with this one.",
+        lambda it: _status(it) == ("TOKEN_THEFT_DETECTED", "OK"),
+    ),
+    Difference(
+        "regenerated child",
+        "A token that was not replaced yet is regenerated as it stands: with its parent, its expiry and when it was made.",
+        lambda it: it.unlike in _REGENERATED,
+    ),
+    Difference(
+        "words of Java",
+        "A refresh token that is none of ours is described in our words; the status is the same.",
+        lambda it: (
+            _status(it) == ("UNAUTHORISED", "UNAUTHORISED")
+            and len(it.unlike) == 1
+            and it.unlike[0].startswith(("message: 'io.supertokens", "message: 'java"))
+        ),
+    ),
+    Difference(
+        "any JSON",
+        "A payload with an integer of more than 64 bits, or with nulls inside, is kept; a real core answers 500.",
+        lambda it: it.unlike[0] == "status 500 here 200",
+    ),
+    Difference(
+        "versions",
+        "CDI 2.21 to 5.4 are spoken; older ones are not.",
+        lambda it: it.unlike == ("versions.fewer",),
+    ),
+    Difference(
+        "one configuration",
+        "An app with a coreConfig of its own is refused: all apps of a core have the same settings.",
+        lambda it: "coreConfig" in it.request.get("json", {}) and it.unlike[0] == "status 200 here 400",
+    ),
+)
+
+
+def difference_of(exchange: Exchange) -> Difference | None:
+    """The one that explains why an exchange is unlike."""
+    return next((difference for difference in DIFFERENCES if difference.holds(exchange)), None)

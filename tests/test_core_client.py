@@ -1,0 +1,549 @@
+"""One HTTP call to a core: versions, hosts, repeats, deadlines, and everything that can be wrong with a host."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from flask_supertokens import core_client
+from flask_supertokens.core_client import CoreClient
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.protocol import cdi
+from flask_supertokens.protocol.cdi import CoreRequest, Repeat
+
+from .support.core_process import a_free_port
+from .support.scripted import (
+    Answer,
+    Request,
+    ScriptedCore,
+    drip,
+    hang_up,
+    keep_silent,
+    raw,
+    reply,
+    scripted,
+)
+from .support.threads import at_once
+
+KEY = "an-api-key-that-must-not-be-told"
+REFRESH = cdi.refresh_request("a-refresh-token", anti_csrf=False, anti_csrf_token=None, dynamic=True)
+REMOVE = cdi.remove_request("5.4", ["handle"])
+READ = cdi.information_request("handle")
+WRITE = cdi.data_request("handle", {})
+CREATE = CoreRequest("POST", "/recipe/session/create", {}, repeat=Repeat.NEVER)
+OK = {"status": "OK"}
+
+
+def a_client(*cores: ScriptedCore | str, timeout: float = 5, key: str | None = KEY, **options: Any) -> CoreClient:
+    return CoreClient(tuple(core if isinstance(core, str) else core.uri for core in cores), key, timeout, **options)
+
+
+def ask(client: CoreClient, request: CoreRequest = REFRESH) -> Any:
+    return client.call(lambda _: request)[0]
+
+
+def failure(client: CoreClient, request: CoreRequest = REFRESH) -> str:
+    """What is said of a call that fails; it tells no secret."""
+    with pytest.raises(GeneralError) as caught:
+        ask(client, request)
+    text = str(caught.value.description)
+    assert KEY not in text
+    assert "a-refresh-token" not in text
+    return text
+
+
+@pytest.fixture
+def core() -> Iterator[ScriptedCore]:
+    with scripted(refresh=reply(OK)) as core:
+        yield core
+
+
+@pytest.fixture
+def other() -> Iterator[ScriptedCore]:
+    with scripted(refresh=reply(OK)) as core:
+        yield core
+
+
+@pytest.fixture
+def nobody() -> str:
+    """An address where nobody listens."""
+    return f"http://127.0.0.1:{a_free_port()}"
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_is_made(core: ScriptedCore) -> None:
+    """With the version that both speak, the key, and JSON."""
+    assert ask(a_client(core)) == OK
+    asked_version, call = core.requests
+    assert "cdi-version" not in asked_version.headers
+    assert (call.headers["cdi-version"], call.headers["api-key"]) == ("5.4", KEY)
+    assert call.headers["content-type"] == "application/json; charset=utf-8"
+    assert call.json["refreshToken"] == "a-refresh-token"
+
+
+def test_a_core_is_below_a_base_path(core: ScriptedCore) -> None:
+    """All calls are, the version included."""
+    core.answers = {
+        "/appid-shop/apiversion": reply({"versions": ["5.3"]}),
+        "/appid-shop/recipe/session/refresh": reply(OK),
+    }
+    assert ask(a_client(f"{core.uri}/appid-shop")) == OK
+    assert [request.path for request in core.requests] == [
+        "/appid-shop/apiversion",
+        "/appid-shop/recipe/session/refresh",
+    ]
+
+
+def test_keys_are_fetched(core: ScriptedCore) -> None:
+    """Without API key and version, since anyone may have them."""
+    core.answers["/.well-known/jwks.json"] = reply(
+        {"keys": [{"kid": "d-1"}]}, Cache_Control="max-age=77, must-revalidate"
+    )
+    assert a_client(core).keys(None) == ([{"kid": "d-1"}], 77)
+    (request,) = core.requests
+    assert {"api-key", "cdi-version"}.isdisjoint(request.headers)
+
+
+def test_a_connection_is_used_again(core: ScriptedCore) -> None:
+    """One is enough for calls in a row."""
+    client = a_client(core)
+    for _ in range(20):
+        ask(client)
+    assert core.connections == 1
+
+
+def test_calls_are_seen_and_changed(core: ScriptedCore) -> None:
+    """By hooks, before they leave; and by whoever instruments requests."""
+    seen: list[str] = []
+
+    def trace(request: requests.PreparedRequest) -> None:
+        seen.append(f"{request.method} {request.path_url}")
+        request.headers["traceparent"] = "00-1"
+
+    ask(a_client(core, hooks=[trace]))
+    assert seen == ["GET /apiversion", "POST /recipe/session/refresh"]
+    assert core.requests[1].headers["traceparent"] == "00-1"
+
+
+def test_requests_is_instrumented(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls go through `requests.Session.send`."""
+    seen, send = [], requests.Session.send
+    monkeypatch.setattr(
+        requests.Session,
+        "send",
+        lambda self, request, **options: seen.append(request.url) or send(self, request, **options),
+    )
+    ask(a_client(core))
+    assert len(seen) == 2
+
+
+def test_a_netrc_has_a_password(core: ScriptedCore, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not for cores."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    ask(a_client(core))
+    assert all("authorization" not in request.headers for request in core.requests)
+
+
+# -- versions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("theirs", "chosen"),
+    [
+        (["2.21", "2.9", "3.0"], "3.0"),
+        (["2.9", "2.21", "2.10"], "2.21"),
+        (["5.6", "5.5", "5.4", "5.3"], "5.4"),
+        (["9.9", "5.0", "x", "", "5.0.1", "٥.٤"], "5.0"),
+        (["3.1"], "3.1"),
+    ],
+)
+def test_a_version_is_agreed_on(core: ScriptedCore, theirs: list[str], chosen: str) -> None:
+    """The highest that both speak; the list has no order."""
+    core.answers["/apiversion"] = reply({"versions": theirs})
+    ask(a_client(core))
+    assert core.requests[-1].headers["cdi-version"] == chosen
+
+
+def test_no_version_is_common(core: ScriptedCore) -> None:
+    """An error that names both lists."""
+    core.answers["/apiversion"] = reply({"versions": ["2.19", "6.0"]})
+    assert "speaks CDI 2.19, 6.0; this side speaks 2.21, 3.0, 3.1" in failure(a_client(core))
+
+
+def test_many_threads_need_the_version(core: ScriptedCore) -> None:
+    """One asks for it, once."""
+    client = a_client(core)
+    at_once(8, lambda _: ask(client))
+    assert [request.path for request in core.requests].count("/apiversion") == 1
+
+
+def test_a_core_was_replaced_by_an_older_one(core: ScriptedCore) -> None:
+    """Its refusal of the version leads to a new agreement, and the call is made again."""
+    client = a_client(core)
+    ask(client)
+
+    def older(connection: socket.socket, request: Request) -> None:
+        knows = request.headers["cdi-version"] == "5.3"
+        (reply(OK) if knows else reply(b"cdi-version 5.4 not supported\n", 400))(connection, request)
+
+    core.answers["/recipe/session/refresh"], core.answers["/apiversion"] = older, reply({"versions": ["5.3"]})
+    assert ask(client) == OK
+
+
+def test_a_core_does_not_know_what_it_offers(core: ScriptedCore) -> None:
+    """It is asked again once, not for ever."""
+    core.answers["/recipe/session/refresh"] = reply(b"cdi-version 5.4 not supported\n", 400)
+    assert "does not know the version any more" in failure(a_client(core))
+    assert len(core.requests) == 4
+
+
+# -- hosts -------------------------------------------------------------------------------------------------------------
+
+
+def test_hosts_are_asked_in_turn(core: ScriptedCore, other: ScriptedCore) -> None:
+    """Each gets its share."""
+    client = a_client(core, other)
+    for _ in range(10):
+        ask(client)
+    assert {len(core.paths()), len(other.paths())} == {5}
+
+
+def test_a_host_refuses(core: ScriptedCore, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is asked; the one that refused is left alone for a while, and is asked again then."""
+    attempts: list[str] = []
+    client = a_client(nobody, core, hooks=[lambda request: attempts.append(str(request.url))])
+    for _ in range(6):
+        ask(client)
+    assert sum(url.startswith(nobody) for url in attempts) == 1
+    later = time.monotonic() + core_client.PASS_OVER
+    monkeypatch.setattr(core_client.time, "monotonic", lambda: later)
+    for _ in range(2):
+        ask(client)
+    assert sum(url.startswith(nobody) for url in attempts) == 2
+
+
+def test_all_hosts_refuse(nobody: str) -> None:
+    """Each is asked once, and named with what it did."""
+    second = f"http://127.0.0.1:{a_free_port()}/base"
+    text = failure(a_client(nobody, second))
+    assert all(f"{uri}: " in text for uri in (nobody, second))
+    assert "refused" in text
+    assert text.endswith("Check that it runs, and SUPERTOKENS_CONNECTION_URI.")
+
+
+SENT: dict[str, Answer] = {
+    "reset": hang_up,
+    "cut off": raw(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"sta'),
+    "cut off in headers": raw(b"HTTP/1.1 200 OK\r\nX-One: 1\r\n"),
+    "cut off in chunks": raw(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n{"sta'),
+    "502": reply(b"bad gateway", 502),
+    "503": reply(b"unavailable", 503),
+    "504": reply(b"timeout", 504),
+}
+FINAL: dict[str, Answer] = {
+    "500": reply(b"java.lang.Exception: x\n", 500),
+    "400": reply(b"Field name 'x' is invalid in JSON input\n", 400),
+    "401": reply(b"Invalid API key\n", 401),
+    "403": reply(b"no\n", 403),
+    "404": reply(b"Not found\n", 404),
+}
+CALLS = {"create": CREATE, "refresh": REFRESH, "remove": REMOVE, "read": READ, "write": WRITE}
+
+
+def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
+    """How many of two hosts were asked when the first one asked answers so, and what came of it."""
+    with scripted() as one, scripted() as two:
+        client = a_client(one, two)
+        client._version = "5.4"
+        one.default = two.default = answer
+        one.answers = two.answers = {}
+        counted: list[str] = []
+
+        def first_only(connection: socket.socket, came: Request) -> None:
+            counted.append(came.path)
+            (answer if len(counted) == 1 else reply(OK))(connection, came)
+
+        one.default = two.default = first_only
+        try:
+            result: Any = client.call(lambda _: request)
+        except GeneralError:
+            result = None
+        return len(counted), result
+
+
+@pytest.mark.parametrize("failure_name", SENT)
+@pytest.mark.parametrize("call", CALLS)
+def test_it_is_not_known_whether_a_call_was_executed(call: str, failure_name: str) -> None:
+    """Another host is asked, unless a second execution would leave something behind; the caller is told of the repeat."""
+    asked, result = asked_hosts(CALLS[call], SENT[failure_name])
+    assert (asked, result) == ((1, None) if call == "create" else (2, (OK, True)))
+
+
+@pytest.mark.parametrize("failure_name", FINAL)
+@pytest.mark.parametrize("call", CALLS)
+def test_a_core_says_no(call: str, failure_name: str) -> None:
+    """That is final: no other host is asked."""
+    assert asked_hosts(CALLS[call], FINAL[failure_name]) == (1, None)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_was_never_sent(call: str, core: ScriptedCore, nobody: str) -> None:
+    """Then every call goes to the next host."""
+    core.default = reply(OK)
+    client = a_client(nobody, core)
+    client._version = "5.4"
+    for _ in range(2):
+        assert client.call(lambda _: CALLS[call]) == (OK, False)
+
+
+def test_a_pooled_connection_has_died(core: ScriptedCore) -> None:
+    """That is noticed before the next call is sent, so even a log-in passes."""
+
+    def answer_and_close(connection: socket.socket, request: Request) -> None:
+        reply(OK)(connection, request)
+        raise ConnectionAbortedError
+
+    core.default = answer_and_close
+    core.answers = {"/apiversion": reply({"versions": ["5.4"]})}
+    client = a_client(core)
+    for _ in range(5):
+        assert ask(client, CREATE) == OK
+        time.sleep(0.02)
+
+
+# -- 429 and time ------------------------------------------------------------------------------------------------------
+
+
+def busy(times: int, **headers: str) -> Answer:
+    """429 so many times, then an answer."""
+    left = [times]
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        left[0] -= 1
+        (reply(b"slow down", 429, **headers) if left[0] >= 0 else reply(OK))(connection, request)
+
+    return answer
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client slept."""
+    slept: list[float] = []
+    monkeypatch.setattr(core_client.time, "sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize("request_", [CREATE, REFRESH])
+def test_a_gateway_is_busy(core: ScriptedCore, waits: list[float], request_: CoreRequest) -> None:
+    """It did not execute the call: growing waits, then it is asked again, a log-in too."""
+    core.default = core.answers["/recipe/session/refresh"] = busy(5)
+    assert ask(a_client(core), request_) == OK
+    assert waits == list(core_client.WAITS_AFTER_429)
+
+
+def test_a_gateway_stays_busy(core: ScriptedCore, waits: list[float]) -> None:
+    """After five waits that is the answer."""
+    core.answers["/recipe/session/refresh"] = busy(99)
+    assert "429" in failure(a_client(core))
+    assert len(waits) == 5
+
+
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [("2", 2), ("0", 0), ("3600", 0.01), ("soon", 0.01), ("-1", 0.01), ("9" * 400, 0.01), ("1.5", 0.01)],
+)
+def test_a_gateway_says_how_long(core: ScriptedCore, waits: list[float], told: str, waited: float) -> None:
+    """That is waited, if it is a number of seconds that fits."""
+    core.answers["/recipe/session/refresh"] = busy(1, Retry_After=told)
+    ask(a_client(core))
+    assert waits[0] == pytest.approx(waited, abs=0.011)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        keep_silent,
+        drip(HEAD, b"X-Slow: 1\r\n"),
+        drip(HEAD + b"X: ", b"x"),
+        drip(HEAD + b"Content-Length: 100000\r\n\r\n", b"x"),
+        drip(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        drip(b"", b"H"),
+    ],
+    ids=["silent", "headers", "a header", "body", "chunks", "status"],
+)
+def test_a_host_stretches_its_answer(core: ScriptedCore, answer: Answer) -> None:
+    """The call ends when its time is up, however often a byte comes."""
+    core.answers["/recipe/session/refresh"] = answer
+    client, start = a_client(core, timeout=0.4), time.monotonic()
+    assert "no complete answer within 0.4 s" in failure(client)
+    assert time.monotonic() - start < 1.5
+
+
+def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCore) -> None:
+    """Two silent hosts do not take twice the time."""
+    for silent in (core, other):
+        silent.answers["/recipe/session/refresh"] = keep_silent
+    client, start = a_client(core, other, timeout=0.5), time.monotonic()
+    failure(client)
+    assert time.monotonic() - start < 1.5
+
+
+# -- threads and processes ---------------------------------------------------------------------------------------------
+
+
+def test_many_threads_call(core: ScriptedCore) -> None:
+    """Each gets its own answer."""
+    core.answers["/recipe/session/refresh"] = lambda c, r: reply({"echo": r.json["refreshToken"]})(c, r)
+    client = a_client(core)
+
+    def calls(thread: int) -> bool:
+        tokens = [f"{thread}-{number}" for number in range(30)]
+        requests_ = [cdi.refresh_request(t, anti_csrf=False, anti_csrf_token=None, dynamic=True) for t in tokens]
+        return [ask(client, request)["echo"] for request in requests_] == tokens
+
+    assert all(at_once(16, calls))
+
+
+def test_a_process_forks(core: ScriptedCore) -> None:
+    """The child has connections and locks of its own, also when a thread of the parent held one."""
+    client = a_client(core)
+    ask(client)
+    with client._negotiation:
+        client._version = None
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                os._exit(0 if ask(client) == OK else 1)
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert ask(client) == OK
+    assert core.connections == 2
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+NO_CORE = "does not answer like a SuperTokens core"
+BAD: dict[str, tuple[Answer, str]] = {
+    "HTML": (reply(b"<html>Welcome!</html>", Content_Type="text/html"), NO_CORE),
+    "empty": (reply(b""), NO_CORE),
+    "no content": (reply(b"", 204), "answered 204"),
+    "cut JSON": (reply(b'{"status":'), NO_CORE),
+    "deep JSON": (reply(b"[" * 100_000), NO_CORE),
+    "no UTF-8": (reply(b'{"status":"\xff"}'), NO_CORE),
+    "compressed": (reply(b"\x1f\x8b\x08\x00", Content_Encoding="gzip"), NO_CORE),
+    "redirect": (reply(b"", 302, Location="https://login.example/?next=x"), "redirects to https://login.example/"),
+    "redirect to nowhere": (reply(b"", 301), "redirects to elsewhere"),
+    "wrong key": (reply(b"Invalid API key\n", 401), "Set SUPERTOKENS_API_KEY"),
+    "forbidden": (reply(b"IP not allowed\n", 403), "answered 403: IP not allowed"),
+    "licence": (reply(b"feature not licensed\n", 402), "answered 402"),
+    "exception": (reply(b"java.lang.NullPointerException\n", 500), "java.lang.NullPointerException"),
+    "no HTTP": (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "No SuperTokens core could be asked"),
+    "long header": (
+        raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"),
+        "No SuperTokens core could be asked",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("path", ["/recipe/session/refresh", "/apiversion"])
+def test_a_host_is_no_core(core: ScriptedCore, case: str, path: str) -> None:
+    """One sentence names the host and what to mend; no other library's exception comes out."""
+    answer, said = BAD[case]
+    core.answers[path] = answer
+    text = failure(a_client(core))
+    assert said in text
+    assert core.uri in text
+
+
+@pytest.mark.parametrize("versions", [{}, [], {"versions": None}, {"versions": "5.4"}, {"versions": {"5.4": 1}}, 5])
+def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
+    """That is no core."""
+    core.answers["/apiversion"] = reply(versions)
+    assert NO_CORE in failure(a_client(core))
+
+
+def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more of it is read than can be an answer."""
+    monkeypatch.setattr(core_client, "MAX_ANSWER", 1000)
+    core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
+    assert "larger than 1000 bytes" in failure(a_client(core))
+
+
+def test_a_name_does_not_exist() -> None:
+    """The text says so."""
+    text = failure(a_client("http://no-such-host.invalid"))
+    assert "http://no-such-host.invalid" in text
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Signed by itself."""
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "core")]),
+    )
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    signed = builder.sign(key, hashes.SHA256())
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    options = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*options))
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_a_certificate_is_not_trusted(certificate: tuple[str, str]) -> None:
+    """Nothing is sent, and the text says why."""
+    with scripted(certificate) as core:
+        assert "certificate" in failure(a_client(core), CREATE).lower()
+        assert core.requests == []
+
+
+@pytest.mark.parametrize("change", [("http:", "https:"), ("https:", "http:")])
+def test_tls_is_expected_where_there_is_none(certificate: tuple[str, str], change: tuple[str, str]) -> None:
+    """And the other way round: an error in words."""
+    with scripted(certificate if change[0] == "https:" else None) as core:
+        assert "127.0.0.1" in failure(a_client(core.uri.replace(*change), timeout=2))
+
+
+def test_an_address_has_a_password(nobody: str) -> None:
+    """It is in no text."""
+    text = failure(a_client(nobody.replace("//", "//user:pass-word@")))
+    assert "pass-word" not in text
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"keys": None}, {"keys": {}}, "keys", None])
+def test_keys_are_nonsense(core: ScriptedCore, answer: Any) -> None:
+    """That is a failure of the core, not an empty list of keys."""
+    core.answers["/.well-known/jwks.json"] = reply(answer)
+    with pytest.raises(GeneralError, match="something else than keys"):
+        a_client(core).keys(None)
+
+
+def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> None:
+    """The next one is asked in the same flight."""
+    core.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}]})
+    other.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}, {"kid": "d-2"}]})
+    client = a_client(core, other)
+    assert [len(client.keys("d-2")[0]) for _ in range(2)] == [2, 2]
+    assert client.keys("d-3")[0]

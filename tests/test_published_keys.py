@@ -1,0 +1,193 @@
+"""The public keys of a core, as a process knows them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.signing import COOL_DOWN, PublishedKeys
+
+from .support.threads import at_once
+
+HOUR = 3_600_000
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+
+
+def number(value: int) -> str:
+    return base64.urlsafe_b64encode(value.to_bytes((value.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+
+
+JWK = {"kty": "RSA", "alg": "RS256", "use": "sig", "n": number(KEY.public_numbers().n), "e": "AQAB"}
+
+
+class Shop:
+    """Where keys come from: counts, waits, fails."""
+
+    def __init__(self, *kids: str, max_age: int | None = None) -> None:
+        self.jwks: list[Any] = [{**JWK, "kid": kid} for kid in kids]
+        self.max_age = max_age
+        self.fetches: list[str | None] = []
+        self.down = False
+        self.slow = 0.0
+
+    def fetch(self, kid: str | None) -> tuple[list[Any], int | None]:
+        self.fetches.append(kid)
+        time.sleep(self.slow)
+        if self.down:
+            raise GeneralError("No core could be asked.")
+        return self.jwks, self.max_age
+
+    def keys(self, interval: int = 4 * HOUR) -> PublishedKeys:
+        return PublishedKeys(self.fetch, interval)
+
+
+def settled(shop: Shop, fetches: int) -> bool:
+    """Whether so many fetches were made, those aside in threads too."""
+    deadline = time.monotonic() + 5
+    while len(shop.fetches) < fetches and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.02)
+    return len(shop.fetches) == fetches
+
+
+def test_a_key_is_known() -> None:
+    """It is fetched once, and used without asking from then on."""
+    shop = Shop("d-1", "s-1")
+    keys = shop.keys()
+    assert [keys.public_key(kid, 0) is not None for kid in ("d-1", "s-1", "d-1")] == [True, True, True]
+    assert shop.fetches == ["d-1"]
+
+
+def test_many_threads_need_a_key() -> None:
+    """One fetches, the others wait for it."""
+    shop = Shop("d-1")
+    shop.slow = 0.1
+    keys = shop.keys()
+    assert all(at_once(8, lambda _: keys.public_key("d-1", 0)))
+    assert len(shop.fetches) == 1
+
+
+def test_a_forged_id_comes_again_and_again() -> None:
+    """It is nobody's, and makes one fetch in a cool-down."""
+    shop = Shop("d-1")
+    keys = shop.keys()
+    assert [keys.public_key(f"d-{number}", number) for number in range(2, 50)] == [None] * 48
+    assert len(shop.fetches) == 1
+    assert keys.public_key("d-99", COOL_DOWN + 10) is None
+    assert len(shop.fetches) == 2
+
+
+def test_a_new_key_is_published() -> None:
+    """Its first token finds it, once the cool-down is over."""
+    shop = Shop("d-1")
+    keys = shop.keys()
+    keys.public_key("d-1", 0)
+    shop.jwks.append({**JWK, "kid": "d-2"})
+    assert keys.public_key("d-2", COOL_DOWN) is not None
+
+
+@pytest.mark.parametrize(
+    ("max_age", "interval", "fresh"), [(60, 4 * HOUR, 60_000), (None, HOUR, HOUR), (10**6, HOUR, HOUR)]
+)
+def test_keys_grow_stale(max_age: int | None, interval: int, fresh: int) -> None:
+    """After the smaller of setting and ``max-age`` they are fetched anew, aside; the known key is used meanwhile."""
+    shop = Shop("d-1", max_age=max_age)
+    keys = shop.keys(interval)
+    keys.public_key("d-1", 0)
+    assert keys.public_key("d-1", fresh - 1) is not None
+    assert settled(shop, 1)
+    shop.slow = 0.3
+    start = time.monotonic()
+    assert keys.public_key("d-1", fresh) is not None
+    assert time.monotonic() - start < 0.2
+    assert settled(shop, 2)
+
+
+def test_the_core_is_down() -> None:
+    """Known keys go on for as long as that lasts; an unknown one is a failure, not a refusal."""
+    shop = Shop("d-1")
+    keys = shop.keys(HOUR)
+    keys.public_key("d-1", 0)
+    shop.down = True
+    assert keys.public_key("d-1", 100 * HOUR) is not None
+    assert settled(shop, 2)
+    with pytest.raises(GeneralError, match="No core"):
+        keys.public_key("d-2", 101 * HOUR)
+    shop.down = False
+    assert keys.public_key("d-2", 102 * HOUR) is None
+    assert keys.public_key("d-1", 102 * HOUR) is not None
+
+
+def test_the_core_is_down_at_the_start() -> None:
+    """Each failure is told once in the log, not once a request; the next fetch comes after the cool-down."""
+    shop = Shop("d-1")
+    shop.down = True
+    keys = shop.keys()
+    for moment in range(20):
+        with pytest.raises(GeneralError) as caught:
+            keys.public_key("d-1", moment)
+        assert caught.value.logged
+    assert len(shop.fetches) == 1
+    shop.down = False
+    assert keys.public_key("d-1", COOL_DOWN + 20) is not None
+
+
+ODD: list[Any] = [
+    None,
+    "key",
+    [],
+    {},
+    {**JWK, "kid": 1},
+    {**JWK, "kid": "odd", "use": "enc"},
+    {**JWK, "kid": "odd", "alg": "HS256"},
+    {**JWK, "kid": "odd", "alg": "none"},
+    {**JWK, "kid": "odd", "kty": "oct", "k": "c2VjcmV0"},
+    {"kid": "odd", "kty": "EC", "crv": "P-256", "alg": "RS256", "use": "sig"},
+    {**JWK, "kid": "odd", "n": "!!"},
+    {**JWK, "kid": "odd", "n": 5},
+    {**JWK, "kid": "odd", "e": ""},
+    {name: value for name, value in {**JWK, "kid": "odd"}.items() if name != "n"},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_a_key_is_of_another_kind(odd: Any) -> None:
+    """It is skipped; the good ones beside it are taken."""
+    shop = Shop("d-1")
+    shop.jwks.insert(0, odd)
+    keys = shop.keys()
+    assert keys.public_key("d-1", 0) is not None
+    assert keys.public_key("odd", 0) is None
+
+
+def test_a_key_is_withdrawn() -> None:
+    """With the next fetch its tokens are nobody's."""
+    shop = Shop("d-1", "d-2")
+    keys = shop.keys(HOUR)
+    keys.public_key("d-1", 0)
+    del shop.jwks[0]
+    keys.public_key("d-2", 2 * HOUR)
+    assert settled(shop, 2)
+    assert keys.public_key("d-1", 2 * HOUR) is None
+
+
+def test_a_process_forks_while_keys_are_fetched() -> None:
+    """The child does not wait for a thread that it does not have."""
+    shop = Shop("d-1")
+    shop.slow = 0.5
+    keys = shop.keys()
+    fetching = threading.Thread(target=keys.public_key, args=("d-1", 0))
+    fetching.start()
+    time.sleep(0.1)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if keys.public_key("d-1", 0) is not None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    fetching.join()

@@ -17,7 +17,9 @@ from flask_supertokens import (
     get_session_information,
 )
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.web import cleared_cookies
+from tests.support.web import an_app, cleared_cookies
+
+from .conftest import Run
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of jsonschema, at import
@@ -36,6 +38,24 @@ def api(request: pytest.FixtureRequest) -> Api:
     for step in steps if request.param == "before" else reversed(steps):
         step()
     return api
+
+
+def test_a_guarded_resource(run: Run) -> None:
+    """It answers with a session only; status and body are ours. The documentation is open, and names the scheme."""
+    client = run("Flask-RESTX").app.test_client()
+    refused = client.get("/api/orders")
+    assert (refused.status_code, refused.json) == (401, {"message": "unauthorised"})
+    client.post("/login")
+    assert client.get("/api/orders").json == [{"number": 1, "user": "user-1"}]
+    assert client.get("/api/swagger.json").json["security"] == [{"session": []}]
+
+
+@pytest.mark.parametrize(("status", "answered"), [(409, 409), (440, 500)])
+def test_a_status_of_ones_own(status: int, answered: int) -> None:
+    """A usual one is sent; one that is not on RESTX's list can't be: the document says so."""
+    app = an_app(SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=status)
+    raising(Api(app), UnauthorisedError)
+    assert app.test_client().get("/raising").status_code == answered
 
 
 def raising(api: Api, make: Callable[[], Exception]) -> None:

@@ -9,6 +9,7 @@ cleared and a stolen session is revoked whatever a handler answers. Noting the s
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .claims import SessionClaim, SessionClaimValidator
     from .sessions import Session
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 logger = logging.getLogger("flask_supertokens")
 
@@ -316,16 +318,25 @@ def send(signal: Any, **arguments: Any) -> None:
     signal.send(current_app._get_current_object(), **arguments)  # type: ignore[attr-defined]
 
 
-def noting(app: Flask) -> Callable[[Exception], Any]:
-    """``app.handle_user_exception`` that notes our errors first, whoever raised them and whoever handles them."""
-    handle = app.handle_user_exception
+def note_errors(app: Flask) -> None:
+    """Wrap what runs the app's code, so that an error of ours is noted before any handler sees it.
 
-    def handle_user_exception(error: Exception) -> Any:
-        if isinstance(error, SuperTokensError):
+    Not around ``app.handle_user_exception``: frameworks put handlers of their own in front of that.
+    """
+    app.preprocess_request = _noting(app.preprocess_request)  # type: ignore[method-assign]
+    app.dispatch_request = _noting(app.dispatch_request)  # type: ignore[method-assign]
+
+
+def _noting(run: F) -> F:
+    @functools.wraps(run)
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except SuperTokensError as error:
             app_state().note(error)
-        return handle(error)
+            raise
 
-    return handle_user_exception
+    return cast(F, noting)
 
 
 def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:

@@ -12,7 +12,7 @@ from .blueprint import make_blueprint
 from .claims import SessionClaim, SessionClaimValidator
 from .cli import group
 from .config import read_settings
-from .context import EXTENSION, AppState, Hooks, apply_plan, noting
+from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
 from .handlers import register_handlers
 from .protocol.model import Payload
@@ -79,8 +79,8 @@ class SuperTokens:
     def init_app(self, app: Flask) -> None:
         """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
 
-        Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.handle_user_exception``. An app whose
-        settings are wrong is left as it was, so that a corrected retry works.
+        Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.preprocess_request`` and
+        ``app.dispatch_request``. An app whose settings are wrong is left as it was, so that a corrected retry works.
 
         :raises RuntimeError: the app has been initialised before.
         :raises ValueError: wrong settings, all of them in one text.
@@ -98,7 +98,7 @@ class SuperTokens:
         app.register_blueprint(make_blueprint(settings))
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
-        app.handle_user_exception = noting(app)  # type: ignore[method-assign,assignment]
+        note_errors(app)
         app.after_request(apply_plan)
         app.context_processor(lambda: {"current_session": current_session})
         app.cli.add_command(group)

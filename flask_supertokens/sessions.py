@@ -596,7 +596,8 @@ def _of_our_form(state: AppState, raw: str) -> AccessToken | None:
 
 def _check_request(state: AppState, presented: Presented, token: AccessToken, wanted: bool) -> None:
     """CSRF: what a cookie authenticates must come from where it may."""
-    if not presented.safe and is_foreign(presented, state.own_origins(), state.allowed_origins):
+    guarded = not presented.safe or presented.opens_websocket
+    if guarded and is_foreign(presented, state.own_origins(), state.allowed_origins):
         raise CrossSiteRequestError("A request with cookies came from another site.")
     mode = state.settings.anti_csrf
     if wanted and mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented, state.own_origins()):

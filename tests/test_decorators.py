@@ -535,6 +535,28 @@ def test_a_request_comes_from_somewhere(mode: str, headers: dict[str, str], fore
     assert call(app, "GET", "/me", access=tokens.access_token, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("mode", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({"Origin": EVIL}, True),
+        ({"Origin": "null"}, True),
+        ({"Origin": EVIL, "Sec-Fetch-Site": "same-origin"}, True),
+        ({"Origin": OWN}, False),
+        ({"Origin": OWN, "Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": SITE}, False),
+        ({}, False),
+    ],
+)
+def test_a_websocket_is_opened(mode: str, headers: dict[str, str], foreign: bool) -> None:
+    """Its ``Origin`` decides in every mode; headers that a page can't send with it are not asked for."""
+    app = an_app(anti_csrf=mode, website_domain=SITE)
+    access = signed_in(app, anti_csrf=True).access_token
+    response = call(app, "GET", "/me", access=access, headers={"Upgrade": "WebSocket", **headers})
+    assert response.status_code == (403 if foreign else 200)
+    assert untouched(response)
+
+
 def test_a_view_turns_the_anti_csrf_check_off() -> None:
     """Foreign origins are refused all the same."""
     app = add(an_app(), verify_session(anti_csrf_check=False)(user))

@@ -1,22 +1,18 @@
 """The README's code runs as it stands there."""
 
 import pathlib
-import re
 from typing import Any
 
+from .support.docs import blocks
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
-
-
-def blocks() -> list[str]:
-    """The Python blocks of the README, dedented."""
-    found = re.findall(r"^( *)```python\n(.*?)^ *```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    return ["\n".join(line.removeprefix(indent) for line in code.splitlines()) for indent, code in found]
 
 
 def test_the_first_example_logs_in_and_answers_who_it_is(tmp_path: pathlib.Path) -> None:
     """The ten lines at the top are a whole app; the second example adds a handler to it."""
     names: dict[str, Any] = {"__name__": "readme", "tell_the_user": lambda *_: None}
-    code = "\n".join(blocks()).replace("Flask(__name__)", f"Flask(__name__, instance_path={str(tmp_path)!r})")
+    code = "\n".join(blocks(README.read_text("utf-8")))
+    code = code.replace("Flask(__name__)", f"Flask(__name__, instance_path={str(tmp_path)!r})")
     exec(compile(code, str(README), "exec"), names)
     client = names["app"].test_client()
     assert client.get("/me").status_code == 401

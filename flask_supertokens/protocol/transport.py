@@ -62,6 +62,11 @@ class Presented:
         return self.http_method in SAFE_METHODS
 
     @property
+    def opens_websocket(self) -> bool:
+        """Whether this is a websocket's handshake: a GET that no preflight and no same-origin policy guards."""
+        return "websocket" in (self.get_header("Upgrade") or "").lower()
+
+    @property
     def duplicates(self) -> tuple[bool, bool]:
         """Whether there are several access cookies, several refresh cookies."""
         return len(self.access_cookies) > 1, len(self.refresh_cookies) > 1
@@ -126,11 +131,14 @@ def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None
 
 
 def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins: frozenset[str]) -> bool:
-    """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that is missing)."""
+    """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that is missing).
+
+    A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
+    """
     origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
     if origin is not None and origin in allowed_origins:
         return False
-    if site is not None:
+    if site is not None and not presented.opens_websocket:
         return site.lower() in ("cross-site", "same-site")
     return origin is not None and origin not in own_origins
 

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, example_server, what_is_missing
+from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, chromium_driver, example_server, quiet_contexts
 
-EXPECTED_ERROR = re.compile("Failed to load resource: the server responded with a status of (401|422)")
+EXPECTED_ERROR = "Failed to load resource: the server responded with a status of (401|422)"
 """Chromium writes this for every refusal; the web client lives on 401s, and a wrong password is a 422."""
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium. It ends with this folder: its event loop would be in the way of other tests."""
-    lack = what_is_missing()
-    if lack is not None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(lack)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_ARGUMENTS))
+    with chromium_driver() as driver:
+        browser = driver.launch(executable_path=chromium(), args=list(CHROMIUM_ARGUMENTS))
         yield browser
         browser.close()
 
@@ -30,20 +25,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def new_context(browser: Browser) -> Iterator[Callable[[], BrowserContext]]:
     """Makes browsers that know nothing of each other; afterwards none of their pages may have complained."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
-
-    def make() -> BrowserContext:
-        context = browser.new_context()
-        context.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        context.on("weberror", lambda error: complaints.append(str(error.error)))
-        contexts.append(context)
-        return context
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert [text for text in complaints if not EXPECTED_ERROR.match(text)] == []
+    with quiet_contexts(browser.new_context, EXPECTED_ERROR) as make:
+        yield make
 
 
 @pytest.fixture

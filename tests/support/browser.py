@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
+import pytest
+from playwright.sync_api import BrowserContext, BrowserType, Locator, Page, Response, expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
+from .gunicorn import ROOT, gunicorn
+
 WEB_CLIENT = ROOT / "example_app" / "node_modules" / ".bundle" / "supertokens.js"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGUMENTS = (
@@ -45,32 +45,60 @@ def what_is_missing() -> str | None:
     return None
 
 
+# -- the browser -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def chromium_driver() -> Iterator[BrowserType]:
+    """What starts Chromium. Where it is missing the test is skipped; in CI it fails."""
+    lack = what_is_missing()
+    if lack is not None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(lack)
+    with sync_playwright() as playwright:
+        yield playwright.chromium
+
+
+@contextmanager
+def quiet_contexts(open_one: Callable[[], BrowserContext], expected: str) -> Iterator[Callable[[], BrowserContext]]:
+    """Makes browsers that know nothing of each other; afterwards none of their pages may have complained.
+
+    :param expected: complaints that are part of the test, as a regular expression.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def make() -> BrowserContext:
+        context = open_one()
+        context.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        contexts.append(context)
+        return context
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if not re.match(expected, text)] == []
+
+
+def across_sites(driver: BrowserType, profile: Path, *arguments: str) -> BrowserContext:
+    """A browser that keeps cookies of other sites, as not all do by default, and takes the tests' certificates."""
+    (profile / "Default").mkdir()
+    (profile / "Default" / "Preferences").write_text('{"profile": {"cookie_controls_mode": 0}}')
+    return driver.launch_persistent_context(
+        profile, executable_path=chromium(), args=[*CHROMIUM_ARGUMENTS, *arguments], ignore_https_errors=True
+    )
+
+
 # -- the server --------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def example_server(folder: Path, **config: object) -> Iterator[str]:
-    """The example app under gunicorn with two workers and a database of its own; its address.
-
-    The socket listens before the server runs, so nobody has to wait for it.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--bind", f"fd://{listener.fileno()}"]
-        with (
-            open(folder / "server.log", "wb") as log,
-            subprocess.Popen(
-                [*command, "--access-logfile", "-", "--no-sendfile", "example_app:create_app()"],
-                cwd=ROOT,
-                env=_environment(folder, config),
-                pass_fds=[listener.fileno()],
-                stdout=log,
-                stderr=log,
-            ) as server,
-        ):
-            try:
-                yield f"http://localhost:{listener.getsockname()[1]}"
-            finally:
-                server.terminate()
+    """The example app under gunicorn with two workers and a database of its own; its address."""
+    with gunicorn(
+        folder, "example_app:create_app()", "--workers", "2", environment=_environment(folder, config)
+    ) as port:
+        yield f"http://localhost:{port}"
 
 
 def _environment(folder: Path, config: dict[str, object]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""One file a neighbour; what runs is the code of docs/living-with.md."""

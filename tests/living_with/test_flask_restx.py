@@ -1,0 +1,89 @@
+"""Flask-RESTX, which answers errors itself."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_supertokens import (
+    SuperTokens,
+    TokenTheftError,
+    UnauthorisedError,
+    create_new_session,
+    get_session_information,
+)
+from flask_supertokens.stores.memory import MemoryStore
+from tests.support.web import an_app, cleared_cookies
+
+from .conftest import Run
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of jsonschema, at import
+    from flask_restx import Api, Resource
+
+BOTH = {"sAccessToken", "sRefreshToken"}
+
+
+@pytest.fixture(params=["before", "after"])
+def api(request: pytest.FixtureRequest) -> Api:
+    """An API on an app whose sessions were set up before it or after it."""
+    app = Flask("restx")
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_COOKIE_SECURE=False)
+    steps: list[Callable[[], object]] = [lambda: SuperTokens(app, store=MemoryStore()), lambda: api.init_app(app)]
+    api = Api()
+    for step in steps if request.param == "before" else reversed(steps):
+        step()
+    return api
+
+
+def test_a_guarded_resource(run: Run) -> None:
+    """It answers with a session only; status and body are ours. The documentation is open, and names the scheme."""
+    client = run("Flask-RESTX").app.test_client()
+    refused = client.get("/api/orders")
+    assert (refused.status_code, refused.json) == (401, {"message": "unauthorised"})
+    client.post("/login")
+    assert client.get("/api/orders").json == [{"number": 1, "user": "user-1"}]
+    assert client.get("/api/swagger.json").json["security"] == [{"session": []}]
+
+
+@pytest.mark.parametrize(("status", "answered"), [(409, 409), (440, 500)])
+def test_a_status_of_ones_own(status: int, answered: int) -> None:
+    """A usual one is sent; one that is not on RESTX's list can't be: the document says so."""
+    app = an_app(SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=status)
+    raising(Api(app), UnauthorisedError)
+    assert app.test_client().get("/raising").status_code == answered
+
+
+def raising(api: Api, make: Callable[[], Exception]) -> None:
+    """A resource that raises this."""
+
+    class Raising(Resource):
+        def get(self) -> None:
+            raise make()
+
+    api.add_resource(Raising, "/raising")
+
+
+def test_an_api_has_a_handler_of_its_own(api: Api) -> None:
+    """It decides the status; the tokens are cleared all the same."""
+    raising(api, UnauthorisedError)
+    api.errorhandler(UnauthorisedError)(lambda error: ({"mine": True}, 418))
+    response = api.app.test_client().get("/raising")
+    assert (response.status_code, cleared_cookies(response)) == (418, BOTH)
+
+
+def test_an_api_handles_a_theft_and_forgets_it(api: Api) -> None:
+    """The session is revoked all the same."""
+    ids: dict[str, Any] = {}
+    api.app.add_url_rule("/login", "login", lambda: ids.update(h=create_new_session("user-1").handle) or "")
+    raising(api, lambda: TokenTheftError(user_id="user-1", session_handle=ids["h"]))
+    api.errorhandler(TokenTheftError)(lambda error: ({}, 200))
+    client = api.app.test_client()
+    client.get("/login")
+    assert cleared_cookies(client.get("/raising")) == BOTH
+    with api.app.app_context():
+        assert get_session_information(ids["h"]) is None

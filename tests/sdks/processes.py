@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).parent
 PYTHON = HERE / "python" / ".venv" / "bin" / "python"
 NODE_SDK = HERE / "node" / "node_modules" / "supertokens-node"
 API_KEY = "an-api-key-of-the-tests"
-WINDOW = 0.5
+WINDOW = 0.3
 Configuration = tuple[str, str, bool]
 """An SDK, its anti-CSRF mode, and whether it wants dynamic signing keys."""
 

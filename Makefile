@@ -32,9 +32,13 @@ $(STAMPS)/web: example_app/package-lock.json
 	@sh tools/web-client.sh
 	@mkdir -p $(STAMPS) && if [ -d example_app/node_modules ]; then touch $@; fi
 
+$(STAMPS)/sdks: tests/sdks/node/package-lock.json tests/sdks/python/requirements.txt | $(BIN)/python
+	@sh tools/sdk-clients.sh $(BIN)/python
+	@mkdir -p $(STAMPS) && if [ -d tests/sdks/node/node_modules ] && [ -d tests/sdks/python/.venv ]; then touch $@; fi
+
 setup: $(STAMPS)/dev
 	@sh tools/system-parts.sh
-	@$(MAKE) --no-print-directory $(STAMPS)/web
+	@$(MAKE) --no-print-directory $(STAMPS)/web $(STAMPS)/sdks
 
 demo: $(STAMPS)/demo $(STAMPS)/web
 	@echo "Open http://localhost:$(PORT)"
@@ -48,7 +52,7 @@ test: setup
 	@$(BIN)/python -m pytest
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -m "not browser and not postgres" --ignore tests/processes
+	@$(BIN)/python -m pytest -m "not browser and not postgres and not sdks" --ignore tests/processes
 
 lint: $(STAMPS)/dev
 	@$(BIN)/ruff check .
@@ -70,4 +74,5 @@ torture: setup
 	@$(BIN)/python -m torture
 
 clean:
-	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules
+	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules \
+	  tests/sdks/node/node_modules tests/sdks/python/.venv

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pathlib
 import sqlite3
@@ -207,6 +208,7 @@ class SQLAlchemyStore(Store):
             )
         self._engine = engine
         self._app_id = app_id
+        self._root = self
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
         self._ready = not creates_tables
@@ -228,7 +230,7 @@ class SQLAlchemyStore(Store):
                 _use_wal(connection)
         with self._locked() as connection:
             metadata.create_all(connection)
-        self._ready = True
+        self._root._ready = True
 
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         values = {"app_id": self._app_id, **_to_row(record)}
@@ -351,7 +353,9 @@ class SQLAlchemyStore(Store):
     # -- apps and tenants
 
     def of_app(self, app_id: str) -> SQLAlchemyStore:
-        return SQLAlchemyStore(self._engine, creates_tables=self._creates_tables, app_id=app_id)
+        other = copy.copy(self)  # the same pool, and the same knowledge of the tables: that of `_root`
+        other._app_id = app_id
+        return other
 
     def tenants(self) -> frozenset[str]:
         return frozenset(self._read(lambda c: c.scalars(_TENANTS, {"app": self._app_id}).all()))
@@ -430,10 +434,11 @@ class SQLAlchemyStore(Store):
             connection.exec_driver_sql("COMMIT")
 
     def _prepare(self) -> None:
-        if not self._ready:
-            with self._lock:
-                if not self._ready:
-                    self.create_tables()
+        root = self._root
+        if not root._ready:
+            with root._lock:
+                if not root._ready:
+                    root.create_tables()
 
     def _after_fork(self) -> None:
         """In the child: connections are the parent's, and so may be whoever holds the lock."""

@@ -1,0 +1,218 @@
+"""The official SDKs for Python and Node on a core of ours: their apps are driven as clients drive them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import jwt
+import pytest
+
+from ..support.threads import at_once
+from .client import Client, refused
+from .conftest import AppOf, CoreOf, installed
+from .processes import WINDOW, with_another_key
+
+pytestmark = pytest.mark.sdks
+TOKENS = ("st-access-token", "st-refresh-token", "front-token", "Set-Cookie")
+
+
+def let_the_window_close() -> None:
+    time.sleep(WINDOW + 0.1)
+
+
+def is_alarmed(client: Client) -> bool:
+    """Whether the app's theft handler was called for this client's session, with its user."""
+    thefts = client.ask("GET", "/thefts")["thefts"]
+    return {"handle": client.handle, "user": "user-1", "recipeUser": "user-1"} in thefts
+
+
+@pytest.mark.parametrize("mode", ["header", "cookie"])
+def test_a_user_signs_in_and_refreshes(app: str, mode: str) -> None:
+    """Tokens travel by headers and by cookies; the session stays the same over refreshes."""
+    client = Client(app, mode).sign_in(payload={"role": "admin"})
+    for pause in (0, WINDOW + 0.1):
+        time.sleep(pause)
+        seen = client.ask("GET", "/me")
+        assert (seen["user"], seen["payload"]["role"]) == ("user-1", "admin")
+        assert seen["payload"]["sessionHandle"] == client.handle
+        before = client.access_token, client.refresh_token
+        assert client.refresh().status_code == 200
+        assert not set(before) & {client.access_token, client.refresh_token}
+
+
+def test_an_access_token_expires(hasty_app: str) -> None:
+    """A call is answered with "try refresh token"; after the refresh it passes."""
+    client = Client(hasty_app).sign_in()
+    assert client.call("GET", "/me").status_code == 200
+    client.wait_for_expiry()
+    assert refused(client.call("GET", "/me")) == "try refresh token"
+    assert client.refresh().status_code == 200
+    assert client.ask("GET", "/me")["user"] == "user-1"
+
+
+def test_an_old_refresh_token_comes_back(app: str) -> None:
+    """Later than the window after the new one's first use it is a theft: the handler is told, the session is over."""
+    owner = Client(app).sign_in()
+    thief = owner.copied()
+    owner.refresh()
+    owner.ask("GET", "/me")
+    let_the_window_close()
+    assert refused(thief.refresh()) == "token theft detected"
+    assert is_alarmed(owner)
+    assert refused(owner.call("GET", "/checked")) == "unauthorised"
+    assert refused(owner.copied().refresh()) == "unauthorised"
+
+
+def test_the_answer_to_a_refresh_is_lost(app: str) -> None:
+    """The same refresh token is sent again: another pair of tokens, no alarm."""
+    client = Client(app).sign_in()
+    client.copied().refresh()
+    let_the_window_close()
+    assert client.refresh().status_code == 200
+    assert client.ask("GET", "/me")["user"] == "user-1"
+    assert not is_alarmed(client)
+
+
+def test_four_tabs_refresh_at_once(app: str) -> None:
+    """All of them get tokens, any of which go on; no alarm."""
+    client = Client(app).sign_in()
+    tabs = [client.copied() for _ in range(4)]
+    answers = at_once(len(tabs), lambda index: tabs[index].refresh())
+    assert [answer.status_code for answer in answers] == [200] * len(tabs)
+    let_the_window_close()
+    assert tabs[2].ask("GET", "/me")["user"] == "user-1"
+    assert tabs[2].refresh().status_code == 200
+    assert not is_alarmed(client)
+
+
+def test_a_session_is_revoked(app: str) -> None:
+    """Views that check the database refuse at once, others when the access token ends."""
+    client = Client(app).sign_in()
+    assert client.ask("GET", "/checked")["user"] == "user-1"
+    assert client.ask("DELETE", f"/sessions/{client.handle}") == {"revoked": True}
+    assert client.call("GET", "/me").status_code == 200
+    assert refused(client.copied().call("GET", "/checked")) == "unauthorised"
+    assert refused(client.copied().refresh()) == "unauthorised"
+    assert client.ask("DELETE", f"/sessions/{client.handle}") == {"revoked": False}
+    assert client.ask("GET", f"/sessions/{client.handle}") == {"found": False}
+
+
+def test_a_session_that_is_over_is_changed(app: str) -> None:
+    """Neither its data nor its payload can be; the client is logged out."""
+    client = Client(app).sign_in()
+    client.ask("DELETE", f"/sessions/{client.handle}")
+    for method, path in (("GET", "/data"), ("PUT", "/data"), ("POST", "/merge")):
+        assert refused(client.copied().call(method, path, {"a": 1} if method != "GET" else None)) == "unauthorised"
+
+
+def test_a_user_signs_out(app: str) -> None:
+    """The SDK's own route ends the session in the core."""
+    client = Client(app).sign_in()
+    before = client.copied()
+    assert client.call("POST", "/auth/signout").status_code == 200
+    assert refused(before.call("GET", "/checked")) == "unauthorised"
+
+
+def test_the_payload_changes(app: str) -> None:
+    """A merge replaces the access token, and stays after a refresh."""
+    client = Client(app).sign_in(payload={"role": "admin", "old": 1})
+    client.ask("POST", "/merge", {"plan": {"name": "größer"}, "old": None})
+    for _ in range(2):
+        payload = client.ask("GET", "/me")["payload"]
+        assert (payload["role"], payload["plan"]) == ("admin", {"name": "größer"})
+        assert "old" not in payload
+        assert client.refresh().status_code == 200
+
+
+def test_the_payload_changes_elsewhere(app: str) -> None:
+    """A merge by handle is seen when the database is checked, with a new access token."""
+    client = Client(app).sign_in(payload={"role": "admin"})
+    assert client.ask("POST", f"/sessions/{client.handle}/merge", {"plan": "pro"}) == {"found": True}
+    assert "plan" not in client.ask("GET", "/me")["payload"]
+    before = client.access_token
+    assert client.ask("GET", "/checked")["payload"]["plan"] == "pro"
+    assert client.access_token != before
+    assert client.ask("GET", "/me")["payload"]["plan"] == "pro"
+    assert client.ask("POST", "/sessions/no-such-handle/merge", {"plan": "pro"}) == {"found": False}
+
+
+def test_a_session_has_data(app: str) -> None:
+    """Session data are kept in the core, and replaced as a whole."""
+    client = Client(app).sign_in(payload={"role": "admin"}, data={"cart": [1], "note": "é"})
+    assert client.ask("GET", "/data") == {"cart": [1], "note": "é"}
+    client.ask("PUT", "/data", {"cart": [1, 2]})
+    assert client.ask("GET", "/data") == {"cart": [1, 2]}
+    known = client.ask("GET", f"/sessions/{client.handle}")
+    assert (known["user"], known["tenant"], known["data"]) == ("user-1", "public", {"cart": [1, 2]})
+    assert known["payload"]["role"] == "admin"
+
+
+def test_a_user_has_two_sessions(app: str, sdk: str) -> None:
+    """They are listed, and revoked together; another user's stays."""
+    user = f"two-{sdk}"
+    one, other, stranger = (Client(app).sign_in(name) for name in (user, user, "stranger"))
+    path = f"/users/{user}/sessions"
+    assert set(one.ask("GET", path)["handles"]) == {one.handle, other.handle}
+    assert set(one.ask("DELETE", path)["handles"]) == {one.handle, other.handle}
+    assert one.ask("GET", path)["handles"] == []
+    assert refused(other.call("GET", "/checked")) == "unauthorised"
+    assert stranger.call("GET", "/checked").status_code == 200
+
+
+def test_an_app_signs_a_token(app: str) -> None:
+    """A JWT that an SDK asks for verifies with the keys that the SDK publishes."""
+    token = Client(app).ask("POST", "/jwt", {"for": "a service"})["jwt"]
+    keys = jwt.PyJWKSet.from_dict(Client(app).ask("GET", "/auth/jwt/jwks.json"))
+    claims = jwt.decode(token, keys[jwt.get_unverified_header(token)["kid"]], ["RS256"])
+    assert (claims["for"], claims["exp"] - claims["iat"]) == ("a service", 60)
+
+
+def test_anti_csrf_tokens(strict_app: str) -> None:
+    """With cookies an unsafe call and a refresh need the token of the session; a refresh gives one that passes."""
+    client = Client(strict_app, "cookie").sign_in()
+    without = client.copied()
+    del without.tokens["anti-csrf"]
+    assert without.call("GET", "/me").status_code == 200
+    assert refused(without.call("POST", "/me")) == "try refresh token"
+    assert refused(without.refresh()) == "unauthorised"
+    for _ in range(2):
+        assert client.ask("POST", "/me")["user"] == "user-1"
+        assert client.refresh().status_code == 200
+
+
+def test_a_static_signing_key(strict_app: str, app: str) -> None:
+    """Access tokens are signed with the key that the SDK asks for, after a refresh too."""
+    static, dynamic = Client(strict_app).sign_in(), Client(app).sign_in()
+    for _ in range(2):
+        kids = [jwt.get_unverified_header(client.access_token)["kid"][:2] for client in (static, dynamic)]
+        assert kids == ["s-", "d-"]
+        assert static.ask("GET", "/me")["user"] == "user-1"
+        static.refresh()
+        dynamic.refresh()
+
+
+def test_the_api_key_is_wrong_for_a_while(hasty_app: str, core_of: CoreOf, uri_of: Callable[[str], str]) -> None:
+    """The SDK fails and logs nobody out: with the right key the same refresh token passes."""
+    client = Client(hasty_app).sign_in()
+    before = client.copied()
+    with with_another_key(core_of("hasty"), uri_of("hasty")):
+        answer = client.refresh()
+        assert answer.status_code == 500
+        assert not any(name in answer.headers for name in TOKENS)
+    assert before.refresh().status_code == 200
+    assert before.ask("GET", "/me")["user"] == "user-1"
+
+
+def test_three_apps_share_a_session(app_of: AppOf, our_app: str) -> None:
+    """Made with the Python SDK, refreshed with the Node SDK and with ours, it is good in all of them."""
+    python, node = (app_of((installed(sdk), "NONE", True), "sqlite") for sdk in ("python", "node"))
+    client = Client(python).sign_in("traveller")
+    for address in (node, our_app, python):
+        let_the_window_close()
+        client = client.copied(address)
+        before = client.refresh_token
+        assert client.refresh().status_code == 200
+        assert client.refresh_token != before
+        for other in (python, node, our_app):
+            assert client.copied(other).ask("GET", "/me")["user"] == "traveller"

@@ -52,7 +52,7 @@ test: setup
 	@$(BIN)/python -m pytest
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -m "not browser and not postgres and not sdks" --ignore tests/processes
+	@$(BIN)/python -m pytest -m "not browser and not postgres and not mariadb and not sdks" --ignore tests/processes
 
 lint: $(STAMPS)/dev
 	@$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, redirect, request
 from . import browser
 from .config import Settings
 from .context import app_state
-from .errors import UnauthorisedError
+from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, get_session, refresh_session
 
 
@@ -44,10 +44,21 @@ def refresh() -> Any:
     if not browser.is_navigation():
         refresh_session()
         return _json("{}")
-    browser.drain()
-    with contextlib.suppress(UnauthorisedError):  # noted, so the tokens are cleared; the page will say that it is over
-        refresh_session()
-    return browser.hop_back()
+    target = browser.asked_target()
+    too_large = browser.read_body()
+    if too_large is not None:
+        raise too_large
+    try:
+        with contextlib.suppress(
+            UnauthorisedError
+        ):  # noted, so the tokens are cleared; the page will say that it is over
+            refresh_session()
+    except DuplicateCookiesError as error:
+        again = browser.hop_again() if error.cleared else None
+        if again is None:
+            raise
+        return again
+    return browser.hop_back(target)
 
 
 def sign_out() -> Any:
@@ -56,12 +67,12 @@ def sign_out() -> Any:
         _end_session()
         return _json('{"status":"OK"}')
     with contextlib.suppress(UnauthorisedError):  # signed out already
-        _end_session()
+        _end_session(anti_csrf_check=False if browser.is_own_form() else None)
     return redirect(browser.asked_target() or browser.home(), 303)
 
 
-def _end_session() -> None:
-    session = get_session(claim_validators=[])
+def _end_session(*, anti_csrf_check: bool | None = None) -> None:
+    session = get_session(anti_csrf_check=anti_csrf_check, claim_validators=[])
     assert session is not None, "a session is required here"  # noqa: S101 - an invariant, not input
     session.revoke()
 

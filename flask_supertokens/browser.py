@@ -2,24 +2,30 @@
 
 The refresh hop: a page whose access token has expired answers 401 with a small form that POSTs to the refresh route, which
 answers 303 back. A form that was submitted is answered 307 to the refresh route and 307 back, so that nothing typed is lost,
-files included. A cookie of ten seconds ends a loop after one hop. Nobody is sent to another origin.
+files included. A cookie of some seconds ends a loop after one hop. Nobody is sent to another origin.
 """
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import quote, urlsplit
 
 from flask import Response, current_app, redirect, render_template, request, url_for
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from .context import AppState, app_state
+from .context import AppState, app_state, request_state
 from .errors import SuperTokensError
+from .protocol import transport
 from .protocol.navigation import navigates, own_path, with_next
 
 HOP_SECONDS = 10
 _HOP_COOKIE = "sRefreshHop"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+_PATH_CHARACTERS = "/!$&'()*+,;=:@"
+_QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
 _CHUNK = 65_536
+_LONGEST_URL = 4000
+"""Servers refuse request lines that are longer than about this."""
 
 
 # -- who asks ----------------------------------------------------------------------------------------------------------
@@ -35,6 +41,12 @@ def is_form() -> bool:
     return request.method == "POST" and request.mimetype in _FORMS
 
 
+def is_own_form() -> bool:
+    """Whether the browser vouches that this is a form of our own origin."""
+    state = app_state()
+    return transport.is_own_form(state.presented(request_state()), state.own_origins())
+
+
 def _prefers_html() -> bool:
     accepted = request.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
@@ -45,17 +57,24 @@ def _prefers_html() -> bool:
 
 def this_page() -> str | None:
     """The path of this request, to come back to."""
-    query = request.query_string.decode("latin-1")
-    path = quote(request.root_path.rstrip("/") + request.path, safe="/%!$&'()*+,;=:@~-._")
-    return own_path(f"{path}?{query}" if query else path)
+    path = quote(request.root_path.rstrip("/") + request.path, safe=_PATH_CHARACTERS)
+    return own_path(_with_query(path, request.query_string))
 
 
 def page_before() -> str | None:
     """The page of our own origin that this form was on."""
-    parts = urlsplit(request.headers.get("Referer", ""))
-    if parts.netloc != request.host:
+    try:
+        parts = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:  # nonsense
         return None
-    return own_path(parts.path + (f"?{parts.query}" if parts.query else ""))
+    return own_path(_with_query(parts.path, parts.query)) if parts.netloc == request.host else None
+
+
+def way_back() -> str | None:
+    """Where to go on after a log-in: the page that was asked for, or the one that a form was on."""
+    if request.method in ("GET", "HEAD"):
+        return this_page()
+    return (own_path(request.args.get("next")) if _is_ours() else None) or page_before()
 
 
 def asked_target() -> str | None:
@@ -76,44 +95,76 @@ def home() -> str:
     return request.root_path.rstrip("/") + "/"
 
 
+def _with_query(path: str, query: str | bytes) -> str:
+    """Browsers leave some letters of a query as they are, a backslash too, that no path of ours may have."""
+    return f"{path}?{quote(query, safe=_QUERY_CHARACTERS)}" if query else path
+
+
+def _is_ours() -> bool:
+    """Whether this is our refresh route: its own address is no page."""
+    return request.path == app_state().settings.refresh_path
+
+
 # -- the hop -----------------------------------------------------------------------------------------------------------
 
 
 def hop(error: SuperTokensError) -> Response:
     """To the refresh route and back; or a page that says that it did not help."""
     if _hop_cookie(app_state()) in request.cookies:
-        return _without_hop_cookie(page(error, "session_ended.html", login=_login_from(this_page())))
-    if request.method in ("GET", "HEAD"):
-        return page(error, "refresh.html", action=_refresh_url(this_page()), script=_asset("refresh.js"))
+        return _without_hop_cookie(login_again(error, "session_ended.html"))
     target = this_page()
-    if not is_form() or target is None:
-        return page(error, "session_ended.html", login=_login_from(page_before()))
-    drain()
-    return redirect(_refresh_url(target) + "&replay=1", 307, current_app.response_class)  # type: ignore[return-value]
+    url = _refresh_url(target)
+    if request.method in ("GET", "HEAD"):
+        action, field = (url, None) if len(url) <= _LONGEST_URL else (_refresh_url(None), target)
+        return page(error, "refresh.html", action=action, next=field, script=_asset("refresh.js"))
+    if not is_form() or target is None or len(url) > _LONGEST_URL:
+        return login_again(error, "session_ended.html")
+    return redirect(f"{url}&replay=1", 307, current_app.response_class)  # type: ignore[return-value]
 
 
-def hop_back() -> Response:
+def hop_back(target: str | None) -> Response:
     """Where the browser came from: a page is asked for again, a form is submitted again."""
-    target = own_path(request.args.get("next"))
     replay = target is not None and "replay" in request.args
     response: Response = redirect(target or home(), 307 if replay else 303)  # type: ignore[assignment]
     state = app_state()
     response.set_cookie(
-        _hop_cookie(state), "1", max_age=HOP_SECONDS, secure=state.is_secure(), httponly=True, samesite="Lax"
+        _hop_cookie(state),
+        "1",
+        max_age=_seconds_of_hop(state),
+        secure=state.is_secure(),
+        httponly=True,
+        samesite=state.settings.cookie_same_site.capitalize(),
     )
     return response
 
 
-def drain() -> None:
+def hop_again() -> Response | None:
+    """To the refresh route once more, after it removed cookies that were there twice; once only."""
+    this = this_page()
+    if this is None or "again" in request.args:
+        return None
+    return redirect(f"{this}{'&' if '?' in this else '?'}again=1", 307)  # type: ignore[return-value]
+
+
+def read_body() -> RequestEntityTooLarge | None:
     """Read what is left of the body: a server that answers before it has it may cut the connection.
 
-    :raises RequestEntityTooLarge: the body is larger than ``MAX_CONTENT_LENGTH``.
+    :return: what to answer where the body is larger than ``MAX_CONTENT_LENGTH``, and stays unread.
     """
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
-        raise RequestEntityTooLarge(f"What you sent is larger than {limit} bytes, which is all that this app takes.")
-    while request.stream.read(_CHUNK):
-        pass
+        return RequestEntityTooLarge(f"What you sent is larger than {limit} bytes, which is all that this app takes.")
+    with contextlib.suppress(ClientDisconnected):
+        while request.stream.read(_CHUNK):
+            pass
+    return None
+
+
+def _seconds_of_hop(state: AppState) -> int:
+    """How long a second hop is a loop: not longer than half of the new access token's life."""
+    sets = request_state().plan.sets
+    left = HOP_SECONDS if sets is None else (sets.tokens.access_token_expires_at - state.engine.now()) // 2000
+    return max(1, min(HOP_SECONDS, left))
 
 
 def _refresh_url(target: str | None) -> str:
@@ -127,7 +178,8 @@ def _hop_cookie(state: AppState) -> str:
 
 def _without_hop_cookie(response: Response) -> Response:
     state = app_state()
-    response.delete_cookie(_hop_cookie(state), secure=state.is_secure(), httponly=True, samesite="Lax")
+    same_site = state.settings.cookie_same_site.capitalize()
+    response.delete_cookie(_hop_cookie(state), secure=state.is_secure(), httponly=True, samesite=same_site)
     return response
 
 
@@ -136,8 +188,7 @@ def _without_hop_cookie(response: Response) -> Response:
 
 def to_login(error: SuperTokensError) -> Response:
     """To the log-in page, with the way back; or a page that says that there is no session."""
-    target = this_page() if request.method == "GET" else page_before()
-    url = _login_from(target)
+    url = _login_from(way_back())
     if url is None or urlsplit(url).path == request.root_path.rstrip("/") + request.path:
         return page(error, "unauthorised.html", login=None)
     return redirect(url, 303)  # type: ignore[return-value]
@@ -145,7 +196,13 @@ def to_login(error: SuperTokensError) -> Response:
 
 def login_again(error: SuperTokensError, template: str) -> Response:
     """A page with a link to the log-in page and back."""
-    return page(error, template, login=_login_from(this_page() if request.method == "GET" else page_before()))
+    return page(error, template, login=_login_from(way_back()))
+
+
+def unavailable(error: SuperTokensError) -> Response:
+    """A page that says how to try again: by a link, or by a reload that sends a form again."""
+    sends_again = request.method == "POST" and (not _is_ours() or "replay" in request.args)
+    return page(error, "unavailable.html", retry=None if sends_again else way_back() or home())
 
 
 def page(error: SuperTokensError, template: str, **context: str | None) -> Response:

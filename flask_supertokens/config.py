@@ -46,9 +46,14 @@ _DATABASES = {
     "postgres": "postgresql+psycopg",
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mariadb+pymysql": "mariadb+pymysql",
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
 }
+_DRIVERS = ((("postgres",), "psycopg", "postgresql"), (("mysql", "mariadb"), "pymysql", "mariadb"))
 FOR_THE_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CREATE_TABLES")
 FOR_A_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CONNECTION_URI")
 """What a database engine or a store stands for, when it is passed."""
@@ -318,14 +323,13 @@ def _prefix(value: Any) -> str:
 
 def _database(value: Any) -> str:
     scheme, colon, rest = _text(value).partition(":")
-    if scheme.startswith(("mysql", "mariadb")):
-        raise ValueError("MariaDB and MySQL are not built in this version; use PostgreSQL or SQLite")
     if "/file:" in rest:
         raise ValueError("SQLite's file: URIs are not taken; make an engine yourself: SuperTokens(database_engine=…)")
     if scheme not in _DATABASES or not colon or not rest.startswith("//"):
         raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
-    if scheme.startswith("postgres") and importlib.util.find_spec("psycopg") is None:
-        raise ValueError('the driver is missing; install it: pip install "flask-supertokens[postgresql]"')
+    for prefixes, driver, extra in _DRIVERS:
+        if scheme.startswith(prefixes) and importlib.util.find_spec(driver) is None:
+            raise ValueError(f'the driver is missing; install it: pip install "flask-supertokens[{extra}]"')
     return _parsed(f"{_DATABASES[scheme]}:{rest}")
 
 

@@ -35,7 +35,10 @@ def answer(error: SuperTokensError) -> Any:
     own = _handler_for_base()
     if own is not None:
         return current_app.ensure_sync(own)(error)
-    return _page(error) if browser.is_navigation() else error.get_response(request.environ)
+    if not browser.is_navigation():
+        return error.get_response(request.environ)
+    too_large = browser.read_body()
+    return _page(error) if too_large is None else current_app.handle_http_exception(too_large)
 
 
 def _page(error: SuperTokensError) -> Response:
@@ -48,7 +51,7 @@ def _page(error: SuperTokensError) -> Response:
     if isinstance(error, InvalidClaimError):
         stale = any(found.get("id") == AUTH_TIME_ID for found in error.errors)
         return browser.login_again(error, "login_again.html" if stale else "forbidden.html")
-    return browser.page(error, "unavailable.html" if isinstance(error, GeneralError) else "refused.html")
+    return browser.unavailable(error) if isinstance(error, GeneralError) else browser.page(error, "refused.html")
 
 
 def _handler_for_base() -> Any:

@@ -48,4 +48,5 @@ def own_path(url: str | None) -> str | None:
 
 def with_next(path: str, target: str | None) -> str:
     """A path with the place to return to."""
-    return path if target is None else f"{path}?next={quote(target, safe='/')}"
+    mark = "&" if "?" in path else "?"
+    return path if target is None else f"{path}{mark}next={quote(target, safe='/')}"

@@ -1,10 +1,10 @@
-"""The SQL store: SQLAlchemy Core on SQLite and PostgreSQL.
+"""The SQL store: SQLAlchemy Core on SQLite, PostgreSQL and MariaDB.
 
 * A decision is a plain read, then one compare-and-swap statement, each in autocommit. A transaction that reads and then
   writes fails under load on SQLite; a swap that lost is simply decided again.
 * What touches several rows (a session that replaces another, revoking many, keys, tables) is a transaction that locks from
-  the start: ``BEGIN IMMEDIATE`` on SQLite; on PostgreSQL an advisory lock for tables and keys.
-* SQLite runs in WAL mode with a busy timeout. An in-memory database has one connection, handed from thread to thread.
+  the start, each database in its way (`databases`). One that was ended for another's sake is repeated, a few times.
+* An in-memory database has one connection, handed from thread to thread.
 * A read whose pooled connection turns out to be dead is repeated once on a fresh one; a write is not.
 * Connections do not survive a fork.
 """
@@ -16,10 +16,7 @@ import os
 import pathlib
 import sqlite3
 import threading
-import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -45,12 +42,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
+from .databases import BUSY_TIMEOUT_MS, TABLE_OPTIONS, Exact, LongText, connect_arguments, database_of
 
 T = TypeVar("T")
 
@@ -60,49 +58,51 @@ metadata = MetaData()
 sessions = Table(
     "supertokens_sessions",
     metadata,
-    Column("handle", String(128), primary_key=True),
-    Column("app_id", String(64), nullable=False),
-    Column("user_id", String(255), nullable=False),
-    Column("recipe_user_id", String(255), nullable=False),
-    Column("tenant_id", String(64), nullable=False),
-    Column("current_hash2", String(64), nullable=False),
+    Column("handle", Exact(128), primary_key=True),
+    Column("app_id", Exact(64), nullable=False),
+    Column("user_id", Exact(255), nullable=False),
+    Column("recipe_user_id", Exact(255), nullable=False),
+    Column("tenant_id", Exact(64), nullable=False),
+    Column("current_hash2", Exact(64), nullable=False),
     Column("children", SmallInteger, nullable=False),
     Column("used_at", BigInteger, nullable=True),
     Column("expires_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("refreshed_at", BigInteger, nullable=False),
-    Column("anti_csrf_token", String(64), nullable=True),
-    Column("payload", Text, nullable=False),
-    Column("data", Text, nullable=False),
+    Column("anti_csrf_token", Exact(64), nullable=True),
+    Column("payload", LongText, nullable=False),
+    Column("data", LongText, nullable=False),
     Column("user_agent", String(255), nullable=True),
     Column("ip", String(64), nullable=True),
     Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
     Index("ix_supertokens_sessions_expiry", "expires_at"),
+    **TABLE_OPTIONS,
 )
 
 signing_keys = Table(
     "supertokens_signing_keys",
     metadata,
-    Column("app_id", String(64), primary_key=True),
-    Column("kid", String(80), primary_key=True),
+    Column("app_id", Exact(64), primary_key=True),
+    Column("kid", Exact(80), primary_key=True),
     Column("algorithm", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("public_pem", Text, nullable=False),
     Column("sealed_private", Text, nullable=False),
+    **TABLE_OPTIONS,
 )
 
 tenants = Table(
     "supertokens_tenants",
     metadata,
-    Column("app_id", String(64), primary_key=True),
-    Column("tenant_id", String(64), primary_key=True),
+    Column("app_id", Exact(64), primary_key=True),
+    Column("tenant_id", Exact(64), primary_key=True),
+    **TABLE_OPTIONS,
 )
 
-BUSY_TIMEOUT_MS = 5000
-CONNECT_TIMEOUT_SECONDS = 3
 POOL_TIMEOUT_SECONDS = 5
-_LIMIT_LOCK = 0x5355_5045
-_ADVISORY_LOCK = 0x5355_5045_5254_4F4B  # "SUPERTOK"
+_ATTEMPTS = 5
+_TABLES_AND_KEYS = "tables and keys"
+"""The lock of everything that is not one session's."""
 
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(sessions).where(*_NAMED)
@@ -129,7 +129,6 @@ _SWAP_PAYLOAD = (
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
-_SERVER_TIME = text("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)")
 _PROBE = text("SELECT 1")
 _KEYS = select(signing_keys).where(signing_keys.c.app_id == bindparam("app"))
 _TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
@@ -154,7 +153,8 @@ def database_engine(uri: str, directory: str) -> Engine:
         url,
         hide_parameters=True,
         pool_timeout=POOL_TIMEOUT_SECONDS,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
+        connect_args=connect_arguments(url),
     )
 
 
@@ -199,8 +199,7 @@ class SQLAlchemyStore(Store):
     driver_errors = (SQLAlchemyError, sqlite3.Error, OSError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
-        if engine.dialect.name not in ("sqlite", "postgresql"):
-            raise ValueError(f"database_engine is {engine.dialect.name}; this version knows sqlite and postgresql.")
+        self._database = database_of(engine)
         if isinstance(engine.pool, SingletonThreadPool):
             raise ValueError(
                 "database_engine gives each thread a database of its own. Make it with poolclass=QueuePool, pool_size=1,"
@@ -226,9 +225,8 @@ class SQLAlchemyStore(Store):
     def create_tables(self) -> None:
         self._ensure_directory()
         with self._engine.connect() as connection:
-            if self._is_sqlite:
-                _use_wal(connection)
-        with self._locked() as connection:
+            self._database.prepare(connection)
+        with self._database.begun(self._engine, _TABLES_AND_KEYS) as connection:
             metadata.create_all(connection)
         self._root._ready = True
 
@@ -238,20 +236,19 @@ class SQLAlchemyStore(Store):
             self._wake()
             self._write(insert(sessions), values)
             return []
-        with self._transaction() as connection:
+
+        def replace_and_add(connection: Connection) -> list[str]:
             ended = [] if replacing is None else list(self._removed(connection, [replacing]))
             if at_most is not None:
                 ended += self._make_room(connection, record, at_most)
             connection.execute(insert(sessions), values)
             return ended
 
+        lock = None if at_most is None else f"log-ins of {self._app_id} {record.user_id}"
+        return self._transact(replace_and_add, lock)
+
     def _make_room(self, connection: Connection, record: SessionRecord, at_most: int) -> list[str]:
-        """End the user's oldest sessions until one more fits; two log-ins at once are counted one after the other."""
-        if not self._is_sqlite:
-            key = zlib.crc32(f"{self._app_id} {record.user_id}".encode())
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(:one, :other)"), {"one": _LIMIT_LOCK, "other": key - 2**31}
-            )
+        """End the user's oldest sessions until one more fits; under a lock, so that two log-ins at once do not miscount."""
         living = (*self._owned(record.user_id, None), sessions.c.expires_at > record.created_at)
         query = (
             select(sessions.c.handle).where(*living).order_by(sessions.c.created_at.desc(), sessions.c.handle.desc())
@@ -293,8 +290,7 @@ class SQLAlchemyStore(Store):
 
     def remove(self, handles: Iterable[str]) -> list[str]:
         asked = list(dict.fromkeys(filter(_can_be_kept, handles)))
-        with self._transaction() as connection:
-            gone = self._removed(connection, asked)
+        gone = self._transact(lambda connection: self._removed(connection, asked))
         return [handle for handle in asked if handle in gone]
 
     def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
@@ -307,9 +303,12 @@ class SQLAlchemyStore(Store):
     def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
         if not _can_be_kept(user_id):
             return []
-        with self._transaction() as connection:
+
+        def remove_all(connection: Connection) -> set[str]:
             query = select(sessions.c.handle).where(*self._owned(user_id, tenant_id))
-            return sorted(self._removed(connection, [h for h in connection.scalars(query) if h != except_handle]))
+            return self._removed(connection, [h for h in connection.scalars(query) if h != except_handle])
+
+        return sorted(self._transact(remove_all))
 
     def _named(self, handle: str) -> dict[str, str]:
         return {"h": handle, "app": self._app_id}
@@ -340,8 +339,7 @@ class SQLAlchemyStore(Store):
         return [SigningKey(**{name: row._mapping[name] for name in _KEY_FIELDS}) for row in rows]
 
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
-        self._prepare()
-        with self._locked() as connection:
+        def swap(connection: Connection) -> bool:
             ours = signing_keys.c.app_id == self._app_id
             if frozenset(connection.scalars(select(signing_keys.c.kid).where(ours))) != seen or new.kid in seen:
                 return False
@@ -349,6 +347,8 @@ class SQLAlchemyStore(Store):
             if gone:
                 connection.execute(delete(signing_keys).where(ours, signing_keys.c.kid.in_(gone)))
             return True
+
+        return self._transact(swap, _TABLES_AND_KEYS)
 
     # -- apps and tenants
 
@@ -361,24 +361,20 @@ class SQLAlchemyStore(Store):
         return frozenset(self._read(lambda c: c.scalars(_TENANTS, {"app": self._app_id}).all()))
 
     def add_tenant(self, tenant_id: str) -> bool:
-        self._prepare()
-        with self._locked() as connection:
-            if tenant_id in connection.scalars(_TENANTS, {"app": self._app_id}):
+        def add(connection: Connection) -> bool:
+            if tenant_id in connection.scalars(_TENANTS, {"app": self._app_id}).all():
                 return False
             connection.execute(insert(tenants), {"app_id": self._app_id, "tenant_id": tenant_id})
             return True
 
+        return self._transact(add, _TABLES_AND_KEYS)
+
     def server_time(self) -> int | None:
         """The clock of the database's host in ms; ``None`` where that is this one."""
-        if self._is_sqlite:
-            return None
-        return int(self._read(lambda c: c.scalar(_SERVER_TIME)))
+        clock = self._database.clock
+        return None if clock is None else int(self._read(lambda connection: connection.scalar(text(clock))))
 
     # -- connections
-
-    @property
-    def _is_sqlite(self) -> bool:
-        return self._engine.dialect.name == "sqlite"
 
     def _read(self, query: Callable[[Connection], T]) -> T:
         self._prepare()
@@ -398,40 +394,23 @@ class SQLAlchemyStore(Store):
 
     def _wake(self) -> None:
         """Before a write that no read precedes: find out whether the pool's connections outlived the server."""
-        if self._is_sqlite:
-            self._prepare()
-        else:
+        if self._database.outlives_connections:
             self._read(lambda connection: connection.execute(_PROBE))
+        else:
+            self._prepare()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """A transaction that holds its locks from the start where the database would otherwise upgrade them."""
+    def _transact(self, action: Callable[[Connection], T], lock: str | None = None) -> T:
+        """Do it in a transaction that has its locks from the start."""
         self._wake()
-        with self._begun() as connection:
-            yield connection
-
-    @contextmanager
-    def _locked(self) -> Iterator[Connection]:
-        """A transaction that no other process's `_locked` overlaps."""
-        with self._begun() as connection:
-            if not self._is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            yield connection
-
-    @contextmanager
-    def _begun(self) -> Iterator[Connection]:
-        if not self._is_sqlite:
-            with self._engine.begin() as connection:
-                yield connection
-            return
-        with self._autocommit.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        for _ in range(_ATTEMPTS - 1):
             try:
-                yield connection
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+                with self._database.begun(self._engine, lock) as connection:
+                    return action(connection)
+            except DBAPIError as error:
+                if not self._database.was_victim(error):
+                    raise
+        with self._database.begun(self._engine, lock) as connection:
+            return action(connection)
 
     def _prepare(self) -> None:
         root = self._root
@@ -448,22 +427,8 @@ class SQLAlchemyStore(Store):
 
     def _ensure_directory(self) -> None:
         url = self._engine.url
-        if self._is_sqlite and _is_file(url):
+        if url.get_backend_name() == "sqlite" and _is_file(url):
             pathlib.Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-
-
-def _use_wal(connection: Connection) -> None:
-    """WAL is a property of the file. SQLite does not wait here when another process makes it at the same moment; we do."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            return
-        except OperationalError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
 
 
 def _can_be_kept(name: str) -> bool:

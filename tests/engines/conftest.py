@@ -16,13 +16,22 @@ from ..support.engines import an_engine
 from ..support.plans import Clock
 from ..support.records import sql_store, sqlite_uri
 
+_SERVERS = {"postgresql": "postgres", "mariadb": "mariadb"}
+
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Store]:
     """Each store, one after the other."""
     with contextlib.ExitStack() as opened:
@@ -31,7 +40,7 @@ def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[St
         elif request.param == "sqlite":
             yield opened.enter_context(sql_store(sqlite_uri(tmp_path)))
         else:
-            yield opened.enter_context(sql_store(request.getfixturevalue("postgres_uri")))
+            yield opened.enter_context(sql_store(request.getfixturevalue(f"{_SERVERS[request.param]}_uri")))
 
 
 @pytest.fixture

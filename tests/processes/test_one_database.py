@@ -53,9 +53,15 @@ def use(state: State, token: str, now: int) -> tuple[str, bool]:
 # -- the tests ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("mariadb", marks=pytest.mark.mariadb),
+    ]
+)
 def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
-    return sqlite_uri(tmp_path) if request.param == "sqlite" else str(request.getfixturevalue("postgres_uri"))
+    return sqlite_uri(tmp_path) if request.param == "sqlite" else str(request.getfixturevalue(f"{request.param}_uri"))
 
 
 def test_six_processes_refresh_one_token_for_thirty_generations(uri: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import inspect, text
 
-from flask_supertokens.stores.sqlalchemy import BUSY_TIMEOUT_MS, SQLAlchemyStore, database_engine, metadata
+from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine, metadata
 
-from ..support.records import RECORD, sql_store, sqlite_uri
+from ..support.mariadb import MariaDBServer
+from ..support.records import RECORD, a_record, sql_store, sqlite_uri
 from .contract import StoreContract
 
 
@@ -34,6 +37,51 @@ class TestPostgreSQL(StoreContract):
     def store(self, postgres_uri: str) -> Iterator[SQLAlchemyStore]:
         with sql_store(postgres_uri) as store:
             yield store
+
+
+@pytest.mark.mariadb
+class TestMariaDB(StoreContract):
+    @pytest.fixture
+    def store(self, mariadb_uri: str) -> Iterator[SQLAlchemyStore]:
+        with sql_store(mariadb_uri) as store:
+            yield store
+
+    @pytest.mark.parametrize("user_id", ["user-1 ", "User-1", "üser-1", "user-1\u00ad"])
+    def test_ids_look_alike(self, store: SQLAlchemyStore, user_id: str) -> None:
+        """No collation takes one for the other."""
+        store.add(a_record(user_id="user-1"))
+        assert store.of_user(user_id, None, 0) == []
+        assert store.read("Handle-1") is None
+        assert store.read("handle-1 ") is None
+
+    def test_data_is_large(self, store: SQLAlchemyStore) -> None:
+        """Nothing is cut off."""
+        data = '{"a":"' + "x" * 300_000 + '"}'
+        store.add(a_record(data=data))
+        record = store.read("handle-1")
+        assert record is not None
+        assert record.data == data
+
+    def test_a_swap_changes_nothing(self, store: SQLAlchemyStore) -> None:
+        """It found the row, so it happened."""
+        store.add(RECORD)
+        assert store.swap_line("handle-1", RECORD.line, RECORD.line, RECORD.refreshed_at) is True
+
+    def test_connections_are_cut(self, store: SQLAlchemyStore, mariadb_server: MariaDBServer) -> None:
+        """What comes next finds that out and goes on."""
+        store.add(RECORD)
+        for action in (
+            lambda: store.read("handle-1"),
+            lambda: store.add(a_record("new")),
+            lambda: store.remove(["new"]),
+        ):
+            mariadb_server.end_connections()
+            action()
+        assert store.read("handle-1") == RECORD
+
+    def test_the_server_tells_its_time(self, store: SQLAlchemyStore) -> None:
+        """In ms."""
+        assert abs((store.server_time() or 0) - time.time() * 1000) < 5000
 
 
 def test_a_sqlite_file_is_opened(tmp_path: pathlib.Path) -> None:

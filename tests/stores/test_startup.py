@@ -84,6 +84,13 @@ class TestPostgreSQL(StartupContract):
         return postgres_uri
 
 
+@pytest.mark.mariadb
+class TestMariaDB(StartupContract):
+    @pytest.fixture
+    def uri(self, mariadb_uri: str) -> str:
+        return mariadb_uri
+
+
 def test_an_in_memory_database_is_forked() -> None:
     """Each process has its own; the child's is made anew."""
     with Workers(1) as workers:

@@ -1,0 +1,192 @@
+"""What the SQL store does otherwise on one database than on another: locks, clocks, and which failures to repeat.
+
+* SQLite: one writer; ``BEGIN IMMEDIATE`` takes its place at once. WAL mode, so that readers do not wait.
+* PostgreSQL: an advisory lock that ends with the transaction.
+* MariaDB and MySQL: a named lock around the transaction, which is READ COMMITTED: with InnoDB's gap locks, deletes that find
+  nothing would end in deadlocks. Texts are kept as bytes, since a collation takes "a" for "A", or "a " for "a".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Engine, String, Text, text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+BUSY_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_SECONDS = 3
+ANSWER_TIMEOUT_SECONDS = 10
+LOCK_TIMEOUT_SECONDS = 5
+_BYTES_A_LETTER = 4
+_MARIADB = ("mysql", "mariadb")
+_DEADLOCK = 1213
+_INNODB = {"engine": "InnoDB", "charset": "utf8mb4"}
+
+
+class _AsBytes(TypeDecorator[str]):
+    """A text that MariaDB keeps as bytes."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        return value.encode() if value is not None and dialect.name in _MARIADB else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return value.decode() if isinstance(value, bytes) else value
+
+
+class Exact(_AsBytes):
+    """A short text that is compared letter by letter, whatever the database's collation."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        length = getattr(self.impl, "length", None) or 0
+        if dialect.name in _MARIADB:
+            return dialect.type_descriptor(mysql.VARBINARY(length * _BYTES_A_LETTER))
+        return dialect.type_descriptor(String(length))
+
+
+class LongText(_AsBytes):
+    """A text of any length, compared in the same way."""
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(mysql.LONGBLOB() if dialect.name in _MARIADB else Text())
+
+
+TABLE_OPTIONS: Any = {f"{name}_{option}": value for name in _MARIADB for option, value in _INNODB.items()}
+
+
+class Database(ABC):
+    """One kind of database."""
+
+    clock: str | None = None
+    """A statement for the server's time in ms; ``None`` where the server is this host."""
+    outlives_connections = True
+    """Whether a pooled connection may be dead while the database lives."""
+
+    @contextmanager
+    @abstractmethod
+    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
+        """A transaction that has its locks from the start; two with the same ``lock`` do not overlap."""
+
+    def prepare(self, connection: Connection) -> None:  # noqa: B027 - most databases need nothing
+        """Before the tables are made."""
+
+    def was_victim(self, error: DBAPIError) -> bool:
+        """Whether the database ended this transaction for another one's sake; it may be repeated then."""
+        return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
+
+
+class SQLite(Database):
+    outlives_connections = False
+
+    @contextmanager
+    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
+        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        with autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
+            yield connection
+
+    def prepare(self, connection: Connection) -> None:
+        """WAL is a property of the file. SQLite does not wait here when another process makes it at the same moment; we do."""
+        deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while True:
+            try:
+                if connection.exec_driver_sql("PRAGMA journal_mode").scalar() not in ("wal", "memory"):
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                return
+            except OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
+
+
+class PostgreSQL(Database):
+    clock = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
+
+    @contextmanager
+    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
+        with engine.begin() as connection:
+            if lock is not None:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _number(lock)})
+            yield connection
+
+
+class MariaDB(Database):
+    clock = "SELECT floor(unix_timestamp(now(3)) * 1000)"
+
+    @contextmanager
+    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            name = None if lock is None else f"supertokens {_number(lock)}"
+            if name is not None and connection.scalar(_GET_LOCK, {"name": name, "wait": LOCK_TIMEOUT_SECONDS}) != 1:
+                raise TimeoutError("Another process holds the lock of the session tables.")
+            try:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                with _between(connection, "START TRANSACTION"):
+                    yield connection
+            finally:
+                if name is not None and not connection.invalidated:
+                    connection.execute(_RELEASE_LOCK, {"name": name})
+
+    def was_victim(self, error: DBAPIError) -> bool:
+        arguments: tuple[Any, ...] = getattr(error.orig, "args", ())
+        return arguments[:1] == (_DEADLOCK,)
+
+
+_GET_LOCK = text("SELECT GET_LOCK(:name, :wait)")
+_RELEASE_LOCK = text("SELECT RELEASE_LOCK(:name)")
+_KINDS: dict[str, type[Database]] = {"sqlite": SQLite, "postgresql": PostgreSQL, "mysql": MariaDB, "mariadb": MariaDB}
+
+
+def database_of(engine: Engine) -> Database:
+    """What this engine speaks to.
+
+    :raises ValueError: something that we do not know.
+    """
+    kind = _KINDS.get(engine.dialect.name)
+    if kind is None:
+        raise ValueError(
+            f"database_engine is {engine.dialect.name}; this version knows sqlite, postgresql and mariadb."
+        )
+    return kind()
+
+
+def connect_arguments(url: URL) -> dict[str, Any]:
+    """How to connect to a server, so that no wait is without end."""
+    if url.get_backend_name() == "postgresql":
+        return {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": ANSWER_TIMEOUT_SECONDS,
+        "write_timeout": ANSWER_TIMEOUT_SECONDS,
+        "charset": "utf8mb4",
+        "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
+    }
+
+
+@contextmanager
+def _between(connection: Connection, begin: str) -> Iterator[None]:
+    connection.exec_driver_sql(begin)
+    try:
+        yield
+    except BaseException:
+        if not connection.invalidated:
+            connection.exec_driver_sql("ROLLBACK")
+        raise
+    connection.exec_driver_sql("COMMIT")
+
+
+def _number(lock: str) -> int:
+    return int.from_bytes(hashlib.sha256(lock.encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,133 @@
+"""Who gets a page, and where a browser may be sent."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_supertokens.protocol.navigation import MAX_LENGTH, is_own_path, navigates, own_path, with_next
+
+OWN = "https://own.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "prefers_html", "expected"),
+    [
+        ({"Sec-Fetch-Mode": "navigate"}, True, True),
+        ({"Sec-Fetch-Mode": "Navigate"}, False, True),
+        ({"Sec-Fetch-Mode": "navigate", "X-Requested-With": "XMLHttpRequest"}, True, True),
+        ({"Sec-Fetch-Mode": "cors"}, True, False),
+        ({"Sec-Fetch-Mode": "same-origin"}, True, False),
+        ({"Sec-Fetch-Mode": "no-cors"}, True, False),
+        ({"Sec-Fetch-Mode": ""}, True, False),
+        ({}, True, True),
+        ({}, False, False),
+        ({"X-Requested-With": "XMLHttpRequest"}, True, False),
+        ({"rid": "anti-csrf"}, True, False),
+        ({"st-auth-mode": "cookie"}, True, False),
+        ({"Authorization": "Bearer x"}, True, False),
+    ],
+)
+def test_who_navigates(headers: dict[str, str], prefers_html: bool, expected: bool) -> None:
+    """What a browser says of itself decides; where it says nothing, HTML must be preferred and no script have a hand in it."""
+    assert navigates(headers.get, lambda: prefers_html) is expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example",
+        "HTTPS://evil.example/",
+        "https:evil.example",
+        "https:/evil.example",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/path\\..",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r\nSet-Cookie: a=b",
+        "/\x00",
+        "/\x7f",
+        "/a b",
+        "\t//evil.example",
+        " //evil.example",
+        "//own.example@evil.example",
+        "https://own.example@evil.example",
+        "own.example",
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "data:text/html,x",
+        "%2F%2Fevil.example",
+        "?next=/",
+        "#there",
+        "",
+        ".",
+        "../there",
+        "/" + "a" * MAX_LENGTH,
+        "/" + "ä" * (MAX_LENGTH // 6 + 1),
+        "/\\ä",
+        "//ä",
+        "/ä\n",
+        None,
+    ],
+)
+def test_nowhere(url: str | None) -> None:
+    """Whatever is not plainly a path of our own is no place to go to."""
+    assert own_path(url) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("/", "/"),
+        ("/a/b?c=d&e=%26#f", "/a/b?c=d&e=%26#f"),
+        ("/?next=//evil.example", "/?next=//evil.example"),
+        ("/@evil.example", "/@evil.example"),
+        ("/:evil.example", "/:evil.example"),
+        ("/%2Fevil.example", "/%2Fevil.example"),
+        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("/%252F%252Fevil.example", "/%252F%252Fevil.example"),
+        ("/javascript:alert(1)", "/javascript:alert(1)"),
+        ("/ä?ö=ü%20", "/%C3%A4?%C3%B6=%C3%BC%20"),
+        ("/\uff0fevil.example", "/%EF%BC%8Fevil.example"),
+        ("/\u2028", "/%E2%80%A8"),
+        ("/\ud800", "/?"),
+        ("/" + "a" * (MAX_LENGTH - 1), "/" + "a" * (MAX_LENGTH - 1)),
+    ],
+)
+def test_a_path_of_our_own(url: str, path: str) -> None:
+    """It is kept; letters beyond ASCII are encoded."""
+    assert own_path(url) == path
+    assert urlsplit(urljoin(OWN + "/here/now", path)).netloc == "own.example"
+
+
+@given(st.text(alphabet="/\\.:@%?#\t\n\r \0ä5CFcfjavscript", max_size=12))
+def test_any_text_stays_at_home(text: str) -> None:
+    """What a browser makes of a path of ours (it drops tabs and newlines, and reads a backslash as a slash) is our origin."""
+    path = own_path(text)
+    if path is None:
+        return
+    assert is_own_path(path)
+    as_a_browser_reads_it = path.translate({9: None, 10: None, 13: None, 92: "/"}).strip()
+    assert urlsplit(urljoin(OWN + "/here", as_a_browser_reads_it)).netloc == "own.example"
+
+
+@pytest.mark.parametrize("target", ["/", "/a?b=c&d=%26+#e", "/%C3%A4;x", "/'\"<>"])
+@pytest.mark.parametrize("path", ["/refresh", "/login?lang=de"])
+def test_the_place_to_return_to(path: str, target: str) -> None:
+    """It comes back as it went out, beside a query that is there already."""
+    query = parse_qs(urlsplit(with_next(path, target)).query, strict_parsing=True)
+    assert query.pop("next") == [target]
+    assert query == parse_qs(urlsplit(path).query)
+
+
+def test_no_place_to_return_to() -> None:
+    """The path stays as it is."""
+    assert with_next("/refresh", None) == "/refresh"

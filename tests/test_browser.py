@@ -1,0 +1,720 @@
+"""What a browser that navigates is answered: pages, the refresh hop, ways to the log-in page, a sign-out by a form."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from flask import Blueprint, Flask, render_template_string
+from jinja2 import DictLoader
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client, TestResponse
+
+from flask_supertokens import (
+    CrossSiteRequestError,
+    GeneralError,
+    InvalidClaimError,
+    SessionTokens,
+    SuperTokensError,
+    TokenTheftError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+    blueprint,
+    create_new_session,
+    verify_session,
+)
+
+from .support.wire import (
+    THEFT,
+    TRY_REFRESH,
+    UNAUTHORISED,
+    BrokenStore,
+    a_session,
+    add,
+    an_app,
+    call,
+    cleared,
+    clock_of,
+    handles,
+    parsed_cookie,
+    signed_in,
+    state_of,
+    untouched,
+)
+
+HOUR = 3_600_000
+PAGE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+FORM = {**PAGE, "Content-Type": "application/x-www-form-urlencoded"}
+FIREFOX_88 = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"}
+LATE = SessionTokens("", 0, "")
+
+
+def expired(app: Flask, **arguments: Any) -> SessionTokens:
+    """The tokens of a session whose access token has expired."""
+    tokens = signed_in(app, **arguments)
+    clock_of(app).wait(HOUR + 1000)
+    return tokens
+
+
+def navigate(
+    app: Flask, path: str, method: str = "GET", *, by: Mapping[str, str] = PAGE, **request: Any
+) -> TestResponse:
+    """A link, an address that was typed, or a form."""
+    return call(app, method, path, headers={**by, **request.pop("headers", {})}, **request)
+
+
+def submit(app: Flask, path: str, tokens: SessionTokens = LATE, **request: Any) -> TestResponse:
+    """A form of our own, with the cookies of a session."""
+    request = {"data": {"typed": "text"}, "access": tokens.access_token or None, **request}
+    return navigate(app, path, "POST", by=request.pop("by", FORM), **request)
+
+
+def title(response: TestResponse) -> str:
+    """The heading of one of our pages."""
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-store"
+    (found,) = re.findall(r"<h1>(.*?)</h1>", response.text)
+    return str(found)
+
+
+def form_of(response: TestResponse) -> tuple[str, str | None]:
+    """Where the page's form goes to, and the hidden ``next``, if it has one."""
+    assert title(response) == "One moment"
+    (action,) = re.findall(r'<form id="supertokens-refresh" method="post" action="(.*?)">', response.text)
+    hidden = re.findall(r'<input type="hidden" name="next" value="(.*?)">', response.text)
+    return html.unescape(action), html.unescape(hidden[0]) if hidden else None
+
+
+def files_of(app: Flask, response: TestResponse, **request: Any) -> list[str]:
+    """The addresses of the page's files, which are there."""
+    urls: list[str] = re.findall(r'(?:src|href)="(.*?)"', response.text)
+    for url in urls:
+        with call(app, "GET", url, **request) as file:
+            assert file.status_code == 200
+    return urls
+
+
+def without_mark(response: TestResponse) -> TestResponse:
+    """The answer without the mark of a hop, which has its own tests."""
+    lines = response.headers.getlist("Set-Cookie")
+    response.headers.setlist("Set-Cookie", [line for line in lines if not line.startswith("sRefreshHop=")])
+    return response
+
+
+def next_of(url: str | None) -> str | None:
+    return parse_qs(urlsplit(url or "").query).get("next", [None])[0]
+
+
+def login_link(response: TestResponse) -> str | None:
+    found = re.findall(r'<a class="button" href="(.*?)">Log in</a>', response.text)
+    return html.unescape(found[0]) if found else None
+
+
+# -- who gets a page ---------------------------------------------------------------------------------------------------
+
+SCRIPTS: list[tuple[str, dict[str, str]]] = [
+    ("GET", {"Sec-Fetch-Mode": "cors", **FIREFOX_88}),
+    ("GET", {"Sec-Fetch-Mode": "same-origin"}),
+    ("GET", {"Sec-Fetch-Mode": "no-cors", **FIREFOX_88}),
+    ("GET", {**FIREFOX_88, "X-Requested-With": "XMLHttpRequest"}),
+    ("GET", {**FIREFOX_88, "rid": "anti-csrf"}),
+    ("GET", {**FIREFOX_88, "st-auth-mode": "cookie"}),
+    ("GET", {"Accept": "application/json"}),
+    ("GET", {"Accept": "application/json, text/html;q=0.9"}),
+    ("GET", {"Accept": "application/json, text/plain, */*"}),
+    ("GET", {"Accept": "*/*"}),
+    ("GET", {}),
+    ("HEAD", {"Accept": "*/*"}),
+    ("POST", {"Accept": "*/*", "Content-Type": "application/json"}),
+    ("POST", {"Sec-Fetch-Mode": "cors", "Content-Type": "application/x-www-form-urlencoded"}),
+    ("POST", {"Accept": "*/*", "Content-Type": "application/x-www-form-urlencoded"}),
+    ("PUT", {"Sec-Fetch-Mode": "cors", "Accept": "text/html"}),
+    ("DELETE", {"Accept": "*/*"}),
+]
+
+
+@pytest.mark.parametrize(("method", "headers"), SCRIPTS)
+def test_a_script_asks(method: str, headers: dict[str, str]) -> None:
+    """It never gets HTML, a redirect or a cookie: the fixed body only."""
+    app = an_app(login_url="/login")
+    for access, body in ((expired(app).access_token, TRY_REFRESH), (None, UNAUTHORISED)):
+        response = call(app, method, "/me", access=access, headers=headers)
+        assert (response.status_code, response.mimetype) == (401, "application/json")
+        assert method == "HEAD" or response.json == body
+        assert untouched(response)
+
+
+@pytest.mark.parametrize("path", ["/refresh", "/signout"])
+@pytest.mark.parametrize("headers", [headers for method, headers in SCRIPTS if method == "GET"])
+def test_a_script_uses_our_routes(path: str, headers: dict[str, str]) -> None:
+    """JSON as ever."""
+    app = an_app()
+    tokens = signed_in(app)
+    response = call(app, "POST", path, access=tokens.access_token, refresh=tokens.refresh_token, headers=headers)
+    assert (response.status_code, response.json) == (200, {} if path == "/refresh" else {"status": "OK"})
+
+
+@pytest.mark.parametrize("by", [PAGE, FIREFOX_88, {"Accept": "text/html"}])
+def test_a_browser_asks(by: dict[str, str]) -> None:
+    """A page; browsers of before Fetch Metadata are known by what they accept."""
+    app = an_app()
+    tokens = expired(app)
+    assert title(navigate(app, "/me", by=by, access=tokens.access_token)) == "One moment"
+    assert title(navigate(app, "/me", by=by)) == "Please log in"
+
+
+def test_a_browser_asks_for_the_head_only() -> None:
+    """The status of the page, and nothing else."""
+    app = an_app()
+    response = navigate(app, "/me", "HEAD", access=expired(app).access_token)
+    assert (response.status_code, response.mimetype, response.data) == (401, "text/html", b"")
+
+
+# -- the hop: a page ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "returns"),
+    [
+        ("/me", "/me"),
+        ("/me?a=b&c=%C3%A4%20+%26", "/me?a=b&c=%C3%A4%20+%26"),
+        ("/me?a=\\b", "/me?a=%5Cb"),
+        ("/me?a=[b]|{c}&d=e?f", "/me?a=%5Bb%5D%7Cc%7D&d=e?f".replace("%7Cc", "%7C%7Bc")),
+        ("/me?a=\xc3\xa4", "/me?a=%C3%A4"),
+        ("/any/100%25?b", "/any/100%25?b"),
+        ("/any/a%3Fb%23c", "/any/a%3Fb%23c"),
+        ("/any/%5Cevil.example", "/any/%5Cevil.example"),
+        ("/any/%C3%A4%20", "/any/%C3%A4%20"),
+    ],
+)
+def test_a_page_is_asked_for_with_an_expired_token(asked: str, returns: str) -> None:
+    """A form that goes to the refresh route and knows the way back, query included."""
+    app = an_app()
+    app.add_url_rule("/any/<path:rest>", view_func=verify_session(lambda rest: rest))
+    path, _, query = asked.partition("?")
+    environ = {"QUERY_STRING": query}
+    response = navigate(app, path, access=expired(app).access_token, environ_overrides=environ)
+    action, hidden = form_of(response)
+    assert (response.status_code, next_of(action), hidden) == (401, returns, None)
+    assert untouched(response) is False  # it must not be stored
+    assert cleared(response) == set()
+
+
+def test_the_page_of_the_hop_has_no_inline_code() -> None:
+    """A strict Content-Security-Policy lets it through: its script and its style are files of ours."""
+    app = an_app()
+    response = navigate(app, "/me", access=expired(app).access_token)
+    assert not re.search(r"<style|style=|<script>|onload|onclick|javascript:|https?:", response.text)
+    assert len(files_of(app, response)) == 2
+
+
+def test_the_browser_comes_back() -> None:
+    """303 to the page, with new tokens, and a mark that ends after half of the token's life, ten seconds at most."""
+    for lifetime, seconds in ((3600, 10), (8, 4), (1, 1)):
+        app = an_app(access_token_lifetime=lifetime)
+        tokens = expired(app)
+        response = submit(app, "/refresh?next=/me%3Fa%3Db", tokens, refresh=tokens.refresh_token, data={})
+        assert (response.status_code, response.headers["Location"]) == (303, "/me?a=b")
+        cookies = {line.partition("=")[0]: line for line in response.headers.getlist("Set-Cookie")}
+        assert cookies.keys() == {"sAccessToken", "sRefreshToken", "sRefreshHop"}
+        assert re.search(rf"Max-Age={seconds}; HttpOnly; Path=/; SameSite=Lax$", cookies["sRefreshHop"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "cookie"),
+    [
+        ({"cookie_secure": True}, "__Host-sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=Lax"),
+        ({"cookie_secure": True, "cookie_prefix": ""}, "sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=Lax"),
+        (
+            {"cookie_secure": True, "cookie_same_site": "none"},
+            "__Host-sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=None",
+        ),
+        ({"cookie_same_site": "strict"}, "sRefreshHop=1; HttpOnly; Path=/; SameSite=Strict"),
+    ],
+)
+def test_the_mark_of_a_hop(settings: dict[str, Any], cookie: str) -> None:
+    """It goes wherever the session's cookies go, in a frame of another site too."""
+    response = submit(an_app(**settings), "/refresh")
+    (line,) = [line for line in response.headers.getlist("Set-Cookie") if "Hop" in line]
+    assert re.sub(" Expires=[^;]*;| Max-Age=10;", "", line) == cookie
+
+
+def test_a_refresh_is_refused() -> None:
+    """Back to the page all the same, without tokens: a public page stays reachable, another one leads to the log-in."""
+    app = an_app(login_url="/login")
+    response = submit(app, "/refresh?next=/maybe", refresh="unknown")
+    assert (response.status_code, response.headers["Location"]) == (303, "/maybe")
+    assert cleared(without_mark(response)) == {"cookie", "header"}
+    assert navigate(app, "/maybe", cookies=["sRefreshHop=1"]).json == {"user": None, "method": None}
+    response = navigate(app, "/me?a=b", cookies=["sRefreshHop=1"])
+    assert (response.status_code, response.headers["Location"]) == (303, "/login?next=/me%3Fa%3Db")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_hop_did_not_help(method: str) -> None:
+    """The second time there is a page instead of a loop, and the third time may try again."""
+    app = an_app(login_url="/login")
+    add(app, verify_session(lambda: "never reached"))
+    access = expired(app).access_token
+    response = navigate(app, "/view", method, by=FORM, access=access, cookies=["sRefreshHop=1"])
+    assert (response.status_code, title(response)) == (401, "Your session has ended")
+    (line,) = response.headers.getlist("Set-Cookie")
+    cookie = re.sub("; Max-Age=0", "", line)
+    assert (parsed_cookie(cookie).name, parsed_cookie(cookie).cleared) == ("sRefreshHop", True)
+
+
+def test_two_cookies_of_one_name() -> None:
+    """The old ones are removed, the refresh is repeated, and the browser comes back; it is repeated once only."""
+    app = an_app(older_cookie_domain="old.example")
+    tokens = expired(app)
+    double = [f"sRefreshToken={tokens.refresh_token}"]
+    request: dict[str, Any] = {"refresh": tokens.refresh_token, "data": {}}
+    response = submit(app, "/refresh?next=/me", tokens, cookies=double, **request)
+    again = response.headers["Location"]
+    assert (response.status_code, again) == (307, "/refresh?next=/me&again=1")
+    assert "Domain=old.example" in response.headers["Set-Cookie"]
+    assert submit(app, again, tokens, **request).headers["Location"] == "/me"
+    response = submit(app, again, tokens, cookies=double, **request)
+    assert (response.status_code, title(response)) == (200, "Refused")
+
+
+def test_an_address_is_too_long_for_a_redirect() -> None:
+    """A page's way back goes into the form's body."""
+    app = an_app()
+    tokens = expired(app)
+    asked = "/me?q=" + "%C3%A4" * 500
+    action, hidden = form_of(navigate(app, asked, access=tokens.access_token))
+    assert (action, hidden) == ("/refresh", asked)
+    response = submit(app, action, tokens, refresh=tokens.refresh_token, data={"next": hidden})
+    assert (response.status_code, response.headers["Location"]) == (303, asked)
+    response = submit(app, asked, tokens)
+    assert (response.status_code, title(response)) == (401, "Your session has ended")
+
+
+# -- the hop: a form ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"])
+def test_a_form_is_submitted_with_an_expired_token(kind: str) -> None:
+    """307 to the refresh route, 307 back: the browser sends the same body each time."""
+    app = an_app()
+    tokens = expired(app)
+    by = {**PAGE, "Content-Type": kind}
+    response = submit(app, "/me?a=b", tokens, by=by, data=b"typed")
+    url = response.headers["Location"]
+    assert (response.status_code, url) == (307, "/refresh?next=/me%3Fa%3Db&replay=1")
+    response = submit(app, url, tokens, by=by, data=b"typed", refresh=tokens.refresh_token)
+    assert (response.status_code, response.headers["Location"]) == (307, "/me?a=b")
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", None])
+def test_what_is_posted_is_no_form(kind: str | None) -> None:
+    """A browser that navigates sends no such thing; there is a page, and nothing is repeated."""
+    app = an_app()
+    by = PAGE if kind is None else {**PAGE, "Content-Type": kind}
+    response = submit(app, "/me", expired(app), by=by, data=b"{}")
+    assert (response.status_code, title(response)) == (401, "Your session has ended")
+
+
+def test_the_body_is_read_before_the_answer() -> None:
+    """Whatever the answer is: a server that leaves it unread may cut the connection."""
+    app = an_app()
+    tokens, url = expired(app), "/refresh?replay=1&next=/me"
+    for path, access in (("/me", tokens.access_token), ("/me", None), (url, None)):
+        body = BytesIO(b"a" * 200_000)
+        call(app, "POST", path, access=access, headers=FORM, input_stream=body, content_length=200_000)
+        assert body.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])
+def test_the_body_is_too_large(path: str) -> None:
+    """413 and a sentence, and the session is as it was."""
+    app = an_app(MAX_CONTENT_LENGTH=1000)
+    tokens = expired(app)
+    body = {"data": {"typed": "a" * 1001}, "refresh": tokens.refresh_token}
+    response = submit(app, path, tokens, **body)
+    assert response.status_code == 413
+    assert "What you sent is larger than 1000 bytes, which is all that this app takes." in response.text
+    assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])
+def test_the_app_has_a_page_for_what_is_too_large(path: str) -> None:
+    """It wins."""
+    app = an_app(MAX_CONTENT_LENGTH=1000)
+    app.register_error_handler(413, lambda error: ("mine", 413))
+    assert submit(app, path, expired(app), data={"typed": "a" * 1001}).text == "mine"
+
+
+def test_the_client_goes_away() -> None:
+    """Half a body is no failure of ours."""
+    app = an_app()
+    access = expired(app).access_token
+    response = call(
+        app, "POST", "/me", access=access, headers=FORM, input_stream=BytesIO(b"a" * 10), content_length=200
+    )
+    assert response.status_code == 307
+
+
+@pytest.mark.parametrize("anti_csrf", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
+@pytest.mark.parametrize(
+    "by", [FORM, {**FIREFOX_88, "Origin": "http://localhost", "Content-Type": FORM["Content-Type"]}]
+)
+def test_a_form_needs_no_header_of_a_script(by: dict[str, str], anti_csrf: str) -> None:
+    """In every anti-CSRF mode the browser's word for its own origin refreshes, and signs out."""
+    app = an_app(anti_csrf=anti_csrf)
+    tokens = expired(app, anti_csrf=anti_csrf == "VIA_TOKEN")
+    response = submit(app, "/refresh?next=/me", tokens, by=by, refresh=tokens.refresh_token)
+    assert (response.status_code, response.headers["Location"]) == (303, "/me")
+    line = next(line for line in response.headers.getlist("Set-Cookie") if line.startswith("sAccessToken="))
+    fresh = SessionTokens(line.partition("=")[2].partition(";")[0], 0, "")
+    assert submit(app, "/signout", fresh, by=by).status_code == 303
+    assert handles(app) == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"cookie_same_site": "none", "cookie_secure": True, "cookie_prefix": ""}])
+@pytest.mark.parametrize("by", [{**FORM, "Sec-Fetch-Site": "cross-site"}, {**FORM, "Sec-Fetch-Site": "same-site"}])
+@pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/refresh?next=/me&replay=1", "/signout?next=/me"])
+def test_a_form_of_another_site(path: str, by: dict[str, str], settings: dict[str, Any]) -> None:
+    """403 and no hop, whether its token has expired or not; nothing is done."""
+    app = an_app(**settings)
+    for tokens in (signed_in(app), expired(app)):
+        response = submit(app, path, tokens, by=by, refresh=tokens.refresh_token)
+        assert (response.status_code, title(response)) == (403, "Refused")
+        assert "Location" not in response.headers
+        assert "Set-Cookie" not in response.headers
+    assert len(handles(app)) == 2
+
+
+# -- where to ----------------------------------------------------------------------------------------------------------
+
+ELSEWHERE = [
+    "https://evil.example/",
+    "//evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/\t/evil.example",
+    "/\r\nX: y",
+    "http://user@evil.example",
+    "javascript:alert(1)",
+    "/" + "a" * 5000,
+    "/\x00",
+    "",
+]
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.parametrize("replay", ["", "&replay=1"])
+def test_next_of_a_refresh_points_elsewhere(replay: str, place: str) -> None:
+    """The browser goes to the first page of the app; nothing is submitted there."""
+    app = an_app()
+    tokens = expired(app)
+    url = f"/refresh?next={quote(place, safe='')}{replay}"
+    response = submit(app, url, tokens, refresh=tokens.refresh_token, data={})
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+@pytest.mark.parametrize("where", ["query", "form"])
+def test_next_of_a_sign_out_points_elsewhere(where: str, place: str) -> None:
+    """The same."""
+    app = an_app()
+    path, data = (f"/signout?next={quote(place, safe='')}", {}) if where == "query" else ("/signout", {"next": place})
+    response = submit(app, path, signed_in(app), data=data)
+    assert (response.status_code, response.headers["Location"]) == (303, "/")
+
+
+def test_an_address_with_two_slashes() -> None:
+    """It would be another host; the browser comes back to one of ours."""
+    app = an_app()
+    app.before_request(verify_session(lambda: None))
+    environ = {"PATH_INFO": "//evil.example"}
+    response = navigate(app, "/x", access=expired(app).access_token, environ_overrides=environ)
+    assert form_of(response) == ("/refresh?next=/evil.example", None)
+
+
+@pytest.mark.parametrize(
+    ("login_url", "path", "location"),
+    [
+        ("/login", "/me?a=b", "/login?next=/me%3Fa%3Db"),
+        ("/login?lang=de", "/me", "/login?lang=de&next=/me"),
+        ("pages.login", "/me", "/sign/in?next=/me"),
+    ],
+)
+def test_nobody_is_logged_in(login_url: str, path: str, location: str) -> None:
+    """A page leads to the log-in, which knows the way back."""
+    app = an_app(login_url=login_url)
+    pages = Blueprint("pages", __name__)
+    pages.add_url_rule("/sign/in", "login", lambda: "log in")
+    app.register_blueprint(pages)
+    response = navigate(app, path)
+    assert (response.status_code, response.headers["Location"]) == (303, location)
+
+
+@pytest.mark.parametrize(
+    ("referer", "way"),
+    [
+        ("http://localhost/form?a=b", "/login?next=/form%3Fa%3Db"),
+        ("http://localhost/form?a=\\b", "/login?next=/form%3Fa%3D%255Cb"),
+        ("http://evil.example/form", "/login"),
+        ("http://localhost@evil.example/form", "/login"),
+        ("http://localhost//evil.example", "/login"),
+        ("http://[evil", "/login"),
+        ("nonsense", "/login"),
+        (None, "/login"),
+    ],
+)
+def test_a_form_is_submitted_by_nobody(referer: str | None, way: str) -> None:
+    """The way back is the page that the form was on, where that is ours: its own address may be for POST only."""
+    app = an_app(login_url="/login")
+    response = submit(app, "/me", headers={} if referer is None else {"Referer": referer})
+    assert (response.status_code, response.headers["Location"]) == (303, way)
+
+
+def test_the_log_in_page_asks_for_a_session_itself() -> None:
+    """A mistake of the app's that must not become a loop."""
+    app = an_app(login_url="/me")
+    response = navigate(app, "/me")
+    assert (response.status_code, title(response), login_link(response)) == (401, "Please log in", None)
+
+
+# -- signing out -------------------------------------------------------------------------------------------------------
+
+
+def test_a_form_signs_out() -> None:
+    """The session is over, and the browser goes on to ``next``, which may stand in the query or in the form."""
+    app = an_app()
+    for path, data in (("/signout?next=/bye%3Fa", {}), ("/signout", {"next": "/bye?a"})):
+        response = submit(app, path, signed_in(app), data=data)
+        assert (response.status_code, response.headers["Location"]) == (303, "/bye?a")
+        assert cleared(response) == {"cookie"}
+    assert handles(app) == []
+
+
+def test_a_form_signs_out_with_an_expired_token() -> None:
+    """By way of the refresh route."""
+    app = an_app()
+    tokens = expired(app)
+    response = submit(app, "/signout?next=/bye", tokens)
+    assert (response.status_code, response.headers["Location"]) == (
+        307,
+        "/refresh?next=/signout%3Fnext%3D/bye&replay=1",
+    )
+
+
+@pytest.mark.parametrize("tokens", [LATE, SessionTokens("garbage", 0, "")])
+def test_a_form_signs_out_twice(tokens: SessionTokens) -> None:
+    """Whoever is signed out already goes on as well."""
+    assert submit(an_app(), "/signout?next=/bye", tokens).headers["Location"] == "/bye"
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+STALE = [{"id": "st-auth-time", "reason": {}}]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "heading", "link"),
+    [
+        (TokenTheftError(user_id="u", session_handle="h"), 401, "You have been logged out", True),
+        (InvalidClaimError(errors=[{"id": "role"}]), 403, "Not allowed", True),
+        (InvalidClaimError(errors=STALE), 403, "Please log in again", True),
+        (GeneralError("secret"), 503, "Please try again in a moment", False),
+        (CrossSiteRequestError("secret"), 403, "Refused", False),
+    ],
+)
+def test_an_error_has_a_page(error: SuperTokensError, status: int, heading: str, link: bool) -> None:
+    """With the error's status, what it clears, a way to the log-in where that helps, and none of its secrets."""
+    app = an_app(login_url="/login")
+
+    def view() -> None:
+        raise error
+
+    response = navigate(add(app, view), "/view?a=b")
+    assert (response.status_code, title(response)) == (status, heading)
+    assert cleared(response) == ({"cookie", "header"} if error.clears else set())
+    assert login_link(response) == ("/login?next=/view%3Fa%3Db" if link else None)
+    assert "secret" not in response.text
+    assert ('<html lang="en">' in response.text, "viewport" in response.text) == (True, True)
+
+
+def test_a_theft_is_found_by_a_hop() -> None:
+    """The page says so, the session is over, and the log-in leads back to where the browser was."""
+    app = an_app(login_url="/login")
+    tokens = expired(app)
+    for _ in range(2):
+        response = submit(app, "/refresh?next=/me", refresh=tokens.refresh_token)
+        clock_of(app).wait(HOUR)
+        fresh = next((line for line in response.headers.getlist("Set-Cookie") if line.startswith("sRefreshToken")), "")
+        if response.status_code == 303:
+            submit(app, "/refresh", refresh=fresh.partition("=")[2].partition(";")[0])
+            clock_of(app).wait(HOUR)
+    assert (response.status_code, title(response)) == (401, "You have been logged out")
+    assert (cleared(response), login_link(response)) == ({"cookie", "header"}, "/login?next=/me")
+    assert handles(app) == []
+    assert call(app, "POST", "/refresh", refresh=tokens.refresh_token).json in (UNAUTHORISED, THEFT)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "retry"),
+    [
+        ("GET", "/checked?a=b", "/checked?a=b"),
+        ("POST", "/checked", None),
+        ("POST", "/refresh?next=/me%3Fa", "/me?a"),
+        ("POST", "/refresh?next=//evil.example", "/"),
+        ("POST", "/refresh?next=/me&replay=1", None),
+        ("POST", "/signout", None),
+    ],
+)
+def test_the_store_is_down(method: str, path: str, retry: str | None) -> None:
+    """503, when to come back, how to try again, and all cookies as they were; a form is sent again by a reload."""
+    store = BrokenStore()
+    app = an_app(store)
+    app.add_url_rule("/checked", "checked", verify_session(check_database=True)(lambda: "x"), methods=["GET", "POST"])
+    tokens = signed_in(app)
+    store.down = True
+    response = navigate(
+        app,
+        path,
+        method,
+        by=FORM,
+        access=tokens.access_token,
+        refresh=tokens.refresh_token,
+        data={} if method == "POST" else None,
+    )
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert (title(response), "Set-Cookie" in response.headers) == ("Please try again in a moment", False)
+    link = re.findall(r'href="(.*?)">Try again', response.text)
+    assert link == ([] if retry is None else [retry])
+    assert ("reload this page" in response.text) is (retry is None)
+
+
+# -- the app's own -----------------------------------------------------------------------------------------------------
+
+
+def test_the_app_has_templates_of_its_own() -> None:
+    """A template of the same name wins: one page, or the frame of all."""
+    app = an_app()
+    app.jinja_loader = DictLoader(  # type: ignore[misc]
+        {
+            "supertokens/base.html": "<title>mine</title>{% if current_session %}!{% endif %}{% block content %}{% endblock %}",
+            "supertokens/unauthorised.html": "log in, please",
+        }
+    )
+    assert navigate(app, "/me").text == "log in, please"
+    response = navigate(app, "/me", access=expired(app).access_token)
+    assert response.text.startswith("<title>mine</title>\n<p>Your session")
+    assert response.status_code == 401
+
+
+@pytest.mark.parametrize("handled", [TryRefreshTokenError, SuperTokensError])
+def test_the_app_has_a_handler_of_its_own(handled: type[SuperTokensError]) -> None:
+    """It wins for browsers too."""
+    app = an_app()
+    app.register_error_handler(handled, lambda error: ("mine", 418))
+    assert navigate(app, "/me", access=expired(app).access_token).text == "mine"
+
+
+def test_a_guard_of_the_whole_app() -> None:
+    """The hop's route and the files of its page stay reachable, expired token or not."""
+    app = an_app()
+    app.before_request(verify_session(lambda: None))
+    tokens = expired(app)
+    response = navigate(app, "/maybe", access=tokens.access_token)
+    assert len(files_of(app, response, access=tokens.access_token)) == 2
+    assert submit(app, form_of(response)[0], tokens, refresh=tokens.refresh_token).status_code == 303
+
+
+# -- other addresses ---------------------------------------------------------------------------------------------------
+
+
+def test_an_app_is_mounted() -> None:
+    """All addresses go under the script root, and the browser comes back below it."""
+    app = an_app(login_url="/login", cookie_secure=False)
+    client = Client(DispatcherMiddleware(lambda *_: [], {"/shop": app}))
+    client.post("/shop/login")
+    clock_of(app).wait(HOUR + 1000)
+    response = client.get("/shop/me?a=b", headers=PAGE)
+    action, _ = form_of(response)
+    assert action == "/shop/refresh?next=/shop/me%3Fa%3Db"
+    assert 'src="/shop/supertokens-assets/refresh.js"' in response.text
+    assert client.post(action, headers=FORM).headers["Location"] == "/shop/me?a=b"
+    assert client.get("/shop/me", headers=PAGE).status_code == 200
+    assert client.post("/shop/signout", headers=FORM).headers["Location"] == "/shop/"
+    assert client.get("/shop/me", headers=PAGE).headers["Location"] == "/shop/login?next=/shop/me"
+
+
+def test_the_paths_of_the_web_client() -> None:
+    """``SUPERTOKENS_API_BASE_PATH`` moves the hop and its files."""
+    app = an_app(api_base_path="/auth")
+    response = navigate(app, "/me", access=expired(app).access_token)
+    assert form_of(response)[0] == "/auth/session/refresh?next=/me"
+    assert re.findall(r'(?:src|href)="(.*?)"', response.text) == [
+        "/auth/supertokens-assets/pages.css",
+        "/auth/supertokens-assets/refresh.js",
+    ]
+
+
+def test_the_app_registers_the_routes_itself() -> None:
+    """The functions behind our routes serve at paths of the app's; the page has its button, and no files."""
+    app = an_app(register_routes=False)
+    app.add_url_rule("/refresh", view_func=blueprint.refresh, methods=["POST"])
+    app.add_url_rule("/signout", view_func=blueprint.sign_out, methods=["POST"])
+    tokens = expired(app)
+    response = navigate(app, "/me", access=tokens.access_token)
+    assert "<button" in response.text
+    assert re.findall("(?:src|href)=", response.text) == []
+    response = submit(app, form_of(response)[0], tokens, refresh=tokens.refresh_token)
+    assert (response.status_code, response.headers["Location"]) == (303, "/me")
+    assert submit(app, "/signout?next=/bye").headers["Location"] == "/bye"
+
+
+def test_the_status_of_old_clients() -> None:
+    """Pages have it as well."""
+    app = an_app(session_expired_status_code=440)
+    assert navigate(app, "/me", access=expired(app).access_token).status_code == 440
+
+
+def test_a_login_form_of_the_apps() -> None:
+    """It reads ``next`` safely by a function of ours."""
+    from flask_supertokens.browser import asked_target
+
+    app = an_app()
+
+    def view() -> str:
+        create_new_session("user-1")
+        return render_template_string("{{ target }}", target=asked_target())
+
+    add(app, view)
+    for target, text in (("/me%3Fa", "/me?a"), ("//evil.example", "None"), ("", "None")):
+        assert submit(app, f"/view?next={target}").text == html.escape(text)
+
+
+def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
+    """Tokens that live shorter than the mark: the next hop counts as one of its own."""
+    app = an_app(access_token_lifetime=4, refresh_race_window=1)
+    tokens = signed_in(app)
+    client = app.test_client()
+    client.set_cookie("sAccessToken", tokens.access_token)
+    client.set_cookie("sRefreshToken", str(tokens.refresh_token), path="/refresh")
+    for _ in range(3):
+        clock_of(app).wait(4001)
+        client.delete_cookie("sRefreshHop")  # two seconds have passed
+        action, _ = form_of(client.get("/me", headers=PAGE))
+        assert re.search(r"Hop=1;.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
+        assert client.get("/me", headers=PAGE).status_code == 200
+
+
+def test_no_state_is_kept_between_requests() -> None:
+    """A hop of one browser means nothing for another one."""
+    app = an_app()
+    session = a_session(app)
+    clock_of(app).wait(HOUR + 1000)
+    for _ in range(2):
+        form_of(navigate(app, "/me", access=session.access_token))
+    assert state_of(app).settings.login_url is None

@@ -1,0 +1,359 @@
+"""Every Python block of the docs runs as it stands there, and does what the page says."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pathlib
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import prometheus_client
+import pytest
+import uvicorn
+from flask import Flask
+from flask.testing import FlaskClient
+from simple_websocket import Client
+
+from flask_supertokens import SuperTokens, create_jwt, current_session, list_sessions, revoke_session, verify_session
+
+from .support.both import served
+from .support.plans import Clock
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+MANY_APPS = {"living-with.md"}
+"""Pages whose examples are apps of their own; they run one by one, in tests of their own."""
+PAGES = sorted({path.name for path in DOCS.glob("*.md") if "```python\n" in path.read_text("utf-8")} - MANY_APPS)
+SECOND, HOUR = 1000, 3_600_000
+Load = Callable[..., dict[str, Any]]
+
+
+def blocks(name: str) -> str:
+    """The Python of a page, dedented, one block after the other."""
+    found = re.findall(r"^( *)```python\n(.*?)^ *```$", (DOCS / name).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return "\n".join(line.removeprefix(indent) for indent, code in found for line in code.splitlines())
+
+
+@pytest.fixture
+def load(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Runs a page, in a folder of its own, after replacing some texts; the names that it made."""
+    monkeypatch.chdir(tmp_path)
+    made: list[Any] = []
+
+    def run(name: str, **replacements: str) -> dict[str, Any]:
+        code = blocks(name).replace('"…"', '"yours"')
+        for key, text in replacements.items():
+            assert OLD[key] in code
+            code = code.replace(OLD[key], text)
+        names: dict[str, Any] = {"__name__": "a_page_of_the_docs", "SuperTokens": SuperTokens}
+        names["app"] = Flask("a_page_of_the_docs") if "SuperTokens(" in code else an_app()
+        exec(compile(code, name, "exec"), names)
+        made.extend(names.values())
+        return names
+
+    yield run
+    logging.getLogger("flask_supertokens").setLevel(logging.NOTSET)
+    for thing in made:
+        dispose(thing)
+
+
+def dispose(thing: Any) -> None:
+    """Close what a page opened, take back what it registered."""
+    if isinstance(thing, prometheus_client.Counter):
+        prometheus_client.REGISTRY.unregister(thing)
+    if isinstance(thing, Flask) and "supertokens" in thing.extensions:
+        store = getattr(thing.extensions["supertokens"].engine, "store", None)
+        if store is not None:
+            store._engine.dispose()
+
+
+OLD = {"origin": "https://api.example.com"}
+
+
+def an_app() -> Flask:
+    """What a page that makes no app goes on with."""
+    app = Flask("a_page_of_the_docs")
+    app.config.update(
+        SECRET_KEY="a secret of the tests", TESTING=True, SUPERTOKENS_CORE_API_KEYS="a key of another service"
+    )
+    SuperTokens(app)
+    app.add_url_rule("/me", view_func=verify_session(lambda: {"user": current_session.user_id}))
+    return app
+
+
+def a_client(names: dict[str, Any]) -> FlaskClient:
+    """A browser of the page's app, which is tried over https."""
+    client: FlaskClient = names["app"].test_client()
+    client.environ_base["wsgi.url_scheme"] = "https"
+    return client
+
+
+def freeze(names: dict[str, Any]) -> Clock:
+    clock = names["app"].extensions["supertokens"].engine.clock = Clock()
+    return clock
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_code_of_a_page_runs(load: Load, name: str) -> None:
+    """As it stands there, one block after the other."""
+    load(name)
+
+
+# -- claims ------------------------------------------------------------------------------------------------------------
+
+
+def test_roles_are_ten_lines(load: Load) -> None:
+    """They let in and keep out, and follow the table within five minutes."""
+    names = load("claims.md")
+    clock = freeze(names)
+    ada, bob = a_client(names), a_client(names)
+    assert (ada.post("/login/ada").status_code, bob.post("/login/bob").status_code) == (200, 200)
+    assert ada.get("/admin").json == {"hello": "ada", "roles": ["user", "admin"]}
+    assert bob.get("/admin").json == json.loads(re.findall(r"```json\n(.*?)```", PAGE_OF_CLAIMS, re.DOTALL)[0])
+    names["ROLES"]["ada"].remove("admin")
+    clock.wait(300 * SECOND)
+    assert ada.get("/admin").status_code == 200
+    clock.wait(1)
+    assert ada.get("/admin").status_code == 403
+
+
+PAGE_OF_CLAIMS = (DOCS / "claims.md").read_text("utf-8")
+
+
+def test_the_rest_of_the_page_on_claims(load: Load) -> None:
+    """A payload, a claim set by hand and by handle, a validator of one's own."""
+    names = load("claims.md")
+    bob = a_client(names)
+    bob.post("/login/bob")
+    assert bob.get("/me").json == {"name": "Bob"}
+    assert bob.post("/confirm-email").json == {"verified": True}
+    with names["app"].app_context():
+        assert names["promote"](list_sessions("bob")[0].handle) is True
+        assert list_sessions("bob")[0].access_token_payload["roles"]["v"] == ["user", "admin"]
+    bob.post("/refresh")
+    assert bob.get("/admin").status_code == 200
+    assert bob.get("/internal").json["claimValidationErrors"][0]["reason"] == {"message": "only for our own people"}
+    bob.post("/login/eve@example.com")
+    assert bob.get("/internal").status_code == 200
+
+
+# -- step-up -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_password_is_changed(load: Load) -> None:
+    """Refused after ten minutes, with the answer of the page; after a proof it works."""
+    names = load("step-up.md")
+    clock, client = freeze(names), a_client(names)
+    client.post("/login", json={"user": "ada"})
+    assert client.post("/change-password").status_code == 200
+    clock.wait(601 * SECOND)
+    (error,) = client.post("/change-password").json["claimValidationErrors"]
+    assert (error["id"], error["reason"]["ageInSeconds"]) == ("st-auth-time", 601)
+    assert client.post("/prove-it", json={"password": "wrong"}).status_code == 400
+    assert client.post("/change-password").status_code == 403
+    assert client.post("/prove-it", json={"password": "correct horse"}).status_code == 200
+    assert client.post("/change-password").json == {"status": "changed"}
+
+
+def test_somebody_logs_out_everywhere_else(load: Load) -> None:
+    """At once where the database is asked; elsewhere after the hour that the page names."""
+    names = load("step-up.md")
+    clock, here, there, elsewhere = freeze(names), a_client(names), a_client(names), a_client(names)
+    for client in (here, there, elsewhere):
+        client.post("/login", json={"user": "ada"})
+    assert sorted(known["this one"] for known in here.get("/devices").json) == [False, False, True]
+    assert len(here.post("/log-out-everywhere-else").json) == 2
+    assert [client.get("/account").status_code for client in (here, there)] == [200, 401]
+    clock.wait(3600 * SECOND - 1)
+    assert elsewhere.get("/devices").status_code == 200
+    clock.wait(1)
+    assert (elsewhere.get("/devices").status_code, elsewhere.post("/refresh").status_code) == (401, 401)
+    assert here.post("/refresh").status_code == 200
+
+
+# -- other services ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served_by_uvicorn(app: Any) -> Iterator[str]:
+    """An ASGI app on a real socket."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "uvicorn did not start"
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def asked(url: str, token: str | None = None) -> tuple[int, Any]:
+    """Status and JSON of a GET request with this token."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.fixture
+def issuer_and_service(load: Load) -> Iterator[tuple[dict[str, Any], str]]:
+    """The page's Flask app and its FastAPI service on real sockets: names, and where the service is."""
+    holder: dict[str, Any] = {}
+
+    def app(environ: Any, start_response: Any) -> Any:
+        return holder["app"](environ, start_response)
+
+    with served(app) as origin:
+        names = load("other-services.md", origin=origin)
+        names["app"].config["TESTING"] = True
+        holder["app"] = names["app"]
+        with served_by_uvicorn(names["service"]) as service:
+            yield names, service
+
+
+def test_a_fastapi_service_knows_our_users(issuer_and_service: tuple[dict[str, Any], str]) -> None:
+    """It takes access tokens of ours, at log-in and after a refresh; it refuses whatever else there is."""
+    names, service = issuer_and_service
+    client = names["app"].test_client()
+    client.post("/login")
+    known = {"user": "user-1", "role": "admin", "tenant": "public"}
+    for _ in range(2):
+        token = client.get("/token-for-a-call").json["Authorization"].removeprefix("Bearer ")
+        assert asked(f"{service}/reports", token) == (200, known)
+        assert client.post("/refresh").status_code == 200
+    refused = [client.get("/report-link").json["token"], token[:-4] + "AAAA", "garbage", token.replace(".", "..")]
+    assert [asked(f"{service}/reports", wrong)[0] for wrong in refused] == [401] * 4
+    assert asked(f"{service}/reports")[0] in (401, 403)
+
+
+def test_a_token_for_the_service_has_expired(issuer_and_service: tuple[dict[str, Any], str]) -> None:
+    """401, and the client refreshes; a token of another issuer is refused as well."""
+    names, service = issuer_and_service
+    engine, client = names["app"].extensions["supertokens"].engine, names["app"].test_client()
+    now = engine.now()
+    engine.clock = lambda: now - HOUR - 10 * SECOND
+    client.post("/login")
+    cookie = client.get_cookie("sAccessToken")
+    engine.clock = lambda: now
+    assert asked(f"{service}/reports", cookie.value) == (401, {"detail": "try refresh token"})
+    with names["app"].app_context():
+        claims = {"iss": "https://other.example", "sub": "user-1", "tId": "public"}
+        assert asked(f"{service}/reports", create_jwt(claims, validity=60))[0] == 401
+
+
+def test_the_keys_can_not_be_fetched(load: Load) -> None:
+    """503, not 401: nobody is logged out."""
+    names = load("other-services.md", origin="http://127.0.0.1:9")
+    names["app"].config["TESTING"] = True
+    client = names["app"].test_client()
+    client.post("/login")
+    token = client.get("/token-for-a-call").json["Authorization"].removeprefix("Bearer ")
+    with served_by_uvicorn(names["service"]) as service:
+        assert asked(f"{service}/reports", token)[0] == 503
+
+
+# -- monitoring --------------------------------------------------------------------------------------------------------
+
+
+def test_what_happens_is_counted(load: Load) -> None:
+    """Log-ins, refreshes, first uses, races, thefts and ends; users and tokens are in none of it."""
+    names = load("monitoring.md")
+    clock, client = freeze(names), a_client(names)
+    client.post("/login")
+    first = client.get_cookie("__Secure-sRefreshToken", path="/refresh").value
+    for _ in range(2):
+        client.set_cookie("__Secure-sRefreshToken", first, path="/refresh")
+        assert client.post("/refresh").status_code == 200
+    clock.wait(HOUR)
+    client.post("/refresh")
+    client.set_cookie("__Secure-sRefreshToken", first, path="/refresh")
+    assert client.post("/refresh").json == {"message": "token theft detected"}
+    counted = re.findall(
+        r'^supertokens_sessions_total\{event="(\w+)"\} (\d+)\.0$', client.get("/metrics").text, re.MULTILINE
+    )
+    once = {"session_created", "session_confirmed", "session_revoked", "refresh_raced", "token_theft_detected"}
+    assert dict(counted) == {"session_refreshed": "3"} | dict.fromkeys(once, "1")
+    assert names["alarms"] == ["user-1"]
+
+
+def test_the_table_of_signals_is_complete(load: Load) -> None:
+    """Each signal has a row, and the recipe counts each."""
+    from flask_supertokens import signals
+
+    names = load("monitoring.md")
+    known = {name for name in vars(signals) if name.startswith(("session_", "refresh_", "token_"))}
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "monitoring.md").read_text("utf-8"), re.MULTILINE)
+    assert set(rows) == set(names["SIGNALS"]) == known
+
+
+def test_a_command_asks_for_health(load: Load) -> None:
+    """It says so, or why not, and its exit code tells."""
+    names = load("monitoring.md")
+    runner = names["app"].test_cli_runner()
+    assert runner.invoke(args=["is-it-there"]).output == "All is well.\n"
+    store = names["app"].extensions["supertokens"].engine.store
+    store._engine.dispose()
+    pathlib.Path(store._engine.url.database).write_text("this is no database " * 100)
+    result = runner.invoke(args=["is-it-there"])
+    assert (result.exit_code, "The session store failed" in result.output) == (1, True)
+
+
+# -- without a request -------------------------------------------------------------------------------------------------
+
+
+def test_somebody_chats(load: Load) -> None:
+    """Over a real websocket: each message is verified; a session that was ended is out at once, a new one is in."""
+    names = load("without-a-request.md")
+    token = names["log_in"]("ada").access_token
+    with served(names["app"]) as address:
+        ws = Client(address.replace("http:", "ws:") + "/chat")
+
+        def says(token: str) -> Any:
+            ws.send(json.dumps({"token": token, "text": "hello"}))
+            return json.loads(ws.receive(10))
+
+        assert says(token) == {"from": "ada", "text": "hello"}
+        with names["app"].app_context():
+            revoke_session(list_sessions("ada")[0].handle)
+        assert (says(token), says("garbage")) == ({"message": "unauthorised"}, {"message": "unauthorised"})
+        assert says(names["log_in"]("bob").access_token)["from"] == "bob"
+        ws.close()
+
+
+def test_a_command_line_client_stays_logged_in(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refreshes when its access token is about to expire, and not before."""
+    names = load("without-a-request.md")
+    clock = freeze(names)
+    monkeypatch.setattr(names["time"], "time", lambda: clock() / SECOND)
+    tokens = names["log_in"]("ada")
+    clock.wait(HOUR - 11 * SECOND)
+    assert names["still_good"](tokens) is tokens
+    clock.wait(SECOND)
+    new = names["still_good"](tokens)
+    assert new.access_token_expires_at > tokens.access_token_expires_at
+    assert new.refresh_token != tokens.refresh_token
+    clock.wait(HOUR)
+    assert names["still_good"](new).access_token_expires_at > clock()
+
+
+def test_a_worker_works(load: Load) -> None:
+    """For the user of a session, as long as it has not ended."""
+    names = load("without-a-request.md")
+    names["log_in"]("ada")
+    with names["app"].app_context():
+        handle = list_sessions("ada")[0].handle
+    assert names["work"]({"session": handle, "report": 7}) == "done for ada"
+    with names["app"].app_context():
+        assert list_sessions("ada")[0].session_data == {"client": "cli", "report": 7}
+        revoke_session(handle)
+    assert names["work"]({"session": handle, "report": 7}) == "logged out meanwhile"

@@ -223,7 +223,7 @@ NO_ORIGINS: list[Any] = [
             ("DATABASE_URI", value)
             for value in ("", "x", "oracle://x", "sqlite", "sqlite:x", "postgresql+psycopg2://x/y", "sqlite://a.db", 5)
         ],
-        *[("DATABASE_URI", value) for value in ("mysql://x/y", "mariadb+pymysql://x/y", "sqlite:///file:x?uri=true")],
+        *[("DATABASE_URI", value) for value in ("oracle://x/y", "mysql+aiomysql://x/y", "sqlite:///file:x?uri=true")],
     ],
     ids=ascii,
 )
@@ -297,7 +297,7 @@ def test_a_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'pip install "flask-supertokens[postgresql]"' in mistakes(DATABASE_URI="postgresql://h/d")
 
 
-@pytest.mark.parametrize("uri", ["mysql://u:hunter2@h/d", "hunter2", sa.make_url("oracle://u:hunter2@h/d")])
+@pytest.mark.parametrize("uri", ["mysql+aiomysql://u:hunter2@h/d", "hunter2", sa.make_url("oracle://u:hunter2@h/d")])
 def test_a_database_with_a_password_is_refused(uri: Any) -> None:
     """The password is not in the text."""
     assert "hunter2" not in mistakes(DATABASE_URI=uri)

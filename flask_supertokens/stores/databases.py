@@ -3,7 +3,7 @@
 * SQLite: one writer; ``BEGIN IMMEDIATE`` takes its place at once. WAL mode, so that readers do not wait.
 * PostgreSQL: an advisory lock that ends with the transaction.
 * MariaDB and MySQL: a named lock around the transaction, which is READ COMMITTED: with InnoDB's gap locks, deletes that find
-  nothing would end in deadlocks. Texts are kept as bytes, since a collation takes "a" for "A", or "a " for "a".
+  nothing would end in deadlocks. Texts have a binary collation; it still takes "a " for "a", so lengths are compared as well.
 """
 
 from __future__ import annotations
@@ -15,56 +15,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, String, Text, text
+from sqlalchemy import Connection, Engine, String, Text, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeEngine
 
 BUSY_TIMEOUT_MS = 5000
 CONNECT_TIMEOUT_SECONDS = 3
 ANSWER_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 5
-_BYTES_A_LETTER = 4
 _MARIADB = ("mysql", "mariadb")
 _DEADLOCK = 1213
+_BINARY: Any = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _INNODB = {"engine": "InnoDB", "charset": "utf8mb4"}
 
 
-class _AsBytes(TypeDecorator[str]):
-    """A text that MariaDB keeps as bytes."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
-        return value.encode() if value is not None and dialect.name in _MARIADB else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        return value.decode() if isinstance(value, bytes) else value
+def exact(length: int) -> TypeEngine[str]:
+    """A short text that is compared letter by letter."""
+    return String(length).with_variant(mysql.VARCHAR(length, **_BINARY), *_MARIADB)
 
 
-class Exact(_AsBytes):
-    """A short text that is compared letter by letter, whatever the database's collation."""
-
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        length = getattr(self.impl, "length", None) or 0
-        if dialect.name in _MARIADB:
-            return dialect.type_descriptor(mysql.VARBINARY(length * _BYTES_A_LETTER))
-        return dialect.type_descriptor(String(length))
-
-
-class LongText(_AsBytes):
-    """A text of any length, compared in the same way."""
-
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(mysql.LONGBLOB() if dialect.name in _MARIADB else Text())
-
-
+LONG_TEXT: TypeEngine[str] = Text().with_variant(mysql.LONGTEXT(**_BINARY), *_MARIADB)
 TABLE_OPTIONS: Any = {f"{name}_{option}": value for name in _MARIADB for option, value in _INNODB.items()}
 
 

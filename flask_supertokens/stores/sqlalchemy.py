@@ -35,6 +35,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     make_url,
     select,
@@ -48,7 +49,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
-from .databases import BUSY_TIMEOUT_MS, TABLE_OPTIONS, Exact, LongText, connect_arguments, database_of
+from .databases import BUSY_TIMEOUT_MS, LONG_TEXT, TABLE_OPTIONS, connect_arguments, database_of, exact
 
 T = TypeVar("T")
 
@@ -58,20 +59,20 @@ metadata = MetaData()
 sessions = Table(
     "supertokens_sessions",
     metadata,
-    Column("handle", Exact(128), primary_key=True),
-    Column("app_id", Exact(64), nullable=False),
-    Column("user_id", Exact(255), nullable=False),
-    Column("recipe_user_id", Exact(255), nullable=False),
-    Column("tenant_id", Exact(64), nullable=False),
-    Column("current_hash2", Exact(64), nullable=False),
+    Column("handle", exact(128), primary_key=True),
+    Column("app_id", exact(64), nullable=False),
+    Column("user_id", exact(255), nullable=False),
+    Column("recipe_user_id", exact(255), nullable=False),
+    Column("tenant_id", exact(64), nullable=False),
+    Column("current_hash2", exact(64), nullable=False),
     Column("children", SmallInteger, nullable=False),
     Column("used_at", BigInteger, nullable=True),
     Column("expires_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("refreshed_at", BigInteger, nullable=False),
-    Column("anti_csrf_token", Exact(64), nullable=True),
-    Column("payload", LongText, nullable=False),
-    Column("data", LongText, nullable=False),
+    Column("anti_csrf_token", exact(64), nullable=True),
+    Column("payload", LONG_TEXT, nullable=False),
+    Column("data", LONG_TEXT, nullable=False),
     Column("user_agent", String(255), nullable=True),
     Column("ip", String(64), nullable=True),
     Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
@@ -82,8 +83,8 @@ sessions = Table(
 signing_keys = Table(
     "supertokens_signing_keys",
     metadata,
-    Column("app_id", Exact(64), primary_key=True),
-    Column("kid", Exact(80), primary_key=True),
+    Column("app_id", exact(64), primary_key=True),
+    Column("kid", exact(80), primary_key=True),
     Column("algorithm", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("public_pem", Text, nullable=False),
@@ -94,8 +95,8 @@ signing_keys = Table(
 tenants = Table(
     "supertokens_tenants",
     metadata,
-    Column("app_id", Exact(64), primary_key=True),
-    Column("tenant_id", Exact(64), primary_key=True),
+    Column("app_id", exact(64), primary_key=True),
+    Column("tenant_id", exact(64), primary_key=True),
     **TABLE_OPTIONS,
 )
 
@@ -124,7 +125,11 @@ _SWAP_LINE = (
 )
 _SWAP_PAYLOAD = (
     update(sessions)
-    .where(sessions.c.handle == bindparam("h"), sessions.c.payload == bindparam("seen"))
+    .where(
+        sessions.c.handle == bindparam("h"),
+        sessions.c.payload == bindparam("seen"),
+        func.length(sessions.c.payload) == func.length(bindparam("seen")),
+    )
     .values(payload=bindparam("new"))
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
@@ -258,7 +263,7 @@ class SQLAlchemyStore(Store):
         return [handle for handle in reversed(old) if handle in gone]
 
     def read(self, handle: str) -> SessionRecord | None:
-        if not _can_be_kept(handle):
+        if not _is_handle(handle):
             return None
         row = self._read(lambda c: c.execute(_READ, self._named(handle)).first())
         return None if row is None else _to_record(row)
@@ -283,13 +288,13 @@ class SQLAlchemyStore(Store):
         return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
-        if not _can_be_kept(handle):
+        if not _is_handle(handle):
             return False
         self._wake()
         return self._write(_WRITE_DATA, {**self._named(handle), "new": data, "now": now})
 
     def remove(self, handles: Iterable[str]) -> list[str]:
-        asked = list(dict.fromkeys(filter(_can_be_kept, handles)))
+        asked = list(dict.fromkeys(filter(_is_handle, handles)))
         gone = self._transact(lambda connection: self._removed(connection, asked))
         return [handle for handle in asked if handle in gone]
 
@@ -318,7 +323,8 @@ class SQLAlchemyStore(Store):
         return {handle for handle in sorted(handles) if connection.execute(_REMOVE, self._named(handle)).rowcount}
 
     def _owned(self, user_id: str, tenant_id: str | None) -> list[Any]:
-        conditions: list[Any] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
+        same = (sessions.c.user_id == user_id, func.length(sessions.c.user_id) == func.length(user_id))
+        conditions: list[Any] = [*same, sessions.c.app_id == self._app_id]
         return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
 
     def remove_expired(self, now: int, at_most: int) -> int:
@@ -429,6 +435,11 @@ class SQLAlchemyStore(Store):
         url = self._engine.url
         if url.get_backend_name() == "sqlite" and _is_file(url):
             pathlib.Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+
+
+def _is_handle(name: str) -> bool:
+    """Ours do not end in a blank, which MariaDB would not see."""
+    return _can_be_kept(name) and not name.endswith(" ")
 
 
 def _can_be_kept(name: str) -> bool:

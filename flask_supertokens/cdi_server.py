@@ -96,7 +96,8 @@ class Core:
 
     def add(self, app_id: str, tenant_id: str) -> bool:
         """Add an app (with the public tenant) or a tenant of it; whether it was new."""
-        return self._store.of_app(app_id).add_tenant(tenant_id)
+        first = (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT)  # always there
+        return not first and self._store.of_app(app_id).add_tenant(tenant_id)
 
     def admits(self, api_key: str | None) -> bool:
         """Whether this key is one of ours; any will do where there are none."""
@@ -160,7 +161,8 @@ def verify(call: Call) -> Payload:
     except TryRefreshTokenError as error:
         return {"status": "TRY_REFRESH_TOKEN", "message": error.description}
     except UnauthorisedError:
-        return _unauthorised("Either the session has ended or has been blacklisted")
+        blacklisted = "Either the session has ended or has been blacklisted"
+        return _unauthorised(blacklisted if check_database else "Session missing in db")
     return _granted(call, grant.access, grant.tokens)
 
 
@@ -199,7 +201,9 @@ def refresh(call: Call) -> Payload:
     if tokens.refresh_token is None:  # still young: CDI has no answer without one, so it is the string that was sent
         expires_at = call.engine.now() + call.engine.refresh_lifetime
         tokens = replace(tokens, refresh_token=raw, refresh_token_expires_at=expires_at)
-    return _granted(call, grant.access, tokens if enabled else replace(tokens, anti_csrf_token=None))
+    return _granted(
+        call, grant.access, replace(tokens, anti_csrf_token=grant.access.anti_csrf_token if enabled else None)
+    )
 
 
 def regenerate(call: Call) -> Payload:
@@ -216,7 +220,8 @@ def regenerate(call: Call) -> Payload:
             grant = call.engine.regenerate_with(token, _payload(call, payload))
     except UnauthorisedError:
         return _unauthorised("Session does not exist.")
-    answer = _granted(call, grant.access, grant.tokens)
+    expired = token.expires_at <= call.engine.now()  # the payload is stored; a refresh brings the token
+    answer = _granted(call, grant.access, None if expired else grant.tokens)
     if payload is not None:
         answer["session"]["userDataInJWT"] = payload
     return answer
@@ -302,7 +307,9 @@ def versions(_: Call) -> Payload:
     return {"versions": list(VERSIONS)}
 
 
-def hello(_: Call) -> str:
+def hello(call: Call) -> str:
+    """Whether the core is there, and its database: load balancers ask."""
+    call.engine.store.tenants()
     return "Hello"
 
 
@@ -337,6 +344,7 @@ _CALLS: dict[tuple[str, str], Callable[[Call], Payload | str]] = {
     ("PUT", "/recipe/multitenancy/tenant/v2"): add_tenant,
 }
 _WITHOUT_KEY = (key_set, key_set_with_status, hello)
+_WITHOUT_VERSION = (key_set, versions, hello)
 _PATH = re.compile(
     r"(?:/appid-(?P<app>[a-z0-9-]{1,57}))?(?:/(?P<tenant>(?!appid-)[a-z0-9-]{1,64}))?(?P<call>"
     + "|".join(sorted({re.escape(path) for _, path in _CALLS}))
@@ -464,7 +472,7 @@ def _read_call(core: Core, path: str) -> tuple[Callable[[Call], Payload | str], 
         raise Refused(405, "Method not supported")
     if action not in _WITHOUT_KEY and not core.admits(request.headers.get("api-key")):
         raise Refused(401, "Invalid API key")
-    version = request.headers.get("cdi-version", VERSIONS[-1])
+    version = VERSIONS[-1] if action in _WITHOUT_VERSION else request.headers.get("cdi-version", VERSIONS[-1])
     if version not in VERSIONS:
         raise Refused(400, f"cdi-version {version[:40]} not supported")
     app_id, tenant_id = split["app"] or FIRST_APP, split["tenant"] or PUBLIC_TENANT

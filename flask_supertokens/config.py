@@ -84,6 +84,7 @@ _NO_KEY: str | None = None
 _NO_TEXT: str | None = None
 _NO_LIMIT: int | None = None
 _SHORTEST_API_KEY = 20
+_LONGEST_CALL = 3_600_000
 _REFUSED_STATUSES = range(400, 600)
 
 
@@ -360,7 +361,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         core_uris=core_uris,
         api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", _NO_KEY, _api_key),
         core_api_keys=_secret_value(reader, "SUPERTOKENS_CORE_API_KEYS", _NONE, _api_keys),
-        core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, _milliseconds),
+        core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, _core_timeout),
         jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, _milliseconds),
         secret_keys=_secret_keys(reader) if needs_secret and embedded else (),
         database_uri=_database_uri(reader) if needs_database and embedded else "",
@@ -432,12 +433,11 @@ def _database_uri(reader: _Reader) -> str:
 
 def _core_uris(value: Any) -> tuple[str, ...]:
     """Addresses of cores, separated by ``;``, each with its base path."""
-    uris = tuple(uri.strip().rstrip("/") for uri in _text(value).split(";") if uri.strip())
+    uris = tuple(dict.fromkeys(uri.strip().rstrip("/") for uri in _text(value).split(";") if uri.strip()))
     for uri in uris:
-        parts = urlsplit(uri)
-        if "@" in parts.netloc:
+        if "@" in uri:
             raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not _is_core_uri(uri):
             raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
     if not uris:
         raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
@@ -446,10 +446,27 @@ def _core_uris(value: Any) -> tuple[str, ...]:
     return uris
 
 
+def _is_core_uri(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return False
+    odd = any(char in "?#" or char.isspace() or not char.isprintable() for char in uri)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not odd
+
+
+def _core_timeout(value: Any) -> int:
+    timeout = _milliseconds(value)
+    if timeout > _LONGEST_CALL:
+        raise ValueError("use an hour at most; a request waits as long")
+    return timeout
+
+
 def _api_key(value: Any) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
         raise ValueError("use a string of printable ASCII characters")
-    return value
+    return value.strip()
 
 
 def _api_keys(value: Any) -> tuple[str, ...]:
@@ -457,7 +474,7 @@ def _api_keys(value: Any) -> tuple[str, ...]:
     keys = value.split(",") if isinstance(value, str) else value
     if not isinstance(keys, list | tuple) or not keys:
         raise ValueError("use a list of keys, or one text with commas between them")
-    stripped = tuple(_api_key(key).strip() for key in keys)
+    stripped = tuple(map(_api_key, keys))
     if any(len(key) < _SHORTEST_API_KEY for key in stripped):
         raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
     return stripped

@@ -1,7 +1,8 @@
 """One HTTP call to a SuperTokens core: hosts, pooling, failover, deadlines (requests).
 
-* Hosts are asked in turn; one that refused a connection is passed over for `PASS_OVER` seconds unless all did. A call asks
-  each host at most once, and one deadline holds for all of it: connecting, sending, waiting, a dripping answer.
+* Hosts are asked in turn; one that refused a connection, or kept silent, is passed over for `PASS_OVER` seconds unless all did.
+  A call asks each host at most once, and one deadline holds for all of it: connecting, sending, waiting, a dripping answer. A
+  call that may be repeated gives each host its share of the time, so that a silent one does not use it up.
 * What was never sent goes to the next host. What was sent and not answered goes there only if it may run twice
   (`flask_supertokens.protocol.cdi.Repeat`). 429 was not executed: wait and ask again. 500 and 4xx are final.
 * The version is negotiated once, by one thread, and again when a core says that it does not know it any more.
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,6 +31,7 @@ from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.poolmanager import ProxyManager
 
 from .errors import GeneralError
 from .forks import in_child
@@ -54,6 +56,7 @@ _PROXY_STATUSES = (502, 503, 504)
 _OK, _BAD_REQUEST, _KEY_REFUSED, _TOO_MANY = 200, 400, 401, 429
 _REDIRECTS = range(300, 400)
 _CHUNK = 65_536
+_TOKEN = re.compile(r"[\w.+/=-]{64,}", re.ASCII)
 
 Hook = Callable[[requests.PreparedRequest], None]
 
@@ -100,7 +103,7 @@ class CoreClient:
     def _renew(self) -> None:
         """A pool and a lock of this process's own."""
         self._negotiation = threading.Lock()
-        self._http = requests.Session()
+        self._http = _Session()
         self._http.auth = _NoAuth()
         adapter = _WatchedAdapter(pool_connections=len(self._uris), pool_maxsize=POOL_SIZE)
         self._http.mount("http://", adapter)
@@ -123,7 +126,8 @@ class CoreClient:
             except CoreAnswerError as error:
                 raise GeneralError(str(error)) from error
             if response.status == _BAD_REQUEST and response.body.startswith(b"cdi-version"):
-                self._version = None
+                if self._version == version:  # else another thread has agreed anew already
+                    self._version = None
                 continue
             return _json(response), response.repeated
         raise GeneralError(f"The core at {response.host} does not know the version any more that it offered just now.")
@@ -162,11 +166,20 @@ class CoreClient:
     # -- version
 
     def _negotiated(self, deadline: float) -> str:
-        if self._version is None:
-            with self._negotiation:
-                if self._version is None:
-                    self._version = self._negotiate(deadline)
-        return self._version
+        version = self._version
+        if version is not None:
+            return version
+        if not self._negotiation.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise GeneralError(
+                f"No core told its version within {self._timeout:g} s: {', '.join(map(_shown, self._uris))}."
+            )
+        try:
+            version = self._version
+            if version is None:
+                self._version = version = self._negotiate(deadline)
+            return version
+        finally:
+            self._negotiation.release()
 
     def _negotiate(self, deadline: float) -> str:
         response = self._ask(versions_request(), None, deadline)
@@ -194,19 +207,23 @@ class CoreClient:
             if time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
-            response = self._ask_hosts(request, version, deadline)
+            again = self._ask_hosts(request, version, deadline)
+            response = replace(again, repeated=again.repeated or response.repeated)
         _check_status(response)
         return response
 
     def _ask_hosts(self, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
         failures: list[str] = []
         repeated = False
-        for uri in self._in_turn():
-            if time.monotonic() >= deadline:
+        for hosts_left, uri in zip(range(len(self._uris), 0, -1), self._in_turn(), strict=True):
+            now = time.monotonic()
+            if now >= deadline:
                 failures.append(f"{_shown(uri)}: not asked, the time was up")
                 continue
+            shares = request.repeat is not Repeat.NEVER  # else no other host would be asked anyway
+            until = now + (deadline - now) / hosts_left if shares else deadline
             try:
-                response = self._attempt(uri, request, version, deadline)
+                response = self._attempt(uri, request, version, until)
                 if response.status in _PROXY_STATUSES:
                     raise _Failed(f"status {response.status}", sent=True)
             except _Failed as error:
@@ -228,7 +245,12 @@ class CoreClient:
     # -- one host
 
     def _attempt(self, uri: str, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
-        prepared = self._prepared(uri, request, version)
+        try:
+            prepared = self._prepared(uri, request, version)
+        except requests.RequestException as error:
+            raise _Failed(self._without_key(_reason(error)), sent=False) from error
+        for hook in self._hooks:
+            hook(prepared)
         remaining = max(deadline - time.monotonic(), 0.001)
         with _watchdog(remaining) as watched:
             try:
@@ -243,13 +265,19 @@ class CoreClient:
                 if watched.fired:
                     raise TimeoutError("the connection was ended in the middle")
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                if not watched.sent:
+                late = watched.fired or isinstance(error, requests.ReadTimeout)
+                if late or not watched.sent:
                     self._refused[uri] = time.monotonic() + PASS_OVER
-                reason = f"no complete answer within {self._timeout:g} s" if watched.fired else _reason(error)
-                raise _Failed(reason, sent=watched.sent) from error
+                reason = f"no complete answer within {remaining:.2g} s" if late else _reason(error)
+                raise _Failed(self._without_key(reason), sent=watched.sent) from error
         self._refused.pop(uri, None)
         headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status_code != _OK and self._api_key:
+            body = body.replace(self._api_key.encode(), b"...")  # an error page may show what it was asked
         return CoreResponse(_shown(uri), response.status_code, headers, body)
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._api_key, "...") if self._api_key else text
 
     def _prepared(self, uri: str, request: CoreRequest, version: str | None) -> requests.PreparedRequest:
         headers = {"accept-encoding": "identity"}
@@ -262,12 +290,16 @@ class CoreClient:
             headers["content-type"] = "application/json; charset=utf-8"
             body = json.dumps(request.json, separators=(",", ":")).encode()
         query = dict(request.query) if request.query else None
-        prepared = self._http.prepare_request(
+        return self._http.prepare_request(
             requests.Request(request.method, uri + request.path, headers=headers, data=body, params=query)
         )
-        for hook in self._hooks:
-            hook(prepared)
-        return prepared
+
+
+class _Session(requests.Session):
+    """One that sees no redirects: it would read the whole body of one, whatever its size, even if it does not follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class _NoAuth(AuthBase):
@@ -290,10 +322,10 @@ def _check_status(response: CoreResponse) -> None:
     if response.status in _REDIRECTS:
         target = response.headers.get("location", "elsewhere")
         raise GeneralError(
-            f"{response.host} redirects to {target[:200]}. Put the core's own address into SUPERTOKENS_CONNECTION_URI."
+            f"{response.host} redirects to {_plain(target)[:200]}. Put the core's own address into SUPERTOKENS_CONNECTION_URI."
         )
-    text = " ".join(response.body[:300].decode("utf-8", "replace").split())
-    raise GeneralError(f"The core at {response.host} answered {response.status}: {text}")
+    text = _TOKEN.sub("...", _plain(response.body[:4096].decode("utf-8", "replace")))
+    raise GeneralError(f"The core at {response.host} answered {response.status}: {text[:300]}")
 
 
 def _json(response: CoreResponse) -> Any:
@@ -305,7 +337,7 @@ def _json(response: CoreResponse) -> Any:
 
 
 def _no_core(response: CoreResponse) -> GeneralError:
-    kind = response.headers.get("content-type", "no content type")[:60]
+    kind = _plain(response.headers.get("content-type", "no content type"))[:60]
     return GeneralError(
         f"{response.host} does not answer like a SuperTokens core ({kind}). Check SUPERTOKENS_CONNECTION_URI, its base path"
         " included."
@@ -326,7 +358,8 @@ def _bounded(response: requests.Response) -> bytes:
         body += chunk
         if len(body) > MAX_ANSWER:
             raise requests.RequestException(f"the answer is larger than {MAX_ANSWER} bytes")
-    if not body and not {"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}:
+    framed = {"content-length", "transfer-encoding"} & {name.lower() for name in response.headers}
+    if response.status_code == _OK and not body and not framed:
         raise requests.RequestException("the answer was cut off in its headers")
     return body
 
@@ -338,7 +371,7 @@ def _max_age(headers: dict[str, str]) -> int | None:
 
 def _retry_after(headers: dict[str, str], deadline: float) -> float | None:
     value = headers.get("retry-after", "")
-    if not value.isdigit() or len(value) > 5:  # noqa: PLR2004 - longer than any deadline
+    if not re.fullmatch(r"[0-9]{1,5}", value):  # more digits than any deadline has
         return None
     seconds = float(value) + random.random() * 0.01  # noqa: S311 - spreads clients, guards nothing
     return seconds if time.monotonic() + seconds < deadline else None
@@ -347,7 +380,12 @@ def _retry_after(headers: dict[str, str], deadline: float) -> float | None:
 def _reason(error: Exception) -> str:
     cause = error.args[0] if error.args else None
     text = str(getattr(cause, "reason", cause) or error)
-    return " ".join(re.sub(r"<[^>]*>:? ?", "", text).split())[:200]
+    return _plain(re.sub(r"(<[^>]*>|\w+\(host=[^)]*\)):? ?|(?<=//)[^/\s]*@", "", text))[:200]
+
+
+def _plain(text: str) -> str:
+    """One line without control characters, for logs."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _shown(uri: str) -> str:
@@ -407,6 +445,13 @@ class _WatchedHTTP(HTTPConnection):
 
 
 class _WatchedHTTPS(HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        finally:
+            if _watched.call is not None:
+                _watched.call.sent = False  # what a proxy was told on the way is not the call
+
     def send(self, data: Any) -> None:
         _begin(self)
         super().send(data)
@@ -438,3 +483,9 @@ class _WatchedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        if isinstance(manager, ProxyManager):  # not SOCKS, which has connections of its own
+            manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager

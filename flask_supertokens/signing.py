@@ -50,6 +50,7 @@ COOL_DOWN = 5_000
 PUBLISH_AHEAD = 60_000
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 _ATTEMPTS = 10
+_RSA_BITS = 2048
 _SIGNATURE_BYTES = {"ES256": 64, "RS256": 384, "EdDSA": 64}
 _SEAL_INFO = b"flask_supertokens signing key 1"
 _REFRESH_SALT = "flask_supertokens.refresh-token"
@@ -515,12 +516,14 @@ class PublishedKeys:
             if now >= self._fresh_until:
                 self._renew_aside(now)
             return key
+        before = self._tried_at
         with self._lock:
-            if kid not in self._keys and not _within(self._tried_at, now, COOL_DOWN):
+            waited = self._tried_at != before  # someone asked meanwhile; who waited must not form a queue of fetches
+            if kid not in self._keys and not waited and not _within(self._tried_at, now, COOL_DOWN):
                 self._take(kid, now)
-        key = self._keys.get(kid)
-        if key is None and self._failure is not None:
-            error = GeneralError(self._failure.description)
+        key, failure = self._keys.get(kid), self._failure
+        if key is None and failure is not None:
+            error = GeneralError(failure.description)
             error.logged = True  # the failure itself was; forged ids must not fill the log
             raise error
         return key
@@ -528,7 +531,10 @@ class PublishedKeys:
     def _renew_aside(self, now: int) -> None:
         if not _within(self._tried_at, now, COOL_DOWN) and self._lock.acquire(blocking=False):
             self._tried_at = now
-            threading.Thread(target=self._renew, args=(now,), daemon=True).start()
+            try:
+                threading.Thread(target=self._renew, args=(now,), daemon=True).start()
+            except RuntimeError:  # no thread to be had; the known keys go on
+                self._lock.release()
 
     def _renew(self, now: int) -> None:
         try:
@@ -558,6 +564,7 @@ def _rsa_key(jwk: Any) -> tuple[str, Any] | None:
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str) or not wanted.items() <= jwk.items():
         return None
     try:
-        return jwk["kid"], jwt.PyJWK({name: jwk[name] for name in ("kty", "n", "e", "alg")}).key
+        key: Any = jwt.PyJWK({name: jwk[name] for name in ("kty", "n", "e", "alg")}).key
     except (jwt.PyJWTError, KeyError, ValueError, TypeError):
         return None
+    return (jwk["kid"], key) if key.key_size >= _RSA_BITS else None

@@ -101,6 +101,12 @@ def core(client: FlaskClient) -> CoreClient:
     return CoreClient(client)
 
 
+@pytest.fixture(scope="module")
+def plain(keys_of_a_core: list[SigningKey]) -> FlaskClient:
+    """One in memory for all tests on what neither a store nor the time decides: reading a key takes a while."""
+    return core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core)).test_client()
+
+
 # -- bad requests ------------------------------------------------------------------------------------------------------
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -139,16 +145,65 @@ def test_a_field_is_missing_or_wrong(client: FlaskClient, call: str, name: str) 
     assert response.text == f"Field name '{name}' is invalid in JSON input\n"
 
 
+OPTIONAL: list[tuple[str, dict[str, Any], str]] = [
+    ("POST /recipe/session", NEW, "useDynamicSigningKey"),
+    ("POST /recipe/session/refresh", FIELDS["POST /recipe/session/refresh"], "antiCsrfToken"),
+    ("POST /recipe/session/regenerate", {"accessToken": "x"}, "userDataInJWT"),
+    ("POST /recipe/session/remove", {}, "sessionHandles"),
+    ("POST /recipe/session/remove", {}, "userId"),
+    ("POST /recipe/session/remove", {"userId": "x"}, "revokeAcrossAllTenants"),
+    ("POST /recipe/jwt", FIELDS["POST /recipe/jwt"], "useStaticSigningKey"),
+    ("PUT /recipe/multitenancy/app/v2", {"appId": "x"}, "coreConfig"),
+    ("PUT /recipe/multitenancy/tenant/v2", {"tenantId": "x"}, "coreConfig"),
+]
+
+
+@pytest.mark.parametrize(("call", "fields", "name"), OPTIONAL)
+def test_an_optional_field_is_wrong(plain: FlaskClient, call: str, fields: dict[str, Any], name: str) -> None:
+    """400 names it as well."""
+    method, path = call.split(" ")
+    for value in (0, 1.5, [1]):
+        response = plain.open(path, method=method, data=json.dumps({**fields, name: value}))
+        assert (response.status_code, response.text) == (400, f"Field name '{name}' is invalid in JSON input\n")
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"userId": "u", "sessionHandles": []}, {"userId": None, "sessionHandles": None}]
+)
+def test_who_is_to_be_removed_is_not_clear(plain: FlaskClient, fields: dict[str, Any]) -> None:
+    """Neither a user nor handles, or both."""
+    response = CoreClient(plain).post("/recipe/session/remove", fields)
+    said = "Invalid JSON input - use one of userId or sessionHandles array\n"
+    assert (response.status_code, response.text) == (400, said)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/recipe/session", "sessionHandle"), ("/recipe/session/user", "userId"), ("/user/id", "userId")],
+)
+def test_a_parameter_is_missing(plain: FlaskClient, path: str, name: str) -> None:
+    """400 names it."""
+    response = CoreClient(plain).get(path, wrong="x")
+    assert (response.status_code, response.text) == (400, f"Field name '{name}' is missing in GET request\n")
+
+
+@pytest.mark.parametrize("validity", [0, -1])
+def test_a_jwt_would_have_expired(plain: FlaskClient, validity: int) -> None:
+    """It is refused."""
+    response = CoreClient(plain).post("/recipe/jwt", FIELDS["POST /recipe/jwt"], validity=validity)
+    assert (response.status_code, response.text) == (400, "validity must be greater than or equal to 0\n")
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"a":' * 10_000, b"1"])
-def test_a_body_is_no_object(core: CoreClient, body: bytes) -> None:
+def test_a_body_is_no_object(plain: FlaskClient, body: bytes) -> None:
     """400, in the words of a core."""
-    response = core.post("/recipe/session", body)
+    response = CoreClient(plain).post("/recipe/session", body)
     assert (response.status_code, response.text) == (400, "Invalid Json Input\n")
 
 
-def test_a_body_is_too_large(core: CoreClient) -> None:
+def test_a_body_is_too_large(plain: FlaskClient) -> None:
     """It is not read."""
-    assert core.post("/recipe/session", b'"' + b"x" * MAX_BODY + b'"').status_code == 413
+    assert CoreClient(plain).post("/recipe/session", b'"' + b"x" * MAX_BODY + b'"').status_code == 413
 
 
 @pytest.mark.parametrize("value", ['{"a":NaN}', '{"a":1e999}', '{"a":"\\ud800"}', '{"\\ud800":1}'])
@@ -167,46 +222,49 @@ def test_a_user_id_is_kept(core: CoreClient, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 256, "\0", "\ud800"])
-def test_a_user_id_can_not_be_kept(core: CoreClient, user_id: str) -> None:
+def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
     """The field is invalid."""
-    assert core.post("/recipe/session", NEW, userId=user_id).text == "Field name 'userId' is invalid in JSON input\n"
+    response = CoreClient(plain).post("/recipe/session", NEW, userId=user_id)
+    assert (response.status_code, response.text) == (400, "Field name 'userId' is invalid in JSON input\n")
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/x", "//recipe/session", "/recipe/session/", "/appid-/recipe/session", "/appid-X/hello"]
 )
-def test_a_path_is_unknown(client: FlaskClient, path: str) -> None:
+def test_a_path_is_unknown(plain: FlaskClient, path: str) -> None:
     """404, not a redirect and not a guess."""
-    response = client.get(path)
+    response = plain.get(path)
     assert (response.status_code, response.text) == (404, "Not found\n")
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "PUT", "HEAD"])
-def test_a_method_is_unknown(client: FlaskClient, method: str) -> None:
+def test_a_method_is_unknown(plain: FlaskClient, method: str) -> None:
     """405."""
-    assert client.open("/recipe/session", method=method).status_code == 405
+    assert plain.open("/recipe/session", method=method).status_code == 405
 
 
 @pytest.mark.parametrize("version", ["99.0", "2.20", "", "5", "5.3.1", "x" * 5000])
-def test_a_version_is_unknown(client: FlaskClient, version: str) -> None:
-    """The text begins as SDKs expect it."""
-    response = CoreClient(client, version).get("/recipe/session", sessionHandle="x")
+def test_a_version_is_unknown(plain: FlaskClient, version: str) -> None:
+    """The text begins as SDKs expect it; calls that have no version do not look at it."""
+    for path in ("/hello", "/apiversion", "/.well-known/jwks.json"):
+        assert CoreClient(plain, version).get(path).status_code == 200
+    response = CoreClient(plain, version).get("/recipe/session", sessionHandle="x")
     assert (response.status_code, response.text.startswith("cdi-version ")) == (400, True)
     assert len(response.text) < 100
 
 
-def test_no_version_is_named(client: FlaskClient) -> None:
+def test_no_version_is_named(plain: FlaskClient) -> None:
     """The newest is meant."""
-    assert CoreClient(client, None).create()["session"]["recipeUserId"] == "u"
+    assert CoreClient(plain, None).create()["session"]["recipeUserId"] == "u"
 
 
 # -- dialects ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_names_of_a_token_are_protected(client: FlaskClient, version: str) -> None:
+def test_names_of_a_token_are_protected(plain: FlaskClient, version: str) -> None:
     """Those of the version that is minted, and ours."""
-    core = CoreClient(client, version)
+    core = CoreClient(plain, version)
     always = ["sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"]
     later = [*(["tId"] if version != "2.21" else []), *(["rsub"] if version[0] in "45" else [])]
     for name in (*always, *later, "stt", "st-born", "st-static", "nbf"):
@@ -218,10 +276,34 @@ def test_names_of_a_token_are_protected(client: FlaskClient, version: str) -> No
     }
 
 
+def test_names_are_protected_later_too(plain: FlaskClient) -> None:
+    """In a payload that replaces another; the stored one stays."""
+    core = CoreClient(plain)
+    created = core.create()
+    raw, handle = created["accessToken"]["token"], created["session"]["handle"]
+    for response in (
+        core.post("/recipe/session/regenerate", accessToken=raw, userDataInJWT={"rsub": "x"}),
+        core.put("/recipe/jwt/data", sessionHandle=handle, userDataInJWT={"rsub": "x"}),
+    ):
+        assert (response.status_code, response.text) == (400, "The user payload contains protected field\n")
+    assert core.get("/recipe/session", sessionHandle=handle).json["userDataInJWT"] == {"a": 1}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_static_key_was_asked_for(client: FlaskClient, version: str) -> None:
+def test_a_tenant_is_in_the_path(plain: FlaskClient, version: str) -> None:
+    """From 3.0; what is across tenants is refused there from 5.0."""
+    core = CoreClient(plain, version)
+    response = core.get("/t1/recipe/session/user", userId="u", fetchAcrossAllTenants="false")
+    assert response.status_code == (404 if version == "2.21" else 200)
+    across = (core.get("/t1/recipe/session/user", userId="u"), core.post("/t1/recipe/session/remove", userId="u"))
+    expected = 404 if version == "2.21" else 403 if version[0] == "5" else 200
+    assert [response.status_code for response in across] == [expected, expected]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_static_key_was_asked_for(plain: FlaskClient, version: str) -> None:
     """A refresh that leaves it open keeps it, where that may be left open; the payload does not show it."""
-    core = CoreClient(client, version)
+    core = CoreClient(plain, version)
     created = core.create(useDynamicSigningKey=False)
     answer = core.refresh(created["refreshToken"]["token"], useDynamicSigningKey=None)
     if version[0] == "5":
@@ -242,19 +324,78 @@ def test_a_young_child_is_refreshed(core: CoreClient) -> None:
     assert (echo["status"], echo["refreshToken"]["token"]) == ("OK", child)
 
 
-def test_a_jwt_would_pass_for_an_access_token(core: CoreClient) -> None:
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_a_young_child_is_refreshed_with_anti_csrf(plain: FlaskClient, from_the_start: bool) -> None:
+    """The answer has the anti-CSRF token that its access token needs, also if the session was made without."""
+    core = CoreClient(plain)
+    created = core.create(enableAntiCsrf=from_the_start)
+    asked = {"enableAntiCsrf": True, "antiCsrfToken": created.get("antiCsrfToken")}
+    child = core.refresh(created["refreshToken"]["token"], **asked)
+    echo = core.refresh(child["refreshToken"]["token"], enableAntiCsrf=True, antiCsrfToken=child["antiCsrfToken"])
+    checks = {"enableAntiCsrf": True, "doAntiCsrfCheck": True, "antiCsrfToken": echo["antiCsrfToken"]}
+    assert core.verify(echo["accessToken"]["token"], **checks)["status"] == "OK"
+    assert (echo["antiCsrfToken"] == child["antiCsrfToken"]) is from_the_start
+
+
+def test_anti_csrf_is_switched_off(plain: FlaskClient) -> None:
+    """No answer to a refresh has an anti-CSRF token, and none asks for one."""
+    core = CoreClient(plain)
+    child = core.refresh(core.create(enableAntiCsrf=True)["refreshToken"]["token"])
+    echo = core.refresh(child["refreshToken"]["token"])
+    assert (child["status"], echo["status"]) == ("OK", "OK")
+    assert "antiCsrfToken" not in child.keys() | echo.keys()
+
+
+@pytest.mark.parametrize("fields", [{}, {"userDataInJWT": {"a": 2}}])
+def test_an_expired_token_is_regenerated(core: CoreClient, clock: Clock, fields: dict[str, Any]) -> None:
+    """The payload is stored, or kept; there is no token in the answer, since a refresh brings one."""
+    created = core.create()
+    clock.wait(3601_000)
+    answer = core.post("/recipe/session/regenerate", fields, accessToken=created["accessToken"]["token"]).json
+    assert (answer["status"], "accessToken" in answer) == ("OK", False)
+    stored = core.get("/recipe/session", sessionHandle=created["session"]["handle"]).json["userDataInJWT"]
+    assert answer["session"]["userDataInJWT"] == stored == fields.get("userDataInJWT", {"a": 1})
+
+
+def test_a_regenerated_token_ends_with_the_one_before(core: CoreClient, clock: Clock) -> None:
+    """Without a payload it has the stored one."""
+    created = core.create()
+    core.put("/recipe/jwt/data", sessionHandle=created["session"]["handle"], userDataInJWT={"a": 3})
+    clock.wait(60_000)
+    answer = core.post("/recipe/session/regenerate", accessToken=created["accessToken"]["token"]).json
+    assert answer["session"]["userDataInJWT"] == {"a": 3}
+    assert answer["accessToken"]["expiry"] == created["accessToken"]["expiry"]
+    assert answer["accessToken"]["createdTime"] == created["accessToken"]["createdTime"] + 60_000
+
+
+@pytest.mark.parametrize(
+    ("check_database", "message"),
+    [(True, "Either the session has ended or has been blacklisted"), (False, "Session missing in db")],
+)
+def test_a_child_comes_after_its_session_has_ended(plain: FlaskClient, check_database: bool, message: str) -> None:
+    """Its first use says so."""
+    core = CoreClient(plain)
+    child = core.refresh(core.create()["refreshToken"]["token"])
+    core.post("/recipe/session/remove", userId="u")
+    answer = core.verify(child["accessToken"]["token"], checkDatabase=check_database)
+    assert answer == {"status": "UNAUTHORISED", "message": message}
+
+
+def test_a_jwt_would_pass_for_an_access_token(plain: FlaskClient) -> None:
     """It is not made."""
-    response = core.post("/recipe/jwt", FIELDS["POST /recipe/jwt"], payload={"sessionHandle": "h", "sub": "u"})
+    response = CoreClient(plain).post(
+        "/recipe/jwt", FIELDS["POST /recipe/jwt"], payload={"sessionHandle": "h", "sub": "u"}
+    )
     assert (response.status_code, "sessionHandle" in response.text) == (400, True)
 
 
 # -- who may ask -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def guarded(clock: Clock, keys_of_a_core: list[SigningKey]) -> FlaskClient:
+@pytest.fixture(scope="module")
+def guarded(keys_of_a_core: list[SigningKey]) -> FlaskClient:
     keys = (API_KEY, API_KEY[::-1])
-    return core_app(a_core(MemoryStore(), clock, *keys_of_a_core, api_keys=keys)).test_client()
+    return core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core, api_keys=keys)).test_client()
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", API_KEY[:-1], API_KEY + "x", "ü"])
@@ -288,16 +429,47 @@ def test_nothing_secret_is_logged(guarded: FlaskClient, caplog: pytest.LogCaptur
         assert secret not in caplog.text
 
 
-def test_the_store_is_down(clock: Clock) -> None:
-    """503 in words that tell nothing of the database; sessions are as they were."""
+@pytest.fixture
+def broken(clock: Clock, keys_of_a_core: list[SigningKey]) -> tuple[BrokenStore, CoreClient]:
+    """A store to break, and a core on it."""
     store = BrokenStore()
-    core = CoreClient(core_app(a_core(store, clock)).test_client())
-    token = core.create()["refreshToken"]["token"]
+    return store, CoreClient(core_app(a_core(store, clock, *keys_of_a_core)).test_client())
+
+
+def test_the_store_is_down(broken: tuple[BrokenStore, CoreClient], caplog: pytest.LogCaptureFixture) -> None:
+    """Each call that needs it is a 503 in words that tell nothing of the database; the log has the reason, and no token."""
+    store, core = broken
+    created = core.create()
+    raw, token = created["accessToken"]["token"], created["refreshToken"]["token"]
     store.down = True
-    response = core.post("/recipe/session/refresh", FIELDS["POST /recipe/session/refresh"], refreshToken=token)
-    assert (response.status_code, response.text) == (503, "The session store can't be reached; nothing was changed.\n")
+    for call, fields in {**FIELDS, "POST /recipe/session/remove": {"userId": "x"}}.items():
+        method, path = call.split(" ")
+        genuine = {"accessToken": raw, "refreshToken": token, "checkDatabase": True}
+        asked = {name: genuine.get(name, value) for name, value in fields.items()}
+        response = getattr(core, method.lower())(path, **asked)
+        said = "The session store can't be reached; nothing was changed.\n"
+        assert call == "POST /recipe/jwt" or (response.status_code, response.text) == (503, said), call
+    assert "the disk is gone" in caplog.text
+    assert not any(secret in caplog.text for secret in (raw, token))
+
+
+@pytest.mark.parametrize("path", ["/hello", "/recipe/session", "/recipe/session/user", "/new-tenant/apiversion"])
+def test_the_store_is_down_for_a_question(broken: tuple[BrokenStore, CoreClient], path: str) -> None:
+    """503 as well, for a load balancer that asks whether the core is there too."""
+    store, core = broken
+    store.down = True
+    assert core.get(path, userId="u", sessionHandle="h").status_code == 503
+
+
+def test_the_store_is_back(broken: tuple[BrokenStore, CoreClient]) -> None:
+    """Sessions are as they were; the public keys were there all the time."""
+    store, core = broken
+    created = core.create()
+    store.down = True
+    core.refresh(created["refreshToken"]["token"])
+    assert len(core.get("/.well-known/jwks.json").json["keys"]) == 2
     store.down = False
-    assert core.refresh(token)["status"] == "OK"
+    assert core.refresh(created["refreshToken"]["token"])["status"] == "OK"
 
 
 # -- apps and tenants --------------------------------------------------------------------------------------------------
@@ -334,6 +506,42 @@ def test_apps_and_tenants_are_added(client: FlaskClient, core: CoreClient) -> No
     assert core.put("/recipe/multitenancy/app/v2", appId="x", coreConfig={"a": 1}).status_code == 400
 
 
+def test_what_was_there_all_the_time_is_added(client: FlaskClient, core: CoreClient) -> None:
+    """The public app and tenant are not new; nor is the public tenant of an app."""
+    core.put("/recipe/multitenancy/app/v2", appId="Shop")
+    shop = CoreClient(client, base="/appid-shop")
+    for answer in (
+        core.put("/recipe/multitenancy/tenant/v2", tenantId="public"),
+        core.put("/recipe/multitenancy/app/v2", appId="public"),
+        core.put("/recipe/multitenancy/app/v2", appId="shop"),
+        shop.put("/recipe/multitenancy/tenant/v2", tenantId="public"),
+    ):
+        assert answer.json == {"status": "OK", "createdNew": False}
+
+
+def test_a_tenant_of_one_app_is_unknown_to_another(client: FlaskClient, core: CoreClient) -> None:
+    """As an unknown app is."""
+    core.put("/recipe/multitenancy/app/v2", appId="shop")
+    CoreClient(client, base="/appid-shop").put("/recipe/multitenancy/tenant/v2", tenantId="t2")
+    assert CoreClient(client, base="/appid-shop").create("/t2/recipe/session")["session"]["tenantId"] == "t2"
+    for base, names in (("/t2", "public, t2"), ("/appid-none", "none, public"), ("/appid-none/t2", "none, t2")):
+        response = CoreClient(client, base=base).get("/recipe/session", sessionHandle="h")
+        assert (response.status_code, response.text.endswith(f" not found: (, {names})\n")) == (400, True)
+
+
+def test_tenants_share_a_user(client: FlaskClient, core: CoreClient) -> None:
+    """Lists and revokes are of one tenant, or of all from the public one; a handle is found from anywhere."""
+    here, there = core.create()["session"], core.create("/t1/recipe/session")["session"]
+    t1 = CoreClient(client, base="/t1")
+    assert t1.get("/recipe/session", sessionHandle=here["handle"]).json["tenantId"] == "public"
+    one = t1.get("/recipe/session/user", userId="u", fetchAcrossAllTenants="false").json
+    assert one["sessionHandles"] == [there["handle"]]
+    assert set(core.get("/recipe/session/user", userId="u").json["sessionHandles"]) == {here["handle"], there["handle"]}
+    gone = t1.post("/recipe/session/remove", userId="u", revokeAcrossAllTenants=False).json
+    assert gone["sessionHandlesRevoked"] == [there["handle"]]
+    assert core.get("/recipe/session/user", userId="u").json["sessionHandles"] == [here["handle"]]
+
+
 def test_unknown_tenants_are_asked_for_all_the_time(client: FlaskClient) -> None:
     """Each is refused, and nothing is kept of it."""
     gc.collect()
@@ -368,6 +576,13 @@ def test_a_core_has_no_api_keys() -> None:
     """It is not registered, and the text says what to set."""
     with pytest.raises(ValueError, match="Set SUPERTOKENS_CORE_API_KEYS"):
         an_app().register_blueprint(cdi_server.make_blueprint())
+
+
+def test_a_core_is_open_to_all_that_reach_it() -> None:
+    """If that was said."""
+    app = an_app()
+    app.register_blueprint(cdi_server.make_blueprint(needs_api_keys=False), url_prefix="/core")
+    assert CoreClient(app.test_client(), base="/core").get("/apiversion").json == {"versions": list(VERSIONS)}
 
 
 def test_a_core_is_registered_too_early() -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from flask_supertokens import SuperTokens
+from flask_supertokens.assembly import make_engine
 from flask_supertokens.config import Settings, read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
@@ -547,3 +548,96 @@ def test_an_api_key_of_ours_is_wrong(value: Any) -> None:
     text = mistakes(CORE_API_KEYS=value)
     assert "SUPERTOKENS_CORE_API_KEYS: " in text
     assert "short" not in text.replace("a key must", "")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://a:port",
+        "http://a:99999",
+        "http://a:0",
+        "http://[::1",
+        "http://a b",
+        "http://a?",
+        "http://a#",
+        "http://a;b",
+    ],
+)
+def test_an_address_of_a_core_can_not_be_asked(value: str) -> None:
+    """That is told at the start, not with the first log-in."""
+    assert "SUPERTOKENS_CONNECTION_URI: use addresses like" in core_mistakes(CONNECTION_URI=value)
+
+
+@pytest.mark.parametrize("value", ["https://u:se#cret@a", "https://u:se?cret@a", "https://u:secret@[a", "//u:secret@a"])
+def test_an_address_of_a_core_has_an_odd_password(value: str) -> None:
+    """No part of it is repeated, however the address is cut."""
+    text = core_mistakes(CONNECTION_URI=f"https://good.example;{value}")
+    assert "SUPERTOKENS_CONNECTION_URI: leave user and password out" in text
+    assert "cret" not in text
+
+
+def test_a_core_is_named_twice() -> None:
+    """It is one host."""
+    assert core_settings(CONNECTION_URI="http://a;http://a/").core_uris == ("http://a",)
+
+
+@pytest.mark.parametrize("value", [3, 2.5, 3600, timedelta(seconds=20)])
+def test_a_core_has_so_much_time(value: Any) -> None:
+    """In seconds, or as a timedelta; for keys as well."""
+    expected = round((value.total_seconds() if isinstance(value, timedelta) else value) * 1000)
+    made = core_settings(CONNECTION_URI="http://a", CORE_TIMEOUT=value, JWKS_REFRESH_INTERVAL=value)
+    assert (made.core_timeout, made.jwks_interval) == (expected, expected)
+
+
+def test_a_core_has_the_usual_time() -> None:
+    """Ten seconds for a call, and keys are fetched every four hours."""
+    made = core_settings(CONNECTION_URI="http://a")
+    assert (made.core_timeout, made.jwks_interval, made.api_key) == (10_000, 4 * 3_600_000, None)
+
+
+@pytest.mark.parametrize("key", ["CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
+@pytest.mark.parametrize("value", [0, -1, True, "10", float("nan"), float("inf"), timedelta(0), timedelta.max])
+def test_the_time_of_a_core_is_wrong(key: str, value: Any) -> None:
+    """The mend is told."""
+    assert f"SUPERTOKENS_{key} = {value!r}: use seconds" in core_mistakes(CONNECTION_URI="http://a", **{key: value})
+
+
+@pytest.mark.parametrize("value", [3601, 10**10, timedelta(days=1)])
+def test_a_core_has_too_much_time(value: Any) -> None:
+    """No request waits for days, and no socket takes such a timeout."""
+    assert "SUPERTOKENS_CORE_TIMEOUT" in core_mistakes(CONNECTION_URI="http://a", CORE_TIMEOUT=value)
+
+
+def test_an_api_key_has_spaces_around_it() -> None:
+    """They are not part of it: no header can begin with one."""
+    assert core_settings(CONNECTION_URI="http://a", API_KEY=" key ").api_key == "key"
+
+
+@pytest.mark.parametrize("value", ["se\ncret", "secret\u00fc", b"secret", ["secret"]])
+def test_an_api_key_is_wrong_and_secret(value: Any) -> None:
+    """The sentence does not hold it, and the settings do not show a good one."""
+    assert "cret" not in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
+    assert "hidden" not in repr(core_settings(CONNECTION_URI="http://a", API_KEY="hidden"))
+
+
+def test_everything_about_a_core_is_wrong() -> None:
+    """All of it is told at once, what is only for a core without one in one line."""
+    text = core_mistakes(CONNECTION_URI="ftp://a", API_KEY="", CORE_TIMEOUT=0, JWKS_REFRESH_INTERVAL=-1)
+    names = ("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL")
+    assert [sum(f"SUPERTOKENS_{name}" in line for line in text.splitlines()[1:]) for name in names] == [1, 1, 1, 1]
+    alone = mistakes(API_KEY="key", CORE_TIMEOUT=5, JWKS_REFRESH_INTERVAL=5)
+    assert "SUPERTOKENS_API_KEY, SUPERTOKENS_CORE_TIMEOUT, SUPERTOKENS_JWKS_REFRESH_INTERVAL: only for a core" in alone
+
+
+def test_an_app_with_a_core_passes_a_store() -> None:
+    """An app with both does not start, whatever was passed."""
+    engine = make_engine(settings(DATABASE_URI="sqlite://"), ".")
+    for passed in (
+        {"store": MemoryStore()},
+        {"database_engine": sa.create_engine("sqlite://")},
+        {"session_engine": engine},
+    ):
+        app = Flask(__name__)
+        app.config["SUPERTOKENS_CONNECTION_URI"] = "http://a"
+        with pytest.raises(ValueError, match="SUPERTOKENS_CONNECTION_URI: not used with what was passed"):
+            SuperTokens(app, **passed)

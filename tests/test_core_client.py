@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gzip
+import ipaddress
 import os
 import pathlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -24,17 +27,7 @@ from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest, Repeat
 
 from .support.core_process import a_free_port
-from .support.scripted import (
-    Answer,
-    Request,
-    ScriptedCore,
-    drip,
-    hang_up,
-    keep_silent,
-    raw,
-    reply,
-    scripted,
-)
+from .support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
 from .support.threads import at_once
 
 KEY = "an-api-key-that-must-not-be-told"
@@ -42,7 +35,9 @@ REFRESH = cdi.refresh_request("a-refresh-token", anti_csrf=False, anti_csrf_toke
 REMOVE = cdi.remove_request("5.4", ["handle"])
 READ = cdi.information_request("handle")
 WRITE = cdi.data_request("handle", {})
-CREATE = CoreRequest("POST", "/recipe/session/create", {}, repeat=Repeat.NEVER)
+VERIFY = cdi.verify_request("an-access-token", check_database=True)
+NEW: dict[str, Any] = {"user_id": "u", "tenant_id": "public", "payload": {}, "data": {}}
+CREATE = cdi.create_request("5.4", **NEW, anti_csrf=False, dynamic=True)
 OK = {"status": "OK"}
 
 
@@ -77,9 +72,11 @@ def other() -> Iterator[ScriptedCore]:
 
 
 @pytest.fixture
-def nobody() -> str:
-    """An address where nobody listens."""
-    return f"http://127.0.0.1:{a_free_port()}"
+def nobody() -> Iterator[str]:
+    """An address where nobody listens; it is taken, so that nobody begins to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 # -- what is sent ------------------------------------------------------------------------------------------------------
@@ -159,6 +156,47 @@ def test_a_netrc_has_a_password(core: ScriptedCore, tmp_path: pathlib.Path, monk
     assert all("authorization" not in request.headers for request in core.requests)
 
 
+@pytest.fixture
+def proxy(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> ScriptedCore:
+    """All calls go through it, to hosts that it alone knows."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, core.uri)
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return core
+
+
+def test_cores_are_behind_a_proxy(proxy: ScriptedCore) -> None:
+    """It is asked for the whole address; what it does not answer may have been executed, so a log-in is not repeated."""
+    proxy.default = reply({"versions": ["5.4"]})
+    client = a_client("http://one.invalid", "http://two.invalid", timeout=2)
+    assert client.call(lambda _: REFRESH) == ({"versions": ["5.4"]}, False)
+    proxy.default = hang_up
+    failure(client, CREATE)
+    assert len(proxy.requests) == 3
+    assert proxy.requests[-1].path.startswith("http://one.invalid/public/recipe/session")
+
+
+def test_a_proxy_stretches_an_answer(proxy: ScriptedCore) -> None:
+    """The deadline holds behind a proxy too."""
+    proxy.default = drip(HEAD, b"X-Slow: 1\r\n")
+    start = time.monotonic()
+    assert "no complete answer within" in failure(a_client("http://one.invalid", timeout=0.4))
+    assert time.monotonic() - start < 1.5
+
+
+def test_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
+    """Then nothing was sent to the core, and a log-in goes to the next host."""
+    proxy.default = reply(b"forbidden", 403)
+    client = a_client("https://one.invalid", "https://two.invalid")
+    client._version = "5.4"
+    failure(client, CREATE)
+    assert [(request.method, request.path) for request in proxy.requests] == [
+        ("CONNECT", "one.invalid:443"),
+        ("CONNECT", "two.invalid:443"),
+    ]
+
+
 # -- versions ----------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +250,64 @@ def test_a_core_does_not_know_what_it_offers(core: ScriptedCore) -> None:
     assert len(core.requests) == 4
 
 
+def test_many_threads_find_that_a_core_was_replaced(core: ScriptedCore) -> None:
+    """One of them agrees anew, and all go on."""
+    client = a_client(core)
+    ask(client)
+    refused = threading.Barrier(8)
+
+    def older(connection: socket.socket, request: Request) -> None:
+        if request.headers["cdi-version"] == "5.3":
+            return reply(OK)(connection, request)
+        refused.wait(5)
+        return reply(b"cdi-version 5.4 not supported\n", 400)(connection, request)
+
+    core.answers = {"/recipe/session/refresh": older, "/apiversion": reply({"versions": ["5.3"]})}
+    assert at_once(8, lambda _: ask(client)) == [OK] * 8
+    assert [request.path for request in core.requests].count("/apiversion") == 2
+
+
+class Forgetful(CoreClient):
+    """Another thread forgets the version just after this one looked at it."""
+
+    _kept: str | None = None
+
+    @property
+    def _version(self) -> str | None:
+        version, self._kept = self._kept, None
+        return version
+
+    @_version.setter
+    def _version(self, version: str | None) -> None:
+        self._kept = version
+
+
+def test_another_thread_forgets_the_version(core: ScriptedCore) -> None:
+    """A call goes on with the version that it was given."""
+    client = Forgetful((core.uri,), KEY, 5)
+    for _ in range(3):
+        ask(client)
+        client._version = "5.3"
+    assert [request.headers["cdi-version"] for request in core.requests[1:]] == ["5.4", "5.3", "5.3"]
+
+
+def test_another_thread_does_not_get_the_version(core: ScriptedCore) -> None:
+    """Whoever waits for it waits no longer than its own deadline."""
+    client, start = a_client(core, timeout=0.3), time.monotonic()
+    with client._negotiation:
+        assert core.uri in failure(client)
+    assert time.monotonic() - start < 1
+    assert ask(client) == OK
+
+
+def test_many_threads_need_the_version_of_a_silent_core(core: ScriptedCore) -> None:
+    """They do not wait one after the other."""
+    core.answers["/apiversion"] = keep_silent
+    client, start = a_client(core, timeout=0.5), time.monotonic()
+    at_once(8, lambda _: failure(client))
+    assert time.monotonic() - start < 1.5
+
+
 # -- hosts -------------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +342,37 @@ def test_all_hosts_refuse(nobody: str) -> None:
     assert text.endswith("Check that it runs, and SUPERTOKENS_CONNECTION_URI.")
 
 
+def test_a_call_finds_no_host(nobody: str) -> None:
+    """It asks each once; the next call asks them again though all refused."""
+    attempts: list[str] = []
+    uris = [nobody, f"http://127.0.0.1:{a_free_port()}/base", f"http://127.0.0.1:{a_free_port()}"]
+    client = a_client(*uris, hooks=[lambda request: attempts.append(str(request.url).removesuffix("/apiversion"))])
+    for _ in range(2):
+        failure(client)
+    assert sorted(attempts[:3]) == sorted(attempts[3:]) == sorted(uris)
+
+
+def test_a_host_that_refused_is_asked_last(core: ScriptedCore, nobody: str) -> None:
+    """It is passed over, not forgotten: when the others fail, it gets its chance."""
+    client = a_client(nobody, core)
+    for _ in range(3):
+        ask(client)
+    core.answers["/recipe/session/refresh"] = hang_up
+    text = failure(client)
+    assert text.index(core.uri) < text.index(nobody)
+
+
+def test_hosts_have_different_base_paths(core: ScriptedCore, other: ScriptedCore) -> None:
+    """Each keeps its own."""
+    core.default = other.default = reply(OK)
+    core.answers = {"/a/apiversion": reply({"versions": ["5.4"]})}
+    client = a_client(f"{core.uri}/a", f"{other.uri}/b/c")
+    for _ in range(3):
+        ask(client)
+    assert {path.partition("/recipe")[0] for path in core.paths()} == {"/a/apiversion", "/a"}
+    assert {path.partition("/recipe")[0] for path in other.paths()} == {"/b/c"}
+
+
 SENT: dict[str, Answer] = {
     "reset": hang_up,
     "cut off": raw(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"sta'),
@@ -262,7 +389,7 @@ FINAL: dict[str, Answer] = {
     "403": reply(b"no\n", 403),
     "404": reply(b"Not found\n", 404),
 }
-CALLS = {"create": CREATE, "refresh": REFRESH, "remove": REMOVE, "read": READ, "write": WRITE}
+CALLS = {"create": CREATE, "verify": VERIFY, "refresh": REFRESH, "remove": REMOVE, "read": READ, "write": WRITE}
 
 
 def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
@@ -311,6 +438,15 @@ def test_a_call_was_never_sent(call: str, core: ScriptedCore, nobody: str) -> No
         assert client.call(lambda _: CALLS[call]) == (OK, False)
 
 
+def test_a_repeat_is_told_after_a_wait(core: ScriptedCore, other: ScriptedCore, waits: list[float]) -> None:
+    """A host may have executed the call before another one was busy: the answer after the wait is still a second one."""
+    core.default, other.default = hang_up, busy(1)
+    client = a_client(core, other)
+    client._version = "5.4"
+    assert client.call(lambda _: CoreRequest("POST", "/remove", {}, repeat=Repeat.YES_BUT_UNSURE)) == (OK, True)
+    assert (len(waits), len(core.requests), len(other.requests)) == (1, 1, 2)
+
+
 def test_a_pooled_connection_has_died(core: ScriptedCore) -> None:
     """That is noticed before the next call is sent, so even a log-in passes."""
 
@@ -336,6 +472,16 @@ def busy(times: int, **headers: str) -> Answer:
     def answer(connection: socket.socket, request: Request) -> None:
         left[0] -= 1
         (reply(b"slow down", 429, **headers) if left[0] >= 0 else reply(OK))(connection, request)
+
+    return answer
+
+
+def in_turn(*answers: Answer) -> Answer:
+    """One after the other."""
+    left = list(answers)
+
+    def answer(connection: socket.socket, request: Request) -> None:
+        left.pop(0)(connection, request)
 
     return answer
 
@@ -374,6 +520,14 @@ def test_a_gateway_says_how_long(core: ScriptedCore, waits: list[float], told: s
     assert waits[0] == pytest.approx(waited, abs=0.011)
 
 
+@pytest.mark.parametrize("head", [b"Retry-After: \xb2\r\nContent-Length: 0\r\n\r\n", b"Connection: close\r\n\r\n"])
+def test_a_gateway_is_busy_and_odd(core: ScriptedCore, waits: list[float], head: bytes) -> None:
+    """A digit that is none, or no length: its status is enough to know that nothing was executed."""
+    core.answers["/recipe/session/refresh"] = in_turn(raw(b"HTTP/1.1 429 x\r\n" + head), reply(OK))
+    assert ask(a_client(core)) == OK
+    assert waits == [core_client.WAITS_AFTER_429[0]]
+
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -393,8 +547,17 @@ def test_a_host_stretches_its_answer(core: ScriptedCore, answer: Answer) -> None
     """The call ends when its time is up, however often a byte comes."""
     core.answers["/recipe/session/refresh"] = answer
     client, start = a_client(core, timeout=0.4), time.monotonic()
-    assert "no complete answer within 0.4 s" in failure(client)
+    assert "no complete answer within" in failure(client)
     assert time.monotonic() - start < 1.5
+
+
+def test_a_silent_host_leaves_time_for_the_next(core: ScriptedCore, other: ScriptedCore) -> None:
+    """A call that may be repeated is answered by the other; the silent one is left alone for a while."""
+    core.answers["/recipe/session/refresh"] = keep_silent
+    client = a_client(core, other, timeout=1)
+    client._version = "5.4"
+    assert [ask(client) for _ in range(6)] == [OK] * 6
+    assert len(core.paths()) == 1
 
 
 def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCore) -> None:
@@ -404,6 +567,24 @@ def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCor
     client, start = a_client(core, other, timeout=0.5), time.monotonic()
     failure(client)
     assert time.monotonic() - start < 1.5
+
+
+def test_a_log_in_gets_no_answer(core: ScriptedCore, other: ScriptedCore) -> None:
+    """It is not made again."""
+    core.default = other.default = keep_silent
+    client = a_client(core, other, timeout=0.3)
+    client._version = "5.4"
+    assert "no complete answer within" in failure(client, CREATE)
+    assert len(core.requests) + len(other.requests) == 1
+
+
+def test_a_host_begins_tls_and_stops(core: ScriptedCore) -> None:
+    """A handshake ends in time as well."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = a_client(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout=0.4)
+        start = time.monotonic()
+        failure(client)
+        assert time.monotonic() - start < 1.5
 
 
 # -- threads and processes ---------------------------------------------------------------------------------------------
@@ -438,17 +619,51 @@ def test_a_process_forks(core: ScriptedCore) -> None:
     assert core.connections == 2
 
 
+def test_a_process_forks_in_the_middle_of_a_call(core: ScriptedCore) -> None:
+    """The child's calls do not touch the connection on which the parent waits for its answer."""
+    arrived, answer = threading.Event(), threading.Event()
+    core.default = lambda c, r: (arrived.set(), answer.wait(10), reply({"parent": 1})(c, r))
+    client = a_client(core)
+    result: list[Any] = []
+    thread = threading.Thread(target=lambda: result.append(ask(client, READ)))
+    thread.start()
+    assert arrived.wait(5)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if [ask(client) for _ in range(5)] == [OK] * 5 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    answer.set()
+    thread.join(5)
+    assert result == [{"parent": 1}]
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 NO_CORE = "does not answer like a SuperTokens core"
 BAD: dict[str, tuple[Answer, str]] = {
     "HTML": (reply(b"<html>Welcome!</html>", Content_Type="text/html"), NO_CORE),
     "empty": (reply(b""), NO_CORE),
-    "no content": (reply(b"", 204), "answered 204"),
+    "no content": (raw(b"HTTP/1.1 204 No Content\r\n\r\n"), "answered 204"),
+    "switching": (raw(b"HTTP/1.1 101 x\r\n\r\n"), "answered 101"),
+    "five thousand digits": (reply(b"1" * 5000), NO_CORE),
+    "bad chunks": (
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        "No SuperTokens core could be asked",
+    ),
+    "two lengths": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"),
+        "No SuperTokens core could be asked",
+    ),
+    "many headers": (raw(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 300 + b"\r\n"), "No SuperTokens core could be asked"),
+    "HTTP/2": (raw(b"HTTP/2 200 OK\r\n\r\n{}"), "No SuperTokens core could be asked"),
+    "control characters": (reply(b"\x1b[31m\r\n\x00red", 500), "answered 500: [31m red"),
+    "redirect in two lines": (reply(b"", 302, Location="http://a/\r\n \x1bERROR"), "redirects to http://a/ ERROR"),
+    "redirect to nonsense": (raw(b"HTTP/1.1 302 x\r\nLocation: \xff\xfe\r\n\r\n"), "redirects to "),
+    "type in two lines": (reply(b"x", Content_Type="text/x\r\n \x1bERROR"), "(text/x ERROR)"),
     "cut JSON": (reply(b'{"status":'), NO_CORE),
     "deep JSON": (reply(b"[" * 100_000), NO_CORE),
     "no UTF-8": (reply(b'{"status":"\xff"}'), NO_CORE),
-    "compressed": (reply(b"\x1f\x8b\x08\x00", Content_Encoding="gzip"), NO_CORE),
+    "compressed, which was not asked for": (reply(gzip.compress(b"{}"), Content_Encoding="gzip"), NO_CORE),
     "redirect": (reply(b"", 302, Location="https://login.example/?next=x"), "redirects to https://login.example/"),
     "redirect to nowhere": (reply(b"", 301), "redirects to elsewhere"),
     "wrong key": (reply(b"Invalid API key\n", 401), "Set SUPERTOKENS_API_KEY"),
@@ -472,6 +687,7 @@ def test_a_host_is_no_core(core: ScriptedCore, case: str, path: str) -> None:
     text = failure(a_client(core))
     assert said in text
     assert core.uri in text
+    assert text.isprintable()
 
 
 @pytest.mark.parametrize("versions", [{}, [], {"versions": None}, {"versions": "5.4"}, {"versions": {"5.4": 1}}, 5])
@@ -486,6 +702,70 @@ def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(core_client, "MAX_ANSWER", 1000)
     core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
     assert "larger than 1000 bytes" in failure(a_client(core))
+
+
+@pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 307 x\r\nLocation: http://127.0.0.1:1/\r\n"])
+def test_an_answer_never_ends(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    """However fast it comes, it is not kept; that of a redirect neither."""
+    monkeypatch.setattr(core_client, "MAX_ANSWER", 100_000)
+    sent: list[int] = []
+
+    def flood(connection: socket.socket, _: Request) -> None:
+        connection.sendall(head + b"\r\n")
+        while True:
+            connection.sendall(b"x" * 10_000)
+            sent.append(10_000)
+
+    core.answers["/recipe/session/refresh"] = flood
+    assert "larger than 100000 bytes" in failure(a_client(core))
+    assert sum(sent) < 20_000_000
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_leads_to_a_core(core: ScriptedCore, other: ScriptedCore, status: int) -> None:
+    """It is not followed: the key would go to whoever is there."""
+    core.answers["/recipe/session/refresh"] = reply(b"", status, Location=f"{other.uri}/recipe/session/refresh")
+    assert f"redirects to {other.uri}" in failure(a_client(core))
+    assert other.requests == []
+
+
+def test_an_error_page_shows_what_it_was_asked(core: ScriptedCore) -> None:
+    """Neither key nor token gets from there into the log."""
+    token = "eyJ" + "a" * 90 + ".b-_" * 40
+    core.default = lambda c, r: reply(f"got {r.headers['api-key']} and {r.json} here".encode(), 404)(c, r)
+    client = a_client(core)
+    client._version = "5.4"
+    text = failure(client, cdi.verify_request(token, check_database=False))
+    assert "answered 404: got ... and {" in text
+    assert token[:64] not in text
+
+
+@pytest.mark.parametrize("key", [" leading space", "line\nbreak"])
+def test_a_key_is_no_header(core: ScriptedCore, key: str) -> None:
+    """The error does not repeat it."""
+    with pytest.raises(GeneralError) as caught:
+        ask(a_client(core, key=key))
+    assert "header" in str(caught.value.description)
+    assert key not in str(caught.value.description)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://u:pass-word@a:99999",
+        "http://u:pass-word@a:port",
+        "http://a b",
+        "http://*.a",
+        "http://a..b",
+        "http://%zz",
+    ],
+)
+def test_an_address_is_none(core: ScriptedCore, uri: str) -> None:
+    """It is an error in words, and the next host is asked."""
+    text = failure(a_client(uri))
+    assert uri.partition("//")[2].rpartition("@")[2] in text
+    assert "pass-word" not in text
+    assert ask(a_client(uri, core), CREATE)["status"] == "OK"
 
 
 def test_a_name_does_not_exist() -> None:
@@ -504,6 +784,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     now = datetime.datetime.now(datetime.timezone.utc)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
     signed = builder.sign(key, hashes.SHA256())
     folder = tmp_path_factory.mktemp("tls")
     (folder / "cert.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
@@ -519,11 +801,22 @@ def test_a_certificate_is_not_trusted(certificate: tuple[str, str]) -> None:
         assert core.requests == []
 
 
+def test_a_trusted_host_stretches_its_answer(certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline holds with TLS as well."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate[0])
+    with scripted(certificate, refresh=drip(HEAD, b"X-Slow: 1\r\n")) as core:
+        client, start = a_client(core, timeout=0.6), time.monotonic()
+        assert "no complete answer within" in failure(client)
+        assert time.monotonic() - start < 1.7
+        core.answers["/recipe/session/refresh"] = reply(OK)
+        assert ask(a_client(core)) == OK
+
+
 @pytest.mark.parametrize("change", [("http:", "https:"), ("https:", "http:")])
 def test_tls_is_expected_where_there_is_none(certificate: tuple[str, str], change: tuple[str, str]) -> None:
     """And the other way round: an error in words."""
     with scripted(certificate if change[0] == "https:" else None) as core:
-        assert "127.0.0.1" in failure(a_client(core.uri.replace(*change), timeout=2))
+        assert "127.0.0.1" in failure(a_client(core.uri.replace(*change), timeout=0.5))
 
 
 def test_an_address_has_a_password(nobody: str) -> None:
@@ -547,3 +840,42 @@ def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> 
     client = a_client(core, other)
     assert [len(client.keys("d-2")[0]) for _ in range(2)] == [2, 2]
     assert client.keys("d-3")[0]
+
+
+KEYS = "/.well-known/jwks.json"
+
+
+@pytest.mark.parametrize(
+    "answer", [hang_up, reply(b"Invalid API key\n", 401), reply(b"", 503), reply(b"<html>"), reply({"keys": 1})]
+)
+def test_the_first_host_has_no_keys(core: ScriptedCore, other: ScriptedCore, answer: Answer) -> None:
+    """Whatever it answers instead, the next one is asked."""
+    core.answers[KEYS] = answer
+    other.answers[KEYS] = reply({"keys": [{"kid": "d-1"}]})
+    assert a_client(core, other).keys("d-1") == ([{"kid": "d-1"}], None)
+
+
+def test_no_host_has_keys(core: ScriptedCore, nobody: str) -> None:
+    """Each is named with what it did."""
+    core.answers[KEYS] = reply(b"<html>", 500)
+    with pytest.raises(GeneralError) as caught:
+        a_client(core, nobody).keys("d-1")
+    text = str(caught.value.description)
+    assert "answered 500" in text
+    assert f"{nobody}: " in text
+
+
+def test_hosts_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -> None:
+    """One deadline holds for all."""
+    core.default = other.default = keep_silent
+    uris = [f"{host.uri}/{base}" for host in (core, other) for base in "abc"]
+    start = time.monotonic()
+    with pytest.raises(GeneralError):
+        a_client(*uris, timeout=0.3).keys(None)
+    assert time.monotonic() - start < 1.3
+
+
+def test_a_core_has_no_keys(core: ScriptedCore) -> None:
+    """An empty list is an answer."""
+    core.answers[KEYS] = reply({"keys": []})
+    assert a_client(core).keys("d-1") == ([], None)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from flask_supertokens.core_client import CoreClient
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.signing import COOL_DOWN, PublishedKeys
 
+from .support.scripted import hang_up, reply, scripted
 from .support.threads import at_once
 
 HOUR = 3_600_000
@@ -74,6 +76,41 @@ def test_many_threads_need_a_key() -> None:
     assert len(shop.fetches) == 1
 
 
+def test_many_threads_need_a_new_key() -> None:
+    """One fetches, the others wait for it; whoever knows its key does not wait, though it be stale."""
+    shop = Shop("d-1")
+    keys = shop.keys(COOL_DOWN)
+    keys.public_key("d-1", 0)
+    shop.jwks.append({**JWK, "kid": "d-2"})
+    shop.slow = 0.5
+    waiting = threading.Thread(target=at_once, args=(8, lambda _: keys.public_key("d-2", COOL_DOWN)))
+    waiting.start()
+    assert settled(shop, 2)
+    start = time.monotonic()
+    assert keys.public_key("d-1", COOL_DOWN) is not None
+    assert time.monotonic() - start < 0.2
+    waiting.join()
+    assert keys.public_key("d-2", COOL_DOWN) is not None
+    assert len(shop.fetches) == 2
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_fetch_takes_longer_than_the_cool_down(down: bool) -> None:
+    """Those who came meanwhile, however late, share its outcome; they do not fetch one after the other."""
+    shop = Shop("d-1")
+    shop.down, shop.slow = down, 0.3
+    keys = shop.keys()
+
+    def outcome(moment: int) -> str:
+        try:
+            return str(keys.public_key("d-2", moment * (COOL_DOWN + 1)))
+        except GeneralError:
+            return "down"
+
+    assert at_once(8, outcome) == ["down" if down else "None"] * 8
+    assert len(shop.fetches) == 1
+
+
 def test_a_forged_id_comes_again_and_again() -> None:
     """It is nobody's, and makes one fetch in a cool-down."""
     shop = Shop("d-1")
@@ -125,6 +162,63 @@ def test_the_core_is_down() -> None:
     assert keys.public_key("d-1", 102 * HOUR) is not None
 
 
+def test_keys_are_stale_at_once() -> None:
+    """``max-age=0`` does not make a fetch per request."""
+    shop = Shop("d-1", max_age=0)
+    keys = shop.keys()
+    for moment in range(0, COOL_DOWN, 100):
+        assert keys.public_key("d-1", moment) is not None
+    assert settled(shop, 1)
+    keys.public_key("d-1", COOL_DOWN)
+    assert settled(shop, 2)
+
+
+def test_stale_keys_are_used_by_many_threads() -> None:
+    """One of them renews."""
+    shop = Shop("d-1")
+    keys = shop.keys(HOUR)
+    keys.public_key("d-1", 0)
+    shop.slow = 0.1
+    assert all(at_once(8, lambda _: keys.public_key("d-1", HOUR)))
+    assert settled(shop, 2)
+
+
+def test_the_core_stays_down_while_keys_are_stale() -> None:
+    """It is asked once in a cool-down, not once a request."""
+    shop = Shop("d-1")
+    keys = shop.keys(HOUR)
+    keys.public_key("d-1", 0)
+    shop.down = True
+    for moment in range(HOUR, HOUR + COOL_DOWN, 100):
+        assert keys.public_key("d-1", moment) is not None
+    assert settled(shop, 2)
+
+
+def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The known key goes on, and an unknown one is still looked for."""
+    shop = Shop("d-1")
+    keys = shop.keys(HOUR)
+    keys.public_key("d-1", 0)
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert keys.public_key("d-1", HOUR) is not None
+    assert not keys._lock.locked()
+    assert keys.public_key("d-2", HOUR + COOL_DOWN) is None
+
+
+def test_a_core_has_no_keys() -> None:
+    """That is an answer: tokens are nobody's, and the next fetch brings the keys back."""
+    shop = Shop()
+    keys = shop.keys()
+    assert keys.public_key("d-1", 0) is None
+    shop.jwks = [{**JWK, "kid": "d-1"}]
+    assert keys.public_key("d-1", COOL_DOWN) is not None
+
+
 def test_the_core_is_down_at_the_start() -> None:
     """Each failure is told once in the log, not once a request; the next fetch comes after the cool-down."""
     shop = Shop("d-1")
@@ -153,7 +247,12 @@ ODD: list[Any] = [
     {**JWK, "kid": "odd", "n": "!!"},
     {**JWK, "kid": "odd", "n": 5},
     {**JWK, "kid": "odd", "e": ""},
+    {**JWK, "kid": "odd", "e": "AA"},
+    {**JWK, "kid": "odd", "n": number(2**511 + 1)},
+    {**JWK, "kid": "odd", "n": number(2**2046 + 1)},
     {name: value for name, value in {**JWK, "kid": "odd"}.items() if name != "n"},
+    {name: value for name, value in {**JWK, "kid": "odd"}.items() if name != "alg"},
+    {name: value for name, value in {**JWK, "kid": "odd"}.items() if name != "use"},
 ]
 
 
@@ -191,3 +290,33 @@ def test_a_process_forks_while_keys_are_fetched() -> None:
         os._exit(0 if keys.public_key("d-1", 0) is not None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     fetching.join()
+
+
+def test_a_process_forks_while_keys_are_renewed() -> None:
+    """The child looks for a new key by itself, though its parent's thread held the lock."""
+    shop = Shop("d-1", max_age=0)
+    keys = shop.keys()
+    keys.public_key("d-1", 0)
+    shop.slow = 0.3
+    keys.public_key("d-1", COOL_DOWN)
+    assert settled(shop, 2)
+    pid = os.fork()
+    if pid == 0:
+        shop.jwks.append({**JWK, "kid": "d-2"})
+        os._exit(0 if keys.public_key("d-2", 2 * COOL_DOWN) is not None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_hosts_of_a_core_differ() -> None:
+    """One flight looks for the key at the next host; a key that is nowhere is nobody's, whoever answered."""
+    old, new = ({"keys": [{**JWK, "kid": kid} for kid in kids]} for kids in (["d-1"], ["d-1", "d-2"]))
+    with scripted(jwks=reply(old)) as one, scripted(jwks=reply(new)) as two:
+        keys = PublishedKeys(CoreClient((one.uri, two.uri), None, 5).keys, HOUR)
+        assert keys.public_key("d-2", 0) is not None
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+        two.answers["/.well-known/jwks.json"] = hang_up
+        assert keys.public_key("d-3", COOL_DOWN) is None
+        one.answers["/.well-known/jwks.json"] = hang_up
+        with pytest.raises(GeneralError, match=r"No SuperTokens core could be asked"):
+            keys.public_key("d-3", 2 * COOL_DOWN)
+        assert keys.public_key("d-1", 2 * COOL_DOWN) is not None

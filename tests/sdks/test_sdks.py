@@ -60,8 +60,8 @@ def test_an_old_refresh_token_comes_back(app: str) -> None:
     let_the_window_close()
     assert refused(thief.refresh()) == "token theft detected"
     assert is_alarmed(owner)
-    assert refused(owner.call("GET", "/checked")) == "unauthorised"
-    assert refused(owner.copied().refresh()) == "unauthorised"
+    assert refused(owner.copied().call("GET", "/checked")) == "unauthorised"
+    assert refused(owner.refresh()) == "unauthorised"
 
 
 def test_the_answer_to_a_refresh_is_lost(app: str) -> None:

@@ -21,6 +21,7 @@ from flask.testing import FlaskClient
 from simple_websocket import Client
 
 from flask_supertokens import SuperTokens, create_jwt, current_session, list_sessions, revoke_session, verify_session
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from .support.both import served
 from .support.plans import Clock
@@ -68,7 +69,7 @@ def dispose(thing: Any) -> None:
         prometheus_client.REGISTRY.unregister(thing)
     if isinstance(thing, Flask) and "supertokens" in thing.extensions:
         store = getattr(thing.extensions["supertokens"].engine, "store", None)
-        if store is not None:
+        if isinstance(store, SQLAlchemyStore):
             store._engine.dispose()
 
 

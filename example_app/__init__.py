@@ -19,7 +19,7 @@ from flask import Flask, Response
 
 from flask_supertokens import SuperTokens
 
-from . import lab, pages
+from . import devices, lab, pages
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -33,6 +33,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         SUPERTOKENS_API_BASE_PATH="/auth",  # where the official web client looks
         SUPERTOKENS_ACCESS_TOKEN_LIFETIME=10,  # short, so that one can watch; leave it out in an app of yours
         SUPERTOKENS_REFRESH_TOKEN_LIFETIME=timedelta(days=1),
+        SUPERTOKENS_LOGIN_URL="devices.log_in",  # where a page without a session leads to
         LAB=True,  # the buttons "expire" and "steal"; an app of yours has no lab
     )
     app.config.from_prefixed_env()
@@ -41,6 +42,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         app.config["SECRET_KEY"] = demo_secret(Path(app.instance_path))
     SuperTokens(app)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(devices.blueprint)
     if app.config["LAB"]:
         app.register_blueprint(lab.blueprint)
     app.after_request(protect)

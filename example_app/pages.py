@@ -43,15 +43,21 @@ def login() -> ResponseReturnValue:
     """
     form = request.get_json()
     name, password = (form.get("name"), form.get("password")) if isinstance(form, dict) else (None, None)
+    mistake = sign_in(name, password)
+    return ({"name": current_session.user_id}, 200) if mistake is None else ({"message": mistake}, 422)
+
+
+def sign_in(name: object, password: object) -> str | None:
+    """Start a session; or what is wrong, in a sentence."""
     if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME:
-        return {"message": f"Type a name of 1 to {LONGEST_NAME} characters."}, 422
+        return f"Type a name of 1 to {LONGEST_NAME} characters."
     if password != PASSWORD:
-        return {"message": "That is not the password. In this demo it is “demo”."}, 422
+        return "That is not the password. In this demo it is “demo”."
     try:
         create_new_session(name.strip())
     except ValueError:
-        return {"message": "A name can't have characters like these."}, 422
-    return {"name": name.strip()}
+        return "A name can't have characters like these."
+    return None
 
 
 @blueprint.get("/api/me")

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -23,12 +24,13 @@ from flask_supertokens import (
     SuperTokensError,
     TokenTheftError,
     TryRefreshTokenError,
-    UnauthorisedError,
     blueprint,
     create_new_session,
     verify_session,
 )
 
+from .support.docs import ROOT, blocks
+from .support.plans import Clock
 from .support.wire import (
     THEFT,
     TRY_REFRESH,
@@ -354,10 +356,8 @@ def test_the_app_has_a_page_for_what_is_too_large(path: str) -> None:
 def test_the_client_goes_away() -> None:
     """Half a body is no failure of ours."""
     app = an_app()
-    access = expired(app).access_token
-    response = call(
-        app, "POST", "/me", access=access, headers=FORM, input_stream=BytesIO(b"a" * 10), content_length=200
-    )
+    environ = {"wsgi.input": BytesIO(b"a" * 10), "CONTENT_LENGTH": "200"}
+    response = call(app, "POST", "/me", access=expired(app).access_token, headers=FORM, environ_overrides=environ)
     assert response.status_code == 307
 
 
@@ -708,6 +708,37 @@ def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
         action, _ = form_of(client.get("/me", headers=PAGE))
         assert re.search(r"Hop=1;.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
         assert client.get("/me", headers=PAGE).status_code == 200
+
+
+def test_the_app_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Led to the log-in, back, a letter with an expired token, out."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "a_page_of_the_docs"}
+    exec("\n".join(blocks((ROOT / "docs" / "server-rendered.md").read_text("utf-8"))), names)
+    client = names["app"].test_client()
+    client.environ_base |= {
+        "wsgi.url_scheme": "https",
+        "HTTP_SEC_FETCH_MODE": "navigate",
+        "HTTP_SEC_FETCH_SITE": "same-origin",
+    }
+    clock = state_of(names["app"]).engine.clock = Clock()  # type: ignore[attr-defined]
+    response = client.get("/letter", follow_redirects=True)
+    assert (response.request.full_path, 'action="/login?next=/letter"' in response.text) == (
+        "/login?next=/letter",
+        True,
+    )
+    login = {"name": "ada", "password": "correct horse"}
+    assert "ada writes:" in client.post("/login?next=/letter", data=login, follow_redirects=True).text
+    clock.wait(HOUR + 1000)
+    url = "/letter"
+    for status in (307, 307, 200):
+        response = client.post(url, data={"text": "abc"})
+        assert response.status_code == status
+        url = response.headers.get("Location", "")
+    assert response.text == "ada wrote 3 letters."
+    assert client.post("/signout?next=/goodbye", follow_redirects=True).text == "You are logged out."
+    assert client.get("/letter").status_code == 303
+    state_of(names["app"]).engine.store._engine.dispose()  # type: ignore[attr-defined]
 
 
 def test_no_state_is_kept_between_requests() -> None:

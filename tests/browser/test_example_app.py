@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import BrowserContext, expect
 
 from example_app import create_app, demo_secret, pages
-from tests.support.browser import ROOT
+from tests.support.browser import ROOT, press, session_cookies
 
 
 @pytest.fixture
@@ -110,3 +114,98 @@ def test_expire_changes_the_expiry_only(app: Flask) -> None:
     assert client.get("/api/me").json == {"message": "try refresh token"}
     assert client.post("/auth/session/refresh").status_code == 200
     assert client.get("/api/me").json == {"message": "Hello Ada"}
+
+
+# -- pages without a script --------------------------------------------------------------------------------------------
+
+FORM = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+
+
+def logged_in_by_form(app: Flask, name: str = "Ada", agent: str = "Firefox") -> FlaskClient:
+    """A browser that filled in the log-in form."""
+    client = app.test_client()
+    sent = {**FORM, "User-Agent": agent}
+    response = client.post("/log-in?next=/devices", data={"name": name, "password": "demo"}, headers=sent)
+    assert (response.status_code, response.headers["Location"]) == (303, "/devices")
+    return client
+
+
+def handles_on(client: FlaskClient) -> list[str]:
+    """The sessions that the devices page offers to end."""
+    return re.findall(r'name="handle" value="(.*?)"', client.get("/devices", headers=FORM).text)
+
+
+def test_devices_are_shown_to_whoever_is_logged_in(app: Flask) -> None:
+    """Others are led to the log-in form, which leads back, and nowhere else."""
+    client = app.test_client()
+    response = client.get("/devices", headers=FORM)
+    assert (response.status_code, response.headers["Location"]) == (303, "/log-in?next=/devices")
+    assert 'action="/log-in?next=/devices"' in client.get("/log-in?next=/devices").text
+    login = {"name": "Ada", "password": "demo"}
+    assert client.post("/log-in?next=//evil.example", data=login, headers=FORM).headers["Location"] == "/devices"
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"name": "Ada", "password": "no"}, "not the password"),
+        ({"password": "demo"}, "Type a name"),
+        ({"name": "a\0b", "password": "demo"}, "characters like these"),
+    ],
+)
+def test_log_in_form_with(app: Flask, form: dict[str, str], sentence: str) -> None:
+    """A mistake is said on the page, and nobody is logged in."""
+    response = app.test_client().post("/log-in", data=form, headers=FORM)
+    assert response.status_code == 422
+    assert sentence in response.text
+    assert "Set-Cookie" not in response.headers
+
+
+def test_log_in_form_of_another_site(app: Flask) -> None:
+    """It would log its victim in as somebody else."""
+    login, foreign = {"name": "Mallory", "password": "demo"}, {**FORM, "Sec-Fetch-Site": "cross-site"}
+    response = app.test_client().post("/log-in", data=login, headers=foreign)
+    assert (response.status_code, "Set-Cookie" in response.headers) == (403, False)
+
+
+def test_devices_are_ended(app: Flask) -> None:
+    """One, then all others; the page marks the current one and keeps what is somebody else's."""
+    here, other = logged_in_by_form(app, agent="Here <b>"), logged_in_by_form(app, "Bob")
+    for agent in ("Phone", "Desk", "Car"):
+        logged_in_by_form(app, agent=agent)
+    page = here.get("/devices", headers=FORM).text
+    assert re.findall(r"<h2>(.*?)</h2>", page)[-1] == 'Here &lt;b&gt; <span class="badge">this one</span>'
+    assert page.count("badge") == 1
+    first, *rest = handles_on(here)
+    assert here.post("/devices/end", data={"handle": first}, headers=FORM).status_code == 303
+    assert handles_on(here) == rest
+    assert other.post("/devices/end", data={"handle": rest[0]}, headers=FORM).status_code == 303
+    assert handles_on(here) == rest
+    assert here.post("/devices/end-others", headers=FORM).status_code == 303
+    assert (handles_on(here), handles_on(other)) == ([], [])
+    assert "End all others" not in here.get("/devices", headers=FORM).text
+    assert other.get("/devices", headers=FORM).status_code == 200
+
+
+def test_devices_page_needs_no_inline_code(app: Flask) -> None:
+    """It keeps to the app's policy."""
+    page = logged_in_by_form(app).get("/devices", headers=FORM).text
+    assert not any(found in page for found in ("<style", " style=", " onclick=", "://", "<script"))
+
+
+@pytest.mark.browser
+def test_devices_page_stays_logged_in(context: BrowserContext, hasty_address: str) -> None:
+    """Its token runs out, the page comes by itself; a form as well; and a device that was ended is out."""
+    here = context.new_page()
+    here.goto(hasty_address + "/devices")
+    here.get_by_label("Password").fill("demo")
+    press(here, "Log in")
+    heading = here.get_by_role("heading", level=1)
+    for _ in range(2):
+        expect(heading).to_have_text("Your devices")
+        time.sleep(3.1)
+        here.reload()
+    time.sleep(3.1)
+    press(here, "Log out here")
+    expect(here).to_have_url(hasty_address + "/log-in")
+    assert session_cookies(context) == {}

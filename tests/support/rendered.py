@@ -25,16 +25,19 @@ LIFETIME = 2
 """Seconds that an access token lives."""
 POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 
-FRAME = """<!doctype html><html lang="en"><title>{{ title }}</title><link rel="icon" href="data:,"><h1>{{ title }}</h1>"""
+FRAME = """<!doctype html><html lang="en"><title>{{ title }}</title><h1>{{ title }}</h1>"""
 LOGIN = """<form method="post" action="{{ request.full_path }}">
 <label>Name <input name="name" required></label> <button>Log in</button></form>"""
 LETTER = """<p id="user">{{ current_session.user_id }}</p>
-<form method="post"><label>Title <input name="title"></label> <label>Text <textarea name="text"></textarea></label>
-<label>Kind <select name="kind"><option>a</option><option>b</option></select></label> <label>Tick <input type="checkbox" name="tick"></label>
-<button>Send</button></form>
+<form method="post">
+<label>Title <input name="title"></label> <label>Text <textarea name="text"></textarea></label>
+<label>Kind <select name="kind"><option>a</option><option>b</option></select></label>
+<label>Tick <input type="checkbox" name="tick"></label> <button>Send</button></form>
 <form method="post" action="{{ url_for('signed_file') }}" enctype="multipart/form-data">
-<label>File <input type="file" name="file"></label> <label>About it <input name="about"></label> <button>Upload</button></form>
-<form method="post" action="{{ url_for('supertokens.signout') }}?next={{ url_for('open_page', left=1) }}"><button>Log out</button></form>"""
+<label>File <input type="file" name="file"></label> <label>About it <input name="about"></label>
+<button>Upload</button></form>
+<form method="post" action="{{ url_for('supertokens.signout', next=url_for('open_page', left=1)) }}">
+<button>Log out</button></form>"""
 
 
 def create_app(store: Store | None = None, **config: Any) -> Flask:
@@ -52,6 +55,7 @@ def create_app(store: Store | None = None, **config: Any) -> Flask:
     SuperTokens(app, store=(store or MemoryStore()) if in_memory else None)
     app.after_request(_protect)
     for rule, view, methods in (
+        ("/favicon.ico", no_icon, ["GET"]),
         ("/", open_page, ["GET"]),
         ("/login", login, ["GET", "POST"]),
         ("/letter", verify_session(letter), ["GET", "POST"]),
@@ -83,6 +87,10 @@ def _protect(response: Response) -> Response:
 
 def _page(title: str, content: str = "") -> str:
     return render_template_string(FRAME + content, title=title)
+
+
+def no_icon() -> ResponseReturnValue:
+    return "", 204
 
 
 def open_page() -> ResponseReturnValue:

@@ -313,6 +313,14 @@ def test_the_static_key_was_asked_for(plain: FlaskClient, version: str) -> None:
     assert answer["session"]["userDataInJWT"] == {"a": 1}
 
 
+@pytest.mark.parametrize(("version", "kind"), [("2.21", "d-"), ("3.0", "s-"), ("5.3", "s-")])
+def test_another_kind_of_key_is_asked_for(plain: FlaskClient, version: str, kind: str) -> None:
+    """A refresh changes to it, but for 2.21, where that does not exist."""
+    core = CoreClient(plain, version)
+    created = core.create(useDynamicSigningKey=True)
+    assert kid_of(core.refresh(created["refreshToken"]["token"], useDynamicSigningKey=False)).startswith(kind)
+
+
 def kid_of(answer: dict[str, Any]) -> str:
     return str(jwt.get_unverified_header(answer["accessToken"]["token"])["kid"])
 
@@ -409,7 +417,8 @@ def test_the_api_key_is_wrong(guarded: FlaskClient, key: str | None) -> None:
     ):
         assert (response.status_code, response.text) == (401, "Invalid API key\n")
     assert core.get("/hello").text == "Hello\n"
-    assert len(core.get("/.well-known/jwks.json").json["keys"]) == 2
+    for path in ("/.well-known/jwks.json", "/recipe/jwt/jwks"):
+        assert len(core.get(path).json["keys"]) == 2
 
 
 @pytest.mark.parametrize("key", [API_KEY, API_KEY[::-1]])

@@ -78,8 +78,10 @@ def _of_engine(state: AppState, findings: list[str]) -> dict[str, Any]:
     engine = state.engine
     keys, _ = engine.published_keys()
     facts: dict[str, Any] = {"keys": ", ".join(str(key.get("kid")) for key in keys)}
-    tell_time = getattr(getattr(engine, "store", None), "server_time", None)
-    theirs = None if tell_time is None else tell_time()
+    store: Any = getattr(engine, "store", None)
+    if hasattr(store, "schema_version"):
+        facts["version of the tables"] = store.schema_version()
+    theirs = store.server_time() if hasattr(store, "server_time") else None
     if theirs is not None:
         difference = engine.now() - theirs
         facts["clock ahead of the database (s)"] = difference / SECOND

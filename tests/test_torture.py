@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from torture.faults import all_faults, under, went_wrong
 from torture.fire import fire
 from torture.fuzz import fuzz
 from torture.kills import kills
-from torture.lives import lives
+from torture.lives import WEATHERS, lives
 
 from .support.records import sqlite_uri
 
@@ -22,12 +23,13 @@ def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
     return str(request.getfixturevalue("postgres_uri")).replace("postgresql+psycopg", "postgresql")
 
 
-def test_lives_in_virtual_time(report: Callable[[str], None]) -> None:
-    """Nobody honest meets an alarm, and no thief who claims the session goes unseen."""
-    figures = lives(200)
-    report(f"lives: {dict(figures)}")
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_lives_in_virtual_time(weather: str, report: Callable[[str], None]) -> None:
+    """Nobody honest meets an alarm, and no thief who claims the session goes unseen; also when clocks are wrong."""
+    figures = lives(60, weather=WEATHERS[weather])
+    report(f"lives, {weather}: {dict(figures)}")
     assert (figures["false alarms"], figures["thieves missed"]) == (0, 0)
-    assert figures["thieves found"] > 80
+    assert figures["thieves found"] > 24
 
 
 def test_hostile_texts(report: Callable[[str], None]) -> None:
@@ -49,3 +51,17 @@ def test_web_processes_are_killed(uri: str, report: Callable[[str], None]) -> No
     figures = kills(uri, 15, workers=2)
     report(f"kills: {dict(figures)}")
     assert (figures["lost"], figures["kills"]) == (0, 15)
+
+
+@pytest.mark.postgres
+def test_databases_fail(report: Callable[[str], None]) -> None:
+    """Stopped, cut off, full, locked: calls are 503 with cookies untouched, and all goes on by itself afterwards."""
+    with all_faults() as found:
+        brief = [name for name in found if not name.endswith(("frozen", "read_only"))]
+        assert len(brief) > 3
+        for name in brief:
+            uri, fault = found[name]
+            figures = under(fault, uri, 1.5)
+            report(f"{name}: {dict(figures)}")
+            assert not went_wrong(figures), name
+            assert figures["503"] or figures["longest wait (ms)"] > 1000, name

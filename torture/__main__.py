@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import fire, fuzz, kills, lives
+from . import faults, fire, fuzz, kills, lives
 
 
 def main(scale: int = 1) -> None:
@@ -13,6 +13,7 @@ def main(scale: int = 1) -> None:
     fuzz.main(1_000_000 // scale)
     fire.main(1000 // scale)
     kills.main(1000 // scale)
+    faults.main(15 / scale)
 
 
 if __name__ == "__main__":

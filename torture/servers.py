@@ -72,7 +72,9 @@ class Gunicorn:
             f"127.0.0.1:{self.port}",
         ]
         command = [sys.executable, "-m", "gunicorn", *options, "--keep-alive", "30", "--log-level", "critical"]
-        self._process = subprocess.Popen([*command, "torture.servers:make_app()"], env=self._environment, cwd=ROOT)
+        self._process = subprocess.Popen(
+            [*command, "torture.servers:make_app()"], env=self._environment, cwd=ROOT, stderr=subprocess.DEVNULL
+        )
         deadline = time.monotonic() + 60
         while not self._answers():
             if time.monotonic() > deadline or self._process.poll() is not None:

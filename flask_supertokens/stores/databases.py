@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, String, Text, text
+from sqlalchemy import Connection, Engine, String, Text, event, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -53,12 +53,21 @@ class Database(ABC):
     def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
         """A transaction that has its locks from the start; two with the same ``lock`` do not overlap."""
 
+    @contextmanager
+    def unhurried(self, _connection: Connection) -> Iterator[None]:
+        """While tables are made or changed, which may take its time."""
+        yield
+
     def prepare(self, connection: Connection) -> None:  # noqa: B027 - most databases need nothing
         """Before the tables are made."""
 
     def was_victim(self, error: DBAPIError) -> bool:
         """Whether the database ended this transaction for another one's sake; it may be repeated then."""
         return getattr(error.orig, "sqlstate", None) in ("40P01", "40001")
+
+    def was_dead(self, error: DBAPIError) -> bool:
+        """Whether the connection had ended before; one that was waited for in vain is no reason to wait again."""
+        return error.connection_invalidated and type(error.orig).__name__ != "NoAnswerError"
 
 
 class SQLite(Database):
@@ -93,6 +102,19 @@ class PostgreSQL(Database):
             if lock is not None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _number(lock)})
             yield connection
+
+    @contextmanager
+    def unhurried(self, connection: Connection) -> Iterator[None]:
+        driver: Any = connection.connection.dbapi_connection
+        patience = getattr(driver, "answer_timeout", None)
+        if patience is None:  # a driver of the app's own choice
+            yield
+            return
+        driver.answer_timeout = None
+        try:
+            yield
+        finally:
+            driver.answer_timeout = patience
 
 
 class MariaDB(Database):
@@ -146,6 +168,18 @@ def connect_arguments(url: URL) -> dict[str, Any]:
         "charset": "utf8mb4",
         "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')",
     }
+
+
+def bound_waiting(engine: Engine) -> None:
+    """Let no answer of psycopg take without end; the other drivers do that by their own arguments."""
+    if (engine.dialect.name, engine.driver) == ("postgresql", "psycopg"):
+        event.listen(engine, "do_connect", _connect_bounded)
+
+
+def _connect_bounded(_dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
+    from .postgresql import BoundedConnection  # noqa: PLC0415 - only where psycopg is used
+
+    return BoundedConnection.connect(*arguments, **named)
 
 
 @contextmanager

@@ -21,16 +21,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     Connection,
     Engine,
-    Index,
-    MetaData,
     Row,
-    SmallInteger,
-    String,
-    Table,
-    Text,
     bindparam,
     create_engine,
     delete,
@@ -49,56 +42,12 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
-from .databases import BUSY_TIMEOUT_MS, LONG_TEXT, TABLE_OPTIONS, connect_arguments, database_of, exact
+from .databases import BUSY_TIMEOUT_MS, bound_waiting, connect_arguments, database_of
+from .schema import NewerSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
+
+__all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
 
 T = TypeVar("T")
-
-metadata = MetaData()
-"""The tables of the embedded engine; give it to Alembic as one of the ``target_metadata``."""
-
-sessions = Table(
-    "supertokens_sessions",
-    metadata,
-    Column("handle", exact(128), primary_key=True),
-    Column("app_id", exact(64), nullable=False),
-    Column("user_id", exact(255), nullable=False),
-    Column("recipe_user_id", exact(255), nullable=False),
-    Column("tenant_id", exact(64), nullable=False),
-    Column("current_hash2", exact(64), nullable=False),
-    Column("children", SmallInteger, nullable=False),
-    Column("used_at", BigInteger, nullable=True),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("refreshed_at", BigInteger, nullable=False),
-    Column("anti_csrf_token", exact(64), nullable=True),
-    Column("payload", LONG_TEXT, nullable=False),
-    Column("data", LONG_TEXT, nullable=False),
-    Column("user_agent", String(255), nullable=True),
-    Column("ip", String(64), nullable=True),
-    Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
-    Index("ix_supertokens_sessions_expiry", "expires_at"),
-    **TABLE_OPTIONS,
-)
-
-signing_keys = Table(
-    "supertokens_signing_keys",
-    metadata,
-    Column("app_id", exact(64), primary_key=True),
-    Column("kid", exact(80), primary_key=True),
-    Column("algorithm", String(16), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("public_pem", Text, nullable=False),
-    Column("sealed_private", Text, nullable=False),
-    **TABLE_OPTIONS,
-)
-
-tenants = Table(
-    "supertokens_tenants",
-    metadata,
-    Column("app_id", exact(64), primary_key=True),
-    Column("tenant_id", exact(64), primary_key=True),
-    **TABLE_OPTIONS,
-)
 
 POOL_TIMEOUT_SECONDS = 5
 _ATTEMPTS = 5
@@ -154,13 +103,15 @@ def database_engine(uri: str, directory: str) -> Engine:
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, directory)
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
         connect_args=connect_arguments(url),
     )
+    bound_waiting(engine)
+    return engine
 
 
 def _sqlite_engine(url: URL, directory: str) -> Engine:
@@ -194,14 +145,14 @@ def _relaxed_sync(connection: Any, _record: Any) -> None:
 
 
 class SQLAlchemyStore(Store):
-    """Sessions, keys and tenants in three tables.
+    """Sessions, keys and tenants, each in a table.
 
     :param engine: a SQLAlchemy engine; shared with the app's own code if it likes.
     :param creates_tables: make the tables at first use.
     :param app_id: whose sessions these are; a core keeps several apps in one database.
     """
 
-    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError)
+    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError, NewerSchemaError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
         self._database = database_of(engine)
@@ -222,7 +173,7 @@ class SQLAlchemyStore(Store):
     def describe(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).partition("\nDETAIL:")[0].split())  # PostgreSQL's details quote the row
-        mend = "" if self._creates_tables else " If the tables are missing, run: flask supertokens init-db."
+        mend = "" if self._creates_tables else " If the tables are missing or older, run: flask supertokens init-db."
         return f"{type(cause).__name__}: {said}.{mend}"
 
     # -- sessions
@@ -231,8 +182,8 @@ class SQLAlchemyStore(Store):
         self._ensure_directory()
         with self._engine.connect() as connection:
             self._database.prepare(connection)
-        with self._database.begun(self._engine, _TABLES_AND_KEYS) as connection:
-            metadata.create_all(connection)
+        with self._database.begun(self._engine, _TABLES_AND_KEYS) as connection, self._database.unhurried(connection):
+            bring_up_to_date(connection)
         self._root._ready = True
 
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
@@ -380,6 +331,11 @@ class SQLAlchemyStore(Store):
         clock = self._database.clock
         return None if clock is None else int(self._read(lambda connection: connection.scalar(text(clock))))
 
+    def schema_version(self) -> int | None:
+        """The version of the tables; ``None`` if there are none. None are made."""
+        with self._autocommit.connect() as connection:
+            return version_of(connection)
+
     # -- connections
 
     def _read(self, query: Callable[[Connection], T]) -> T:
@@ -388,7 +344,7 @@ class SQLAlchemyStore(Store):
             with self._autocommit.connect() as connection:
                 return query(connection)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not self._database.was_dead(error):
                 raise
         with self._autocommit.connect() as connection:
             return query(connection)

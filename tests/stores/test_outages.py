@@ -5,7 +5,9 @@ from __future__ import annotations
 import pathlib
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +17,7 @@ from sqlalchemy import create_engine, event
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.stores import sqlalchemy as module
 from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.postgresql import BoundedConnection
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from ..support.postgres import PostgresServer
@@ -236,6 +239,47 @@ def test_connections_are_cut_between_a_read_and_its_swap(
     refused(postgres_store, {verb: WRITES[verb]})
     assert postgres_store.read("handle-1") == RECORD
     assert WRITES[verb](postgres_store) is True
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedConnection, "answer_timeout", 0.3)
+
+
+@pytest.mark.postgres
+def test_a_table_is_locked(impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+    """Nobody waits for a migration without end, nor twice; what was given up is not done later."""
+    verbs = {name: verb for name, verb in {**READS, **WRITES}.items() if "keys" not in name}
+    attempts: list[object] = []
+    with postgres_server.locked("supertokens_sessions"):
+        event.listen(postgres_store._engine, "checkout", lambda *found: attempts.append(found))
+        refused(postgres_store, {"read": READS["read"]})
+        assert len(attempts) == 1
+        assert all("no answer within 0.3 s" in said for said in refused(postgres_store, verbs))
+    assert postgres_store.read("handle-1") == RECORD
+
+
+@pytest.mark.postgres
+def test_postgresql_hangs(impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+    """A server that accepts and says nothing is given up, and works again later."""
+    assert postgres_store.read("handle-1") == RECORD
+    with postgres_server.frozen():
+        start = time.monotonic()
+        refused(postgres_store, {"read": READS["read"], "swap_line": WRITES["swap_line"]})
+        assert time.monotonic() - start < 10
+    assert postgres_store.read("handle-1") == RECORD
+
+
+@pytest.mark.postgres
+def test_tables_take_their_time(impatient: None, postgres_server: PostgresServer, postgres_uri: str) -> None:
+    """Whoever makes or changes tables waits for a lock longer than others do."""
+    with sql_store(postgres_uri) as store, sql_store(postgres_uri) as other:
+        store.create_tables()
+        with ThreadPoolExecutor(1) as pool, postgres_server.locked("supertokens_schema"):
+            made = pool.submit(other.create_tables)
+            time.sleep(0.8)
+            assert not made.done()
+        made.result(5)
 
 
 @pytest.mark.postgres

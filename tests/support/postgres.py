@@ -107,6 +107,30 @@ class PostgresServer:
             self.execute(f"ALTER DATABASE postgres RESET {setting}")
             self.end_connections()
 
+    @contextlib.contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """For a while somebody holds a table, as a migration does."""
+        with psycopg.connect(f"host={self._home} user=tests dbname=postgres") as connection:
+            connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+            yield
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For a while the server's processes stand still: it accepts connections, and answers nothing."""
+        assert self._process is not None
+        father = self._process.pid
+        pids = [father, *map(int, pathlib.Path(f"/proc/{father}/task/{father}/children").read_text().split())]
+        self._signal(pids, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(pids, signal.SIGCONT)
+
+    def _signal(self, pids: list[int], number: int) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def _answers(self) -> bool:
         try:
             self.execute("SELECT 1")

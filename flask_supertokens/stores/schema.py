@@ -1,0 +1,145 @@
+"""The tables of the SQL store, their version, and how the tables of an older version become these.
+
+Version 1: sessions and keys of one app. Version 2: of several apps, with tenants and what the sessions' devices said.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+)
+
+from ..protocol.model import FIRST_APP
+from .databases import LONG_TEXT, TABLE_OPTIONS, exact
+
+VERSION = 2
+
+metadata = MetaData()
+"""The tables of the embedded engine; give it to Alembic as one of the ``target_metadata``."""
+
+sessions = Table(
+    "supertokens_sessions",
+    metadata,
+    Column("handle", exact(128), primary_key=True),
+    Column("app_id", exact(64), nullable=False),
+    Column("user_id", exact(255), nullable=False),
+    Column("recipe_user_id", exact(255), nullable=False),
+    Column("tenant_id", exact(64), nullable=False),
+    Column("current_hash2", exact(64), nullable=False),
+    Column("children", SmallInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("refreshed_at", BigInteger, nullable=False),
+    Column("anti_csrf_token", exact(64), nullable=True),
+    Column("payload", LONG_TEXT, nullable=False),
+    Column("data", LONG_TEXT, nullable=False),
+    Column("user_agent", String(255), nullable=True),
+    Column("ip", String(64), nullable=True),
+    Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
+    Index("ix_supertokens_sessions_expiry", "expires_at"),
+    **TABLE_OPTIONS,
+)
+
+signing_keys = Table(
+    "supertokens_signing_keys",
+    metadata,
+    Column("app_id", exact(64), primary_key=True),
+    Column("kid", exact(80), primary_key=True),
+    Column("algorithm", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("public_pem", Text, nullable=False),
+    Column("sealed_private", Text, nullable=False),
+    **TABLE_OPTIONS,
+)
+
+tenants = Table(
+    "supertokens_tenants",
+    metadata,
+    Column("app_id", exact(64), primary_key=True),
+    Column("tenant_id", exact(64), primary_key=True),
+    **TABLE_OPTIONS,
+)
+
+schema = Table(
+    "supertokens_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    **TABLE_OPTIONS,
+)
+
+
+class NewerSchemaError(RuntimeError):
+    """The tables are of a version that this one does not know."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(
+            f"The session tables have version {found}, this flask-supertokens knows {VERSION}: update it here as well"
+        )
+
+
+def bring_up_to_date(connection: Connection) -> None:
+    """Make the tables that are missing and change older ones, in the caller's transaction and under its lock.
+
+    :raises NewerSchemaError: somebody newer was here; nothing is changed.
+    """
+    found = version_of(connection)
+    if found is not None and found > VERSION:
+        raise NewerSchemaError(found)
+    if found == 1:
+        _add_apps(connection)
+    metadata.create_all(connection)
+    if _noted(connection) != VERSION:
+        connection.execute(delete(schema))
+        connection.execute(insert(schema), {"version": VERSION})
+
+
+def version_of(connection: Connection) -> int | None:
+    """The version of the tables that are there; ``None`` without any. Tables made by migrations have it by their columns."""
+    known = inspect(connection)
+    if not known.has_table(sessions.name):
+        return None
+    noted = _noted(connection) if known.has_table(schema.name) else None
+    return noted or (1 if _missing(connection) else VERSION)
+
+
+def _noted(connection: Connection) -> int | None:
+    return connection.scalar(select(schema.c.version).order_by(schema.c.version.desc()))
+
+
+def _missing(connection: Connection) -> list[Column[Any]]:
+    there = {column["name"] for column in inspect(connection).get_columns(sessions.name)}
+    return [column for column in sessions.columns if column.name not in there]
+
+
+def _add_apps(connection: Connection) -> None:
+    """1 to 2. Everything that is there belongs to the first app; the few keys move to a table with another primary key."""
+    for column in _missing(connection):
+        kind = column.type.compile(dialect=connection.dialect)
+        default = "" if column.nullable else f" DEFAULT '{FIRST_APP}' NOT NULL"
+        connection.execute(text(f"ALTER TABLE {sessions.name} ADD COLUMN {column.name} {kind}{default}"))
+    of_user = next(index for index in sessions.indexes if "user_id" in index.columns)
+    of_user.drop(connection)
+    of_user.create(connection)
+    known = [column for column in signing_keys.columns if column.name != "app_id"]
+    keys = connection.execute(select(*known)).mappings().all()
+    signing_keys.drop(connection)
+    signing_keys.create(connection)
+    if keys:
+        connection.execute(insert(signing_keys), [{"app_id": FIRST_APP, **key} for key in keys])

@@ -1,0 +1,160 @@
+"""A database that an earlier version wrote opens in this one: its sessions go on, and nothing has to be done by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import create_engine, inspect
+
+from flask_supertokens import list_sessions
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.stores import schema
+from flask_supertokens.stores.schema import VERSION, metadata
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
+
+from ..support.flask_server import an_app
+from ..support.records import RECORD, sql_store
+from ..support.threads import at_once
+
+WRITTEN = pathlib.Path(__file__).parent / "written"
+VERSIONS = [1]
+"""Those before this one."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'sessions.db'}"
+    return str(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture(params=VERSIONS)
+def owner(request: pytest.FixtureRequest, uri: str) -> dict[str, Any]:
+    """What the owner of the one session holds, after the database was written."""
+    run(uri, (WRITTEN / f"tables-{request.param}.sql").read_text())
+    return {"version": request.param, **json.loads((WRITTEN / f"tables-{request.param}.json").read_text())}
+
+
+def run(uri: str, script: str) -> None:
+    """Statements that end with ``;`` and a line's end."""
+    engine = create_engine(uri)
+    with engine.begin() as connection:
+        for statement in script.split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement.replace("%", "%%"))
+    engine.dispose()
+
+
+@contextlib.contextmanager
+def app_on(uri: str, now: int, **settings: Any) -> Iterator[Flask]:
+    app = an_app(None, SECRET_KEY="a secret of the tests", SUPERTOKENS_DATABASE_URI=uri, **settings)
+    engine = app.extensions["supertokens"].engine
+    engine.clock = lambda: now
+    yield app
+    engine.store._engine.dispose()
+
+
+def shape_of(store: SQLAlchemyStore) -> dict[str, Any]:
+    """Columns, primary keys and indexes of each table."""
+    known = inspect(store._engine)
+    return {
+        name: (
+            sorted((column["name"], column["nullable"]) for column in known.get_columns(name)),
+            sorted(known.get_pk_constraint(name)["constrained_columns"]),
+            sorted((index["name"] or "", tuple(index["column_names"])) for index in known.get_indexes(name)),
+        )
+        for name in metadata.tables
+    }
+
+
+def test_each_earlier_version_is_tried() -> None:
+    assert [*VERSIONS, VERSION] == list(range(1, VERSION + 1))
+    assert sorted(path.stem for path in WRITTEN.glob("*.sql")) == [f"tables-{version}" for version in VERSIONS]
+
+
+def test_its_sessions_go_on(uri: str, owner: dict[str, Any]) -> None:
+    """The access token is good, since its key is; the refresh token brings new ones, with payload and data of before."""
+    with app_on(uri, owner["now"] + 5000) as app:
+        client = app.test_client(use_cookies=False)
+        used = client.get("/checked", headers={"Cookie": f"sAccessToken={owner['sAccessToken']}"})
+        assert used.json == {"user": "user-1"}
+        refreshed = client.post("/refresh", headers={"Cookie": f"sRefreshToken={owner['sRefreshToken']}"})
+        assert refreshed.status_code == 200
+        with app.app_context():
+            [known] = list_sessions("user-1")
+            assert (known.access_token_payload["role"], known.session_data) == ("admin", {"cart": [1, 2]})
+
+
+def test_the_tables_are_as_new_ones(uri: str, owner: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    """Columns, keys, indexes and the version are those of tables that this version makes."""
+    with sql_store(uri) as old, sql_store(f"sqlite:///{tmp_path / 'new.db'}") as new:
+        assert old.schema_version() == owner["version"]
+        old.create_tables()
+        new.create_tables()
+        assert shape_of(old) == shape_of(new)
+        assert old.schema_version() == VERSION
+        old.add(RECORD)
+
+
+def test_many_open_it_at_once(uri: str, owner: dict[str, Any]) -> None:
+    """One of them changes the tables, the others wait for it."""
+
+    def open_it(_: int) -> int:
+        with sql_store(uri) as store:
+            store.create_tables()
+            return len(store.all("", 10))
+
+    assert at_once(8, open_it) == [1] * 8
+
+
+def test_a_change_fails_halfway(uri: str, owner: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is as before, and the next one succeeds."""
+    with sql_store(uri) as store:
+        with monkeypatch.context() as faults:
+            faults.setattr(schema.signing_keys, "create", lambda _connection: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                store.create_tables()
+        known = inspect(store._engine)
+        assert "app_id" not in {column["name"] for column in known.get_columns("supertokens_sessions")}
+        assert known.has_table("supertokens_signing_keys")
+        store.create_tables()
+        assert len(store.keys()) == 1
+
+
+def test_tables_are_made_by_hand(uri: str, owner: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """With ``SUPERTOKENS_CREATE_TABLES=False`` old tables are 503; log and `status` name the command that changes them."""
+    cookie = {"Cookie": f"sRefreshToken={owner['sRefreshToken']}"}
+    with app_on(uri, owner["now"] + 5000, SUPERTOKENS_CREATE_TABLES=False) as app:
+        runner, client = app.test_cli_runner(), app.test_client(use_cookies=False)
+        refused = client.post("/refresh", headers=cookie)
+        assert (refused.status_code, refused.headers.getlist("Set-Cookie")) == (503, [])
+        assert "flask supertokens init-db" in caplog.text
+        assert "flask supertokens init-db" in runner.invoke(args=["supertokens", "status"]).output
+        assert runner.invoke(args=["supertokens", "init-db"]).exit_code == 0
+        assert client.post("/refresh", headers=cookie).status_code == 200
+
+
+def test_somebody_newer_was_here(uri: str) -> None:
+    """Nothing is changed; the error says to update."""
+    with sql_store(uri) as newer:
+        newer.create_tables()
+    run(uri, f"UPDATE supertokens_schema SET version = {VERSION + 1};\n")
+    with sql_store(uri) as store:
+        with pytest.raises(GeneralError, match=f"version {VERSION + 1}.*knows {VERSION}: update it here"):
+            store.add(RECORD)
+        assert store.schema_version() == VERSION + 1
+
+
+def test_migrations_made_the_tables(uri: str) -> None:
+    """They note no version; the columns tell it, and nothing is changed."""
+    with sql_store(uri) as store:
+        metadata.create_all(store._engine)
+        assert store.schema_version() == VERSION
+        store.create_tables()
+        assert store.schema_version() == VERSION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import json
 import logging
@@ -205,7 +206,7 @@ def _tell(wants_json: bool, content: dict[str, Any], sentence: str) -> None:
 
 def _progress(wants_json: bool, label: str) -> Any:
     """A bar without an end: how many expired rows there are is known when they are gone."""
-    return click.progressbar(length=0, label=label, file=sys.stderr, hidden=wants_json, show_pos=True)
+    return click.progressbar(length=0, label=label, file=io.StringIO() if wants_json else sys.stderr, show_pos=True)
 
 
 def _described(known: SessionInformation) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class SuperTokensClient(FlaskClient):
 
     def steal(self) -> SuperTokensClient:
         """Another client with a copy of this one's cookies."""
-        thief = type(self)(self.application, self.response_wrapper)
+        thief = type(self)(self.application, self.application.response_class)
         thief._cookies = dict(self._cookies or {})
         return thief
 

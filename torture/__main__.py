@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import faults, fire, fuzz, kills, lives
+from . import faults, fire, fuzz, kills, lives, soak
 
 
 def main(scale: int = 1) -> None:
@@ -14,6 +14,7 @@ def main(scale: int = 1) -> None:
     fire.main(1000 // scale)
     kills.main(1000 // scale)
     faults.main(15 / scale)
+    soak.main(30 / scale)
 
 
 if __name__ == "__main__":

@@ -42,14 +42,17 @@ def make_app() -> Flask:
         SECRET_KEY="a secret of the tests",
         SUPERTOKENS_DATABASE_URI=os.environ["TORTURE_DATABASE"],
         SUPERTOKENS_REFRESH_RACE_WINDOW=float(os.environ.get("TORTURE_WINDOW", WINDOW)),
-        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=3600,
+        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=float(os.environ.get("TORTURE_ACCESS_LIFETIME", "3600")),
+        SUPERTOKENS_REFRESH_TOKEN_LIFETIME=float(os.environ.get("TORTURE_REFRESH_LIFETIME", "8640000")),
     )
 
 
 class Gunicorn:
     """gunicorn on a port of its own; workers are processes with two threads each."""
 
-    def __init__(self, database_uri: str, workers: int, window: float = WINDOW) -> None:
+    def __init__(
+        self, database_uri: str, workers: int, window: float = WINDOW, environment: dict[str, str] | None = None
+    ) -> None:
         self.port = a_free_port()
         self._workers = workers
         self._environment = {
@@ -57,6 +60,7 @@ class Gunicorn:
             "TORTURE_DATABASE": database_uri,
             "TORTURE_WINDOW": str(window),
             "PYTHONPATH": ROOT,
+            **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

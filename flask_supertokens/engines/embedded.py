@@ -286,12 +286,16 @@ class EmbeddedEngine(Engine):
         return self.store.remove_expired(self.clock(), at_most)
 
     def _sweep(self, now: int) -> None:
-        """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it."""
+        """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it.
+
+        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high.
+        """
         if abs(now - self._swept_at) < SWEEP_EVERY:
             return
         self._swept_at = now
         try:
-            self.store.remove_expired(now, SWEEP_SIZE)
+            if self.store.remove_expired(now, SWEEP_SIZE) == SWEEP_SIZE:
+                self._swept_at = now - SWEEP_EVERY
         except GeneralError as error:
             logger.warning("Expired sessions could not be removed: %s", error.description)
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
@@ -136,9 +137,10 @@ def _fits(row: AccessRow, situation: dict[str, Claim | bool]) -> bool:
 
 
 def _claim(line: Line, hash2: str, parent_hash2: str | None) -> Claim:
-    if hash2 == line.current_hash2:
+    if hmac.compare_digest(hash2, line.current_hash2):
         return Claim.CURRENT
-    return Claim.CHILD if parent_hash2 == line.current_hash2 else Claim.STRANGER
+    is_child = parent_hash2 is not None and hmac.compare_digest(parent_hash2, line.current_hash2)
+    return Claim.CHILD if is_child else Claim.STRANGER
 
 
 def _is_open(line: Line, now: int, window: Window) -> bool:

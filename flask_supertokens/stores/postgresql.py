@@ -49,8 +49,12 @@ class BoundedConnection(psycopg.Connection[Any]):
             return done.value  # type: ignore[no-any-return]
 
     def _give_up(self) -> NoReturn:
-        """Ask the server to drop the statement, or it would go on to wait for a lock with nobody to answer."""
-        with contextlib.suppress(psycopg.Error):
-            self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+        """Ask the server to drop the statement, or it would go on to wait for a lock with nobody to answer.
+
+        With a libpq before 17 the question itself can't be bounded, so it is left out.
+        """
+        if psycopg.capabilities.has_cancel_safe():
+            with contextlib.suppress(psycopg.Error):
+                self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
         self.close()
         raise NoAnswerError(f"no answer within {self.answer_timeout:g} s")

@@ -281,8 +281,14 @@ class SQLAlchemyStore(Store):
     def remove_expired(self, now: int, at_most: int) -> int:
         query = select(sessions.c.handle).where(sessions.c.app_id == self._app_id, sessions.c.expires_at <= now)
         expired = query.order_by(sessions.c.expires_at).limit(at_most)
-        handles = self._read(lambda c: c.scalars(expired).all())
-        return len(self.remove(handles)) if handles else 0
+        locked = expired.with_for_update(skip_locked=True)  # what somebody else is at is left for the next time
+
+        def remove_some(connection: Connection) -> int:
+            handles = connection.scalars(locked).all()
+            return connection.execute(delete(sessions).where(sessions.c.handle.in_(handles))).rowcount
+
+        there_are_some = self._read(lambda c: c.scalar(expired.limit(1))) is not None
+        return self._transact(remove_some) if there_are_some else 0
 
     def all(self, after: str, at_most: int) -> list[SessionRecord]:
         query = select(sessions).where(sessions.c.app_id == self._app_id, sessions.c.handle > after)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flask_supertokens.engines.base import Engine, Grant, RefreshRequest
-from flask_supertokens.engines.embedded import ATTEMPTS, EmbeddedEngine, milliseconds
+from flask_supertokens.engines.embedded import ATTEMPTS, SWEEP_SIZE, EmbeddedEngine, milliseconds
 from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.model import Line, SessionRecord
 from flask_supertokens.protocol.tokens import hash1, hash2
@@ -41,6 +41,26 @@ def counting(clock: Clock) -> tuple[EmbeddedEngine, CountingStore]:
 def used(engine: Engine, grant: Grant) -> Grant:
     """What the engine answers to the access token of a grant."""
     return engine.verify(presented(engine, issued(grant).access_token))
+
+
+# -- what has expired ---------------------------------------------------------------------------------------------------
+
+
+def test_sessions_expire_faster_than_once_a_minute(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
+    """Full batches follow each other from log-in to log-in until nothing is left; then there is a minute's rest."""
+    engine, store = counting
+    for _ in range(2 * SWEEP_SIZE + 5):
+        engine.create(a_session())
+    clock.wait(101 * 24 * HOUR)
+    store.counted()
+    left = []
+    for _ in range(4):
+        engine.create(a_session("user-2"))
+        left.append(len(store.all("", 1000)))
+    assert left == [SWEEP_SIZE + 6, 7, 3, 4]
+    assert store.counted()["remove_expired"] == 3
 
 
 # -- how often the store is asked --------------------------------------------------------------------------------------

@@ -343,6 +343,14 @@ class StoreContract:
         assert (store.remove_expired(NOW, 3), store.remove_expired(NOW, 3)) == (2, 0)
         assert store.read("lives") is not None
 
+    def test_many_remove_what_has_expired(self, store: Store) -> None:
+        """Each session is counted by one of them, and nobody waits for another or fails."""
+        for number in range(40):
+            store.add(a_record(f"handle-{number}", expires_at=NOW - 1))
+        removed = sum(at_once(THREADS, lambda _: sum(store.remove_expired(NOW, 5) for _ in range(8))))
+        removed += store.remove_expired(NOW, 40)
+        assert (removed, store.all("", 9)) == (40, [])
+
     def test_all_sessions_are_read(self, store: Store) -> None:
         """In batches, each once, expired ones too."""
         handles = [f"handle-{number}" for number in range(7)]

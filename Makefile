@@ -5,12 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn test unit lint types format bench torture clean
+.PHONY: help setup demo demo-gunicorn test unit oldest audit lint types format bench torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
 	@echo "make test    run all tests (unit: the fast part)"
-	@echo "make lint | types | format | bench | torture | clean"
+	@echo "make oldest | audit | lint | types | format | bench | torture | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -52,7 +52,18 @@ test: setup
 	@$(BIN)/python -m pytest
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -m "not browser and not postgres and not mariadb and not sdks" --ignore tests/processes
+	@$(BIN)/python -m pytest -m "not browser and not postgres and not mariadb and not sdks" --ignore tests/processes --ignore tests/packages
+
+oldest:
+	@$(PYTHON) -m venv .venv-oldest
+	@$(PYTHON) tools/oldest.py > .venv-oldest/constraints.txt
+	@.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt --editable '.[test]'
+	@.venv-oldest/bin/python -m pytest -m "not browser and not mariadb and not sdks" --ignore tests/processes --ignore tests/packages \
+	  --ignore tests/living_with/test_flask_smorest.py
+
+audit: $(STAMPS)/dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@$(BIN)/pip-audit --skip-editable
 
 lint: $(STAMPS)/dev
 	@$(BIN)/ruff check .
@@ -74,5 +85,5 @@ torture: setup
 	@$(BIN)/python -m torture
 
 clean:
-	rm -rf $(VENV) $(STAMPS) build dist *.egg-info example_app/node_modules \
+	rm -rf $(VENV) .venv-oldest $(STAMPS) build dist *.egg-info example_app/node_modules \
 	  tests/sdks/node/node_modules tests/sdks/python/.venv

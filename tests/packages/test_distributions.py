@@ -1,0 +1,118 @@
+"""Wheel and source distribution: what is in them, that they can be made again, and a first app in a clean environment."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+
+import pytest
+
+from ..support.docs import blocks
+
+ROOT = pathlib.Path(__file__).parents[2]
+PACKAGE = ROOT / "flask_supertokens"
+REQUIRED = {"flask", "werkzeug", "itsdangerous", "blinker", "click", "pyjwt", "cryptography", "sqlalchemy"}
+CHECK = """
+client = app.test_client()
+assert client.get("/me").status_code == 401
+assert client.post("/login", base_url="https://localhost").status_code == 200
+assert client.get("/me", base_url="https://localhost").json == {"user": "user-1"}
+assert client.post("/refresh", base_url="https://localhost").status_code == 200
+"""
+
+
+def build(source: pathlib.Path, target: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Both distributions, by suffix; the wheel is built from the source distribution, as an index would get them."""
+    command = [sys.executable, "-m", "build", "--outdir", str(target), str(source)]
+    done = subprocess.run(
+        command, env={**os.environ, "SOURCE_DATE_EPOCH": "1750000000"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return {path.suffix: path for path in target.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def clean(distributions: dict[str, pathlib.Path], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The folder of the programs of a new virtual environment with the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("clean")
+    venv.create(folder, with_pip=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, str(distributions[".whl"])], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "bin"
+
+
+def test_the_wheel_holds_the_package_only(distributions: dict[str, pathlib.Path]) -> None:
+    """All of it, pages, assets and the mark of types included; and nothing else."""
+    names = set(zipfile.ZipFile(distributions[".whl"]).namelist())
+    ours = {name for name in names if not name.partition("/")[0].endswith(".dist-info")}
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md")}
+    assert ours == {path.relative_to(ROOT).as_posix() for path in files}
+    assert "flask_supertokens/py.typed" in ours
+
+
+def test_what_the_wheel_says_of_itself(distributions: dict[str, pathlib.Path]) -> None:
+    """Eight packages are required, each with a lowest version; the README is its description."""
+    wheel = zipfile.ZipFile(distributions[".whl"])
+    [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
+    metadata = email.message_from_bytes(wheel.read(name))
+    required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {line.partition(">=")[0].lower() for line in required} == REQUIRED
+    assert metadata["Requires-Python"] == ">=3.10"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert str(metadata.get_payload()).startswith("# flask-supertokens")
+
+
+def test_the_source_distribution_builds_the_same(
+    distributions: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    """Somebody who unpacks it gets the same wheel, to the byte."""
+    with tarfile.open(distributions[".gz"]) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    [source] = (tmp_path / "source").iterdir()
+    assert not {"tests", "example_app", "torture", ".github", ".ci"} & {path.name for path in source.iterdir()}
+    again = build(source, tmp_path / "dist")
+    assert again[".whl"].read_bytes() == distributions[".whl"].read_bytes()
+
+
+def test_a_first_app_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The README's first example logs in and refreshes; warnings are errors."""
+    (tmp_path / "app.py").write_text(blocks((ROOT / "README.md").read_text("utf-8"))[0] + CHECK)
+    done = subprocess.run([clean / "python", "-W", "error", "app.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "instance").is_dir()
+
+
+def test_its_commands_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """`flask supertokens` is there, and makes the tables."""
+    (tmp_path / "app.py").write_text(blocks((ROOT / "README.md").read_text("utf-8"))[0])
+    command = [clean / "flask", "supertokens", "init-db", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, '{"status": "OK"}\n')
+
+
+def test_the_docs_give_a_reason_for_each_dependency() -> None:
+    """Required ones and extras stand in tables, and no others."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    required, extras = page.split("| extra | brings")
+    told = {name.lower() for name in re.findall(r"^\| `([\w-]+)` \|", required, re.MULTILINE)}
+    assert (
+        told == {line.partition(">=")[0].lower() for line in setup["options"]["install_requires"].split()} == REQUIRED
+    )
+    ours = set(setup["options.extras_require"]) - {"test", "lint", "docs", "bench"}
+    assert set(re.findall(r"^\| `([\w-]+)` \|", extras, re.MULTILINE)) == ours

@@ -17,6 +17,7 @@ from typing import Any
 
 from flask import Flask
 
+from flask_supertokens import verify_session
 from flask_supertokens.cdi_server import Core, core_app
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
@@ -27,7 +28,7 @@ from flask_supertokens.protocol.transport import CookieNames, read
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.engines import SETTINGS, a_session, an_engine, refresh_token_of
 from tests.support.flask_server import an_app, embedded
-from tests.support.plans import Clock
+from tests.support.plans import HOUR, Clock
 
 NAMES = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
 BROWSERS_SEE_ANOTHER_HOST = ("//", "/\\", "\\", "http:", "https:", "javascript:")
@@ -232,8 +233,9 @@ def parsers(samples: list[str], engine: Any) -> dict[str, tuple[Parser, float]]:
         "cookies": (_cookies_read, 0.2),
         "next": (_sent_elsewhere, 0.2),
         "core's answers": (_answer_read, 0.07),
-        "app": (_app(), 0.015),
-        "core": (_core(), 0.015),
+        "replayed forms": (_form(), 0.01),
+        "app": (_app(), 0.01),
+        "core": (_core(), 0.01),
     }
 
 
@@ -300,6 +302,38 @@ def _app() -> Parser:
     return ask
 
 
+def _form() -> Parser:
+    """Forms that come with an expired access token, and are sent through the refresh route and back."""
+    app, clock = an_app(None, **embedded(None)), Clock()
+    app.extensions["supertokens"].engine.clock = clock
+    app.add_url_rule("/form", view_func=verify_session(lambda: "in"), methods=["POST"])
+    cookies = [
+        line.split(";")[0] for line in app.test_client(use_cookies=False).post("/login").headers.getlist("Set-Cookie")
+    ]
+    clock.wait(2 * HOUR)
+    kinds = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=", "text/plain")
+
+    def ask(text: str) -> bool:
+        made = random.Random(ascii(text))
+        headers = {
+            "Cookie": "; ".join(cookies),
+            "Content-Type": made.choice(kinds) + made.choice(("", "x", _plain(text)[:40])),
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Site": made.choice(("same-origin", "none", "cross-site")),
+            "Accept": "text/html",
+        }
+        sent = {"data": text.encode("utf-8", "surrogatepass"), "query_string": {"next": _plain(text)}}
+        path = made.choice(("/form", "/refresh", "/signout"))
+        lies = {"CONTENT_LENGTH": made.choice(("", "-1", "x", "0", "99"))} if made.random() < 0.2 else {}
+        client = app.test_client(use_cookies=False)
+        answer = client.post(path, headers=_latin(_sendable(headers)), environ_overrides=lies, **sent)
+        if answer.status_code >= 500 or not answer.headers.get("Location", "/").startswith("/"):
+            raise AssertionError(f"{path}: {answer.status} {answer.headers.get('Location')!r}")
+        return answer.text == "in" or answer.headers.get("Location", "/").startswith(BROWSERS_SEE_ANOTHER_HOST)
+
+    return ask
+
+
 def _core() -> Parser:
     app: Flask = core_app(Core(MemoryStore(), SETTINGS))
 
@@ -325,6 +359,10 @@ def _core() -> Parser:
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
     """A server takes no line breaks in a header."""
     return {name: value.replace("\r", "").replace("\n", "").replace("\0", "") for name, value in headers.items()}
+
+
+def _latin(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value.encode().decode("latin-1") for name, value in headers.items()}
 
 
 def _plain(text: str) -> str:

@@ -82,6 +82,13 @@ def test_a_cookie_header_is_read(header: str, values: list[str]) -> None:
     assert list(request(header).access_cookies) == values
 
 
+@pytest.mark.parametrize("mark", ["\x85", "\xa0", "\x1f", "\u2003"])
+def test_a_name_is_disguised(mark: str) -> None:
+    """A cookie that a browser takes for another name, so that prefixes do not bind it, is no cookie of ours."""
+    presented = request(f"{mark}sAccessToken=a; {mark}sRefreshToken=b; {mark}sIdRefreshToken=c; sAccessToken{mark}=d")
+    assert (presented.access_cookies, presented.refresh_cookies, presented.legacy) == ((), (), False)
+
+
 @pytest.mark.parametrize(
     ("authorization", "bearer"),
     [

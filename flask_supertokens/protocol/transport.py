@@ -146,6 +146,16 @@ def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins
     return origin is not None and origin not in own_origins
 
 
+def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:
+    """Whether a browser brings no access cookie where it always has one beside its refresh cookie.
+
+    A sibling host can set the refresh cookie (``__Secure-``), to make a visitor somebody else; the access cookie (``__Host-``)
+    it can not.
+    """
+    is_browser = presented.get_header("Sec-Fetch-Site") is not None or presented.get_header("Origin") is not None
+    return is_browser and names.access.startswith("__Host-") and not presented.access_cookies
+
+
 def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool:
     """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked; a form of our own origin counts."""
     return presented.get_header("rid") is not None or is_own_form(presented, own_origins)

@@ -22,6 +22,7 @@ from flask_supertokens.protocol.transport import (
     Sets,
     has_request_marker,
     is_foreign,
+    lacks_host_cookie,
     method_for_new_session,
     pick_refresh,
     plan_cookies,
@@ -87,6 +88,26 @@ def test_a_name_is_disguised(mark: str) -> None:
     """A cookie that a browser takes for another name, so that prefixes do not bind it, is no cookie of ours."""
     presented = request(f"{mark}sAccessToken=a; {mark}sRefreshToken=b; {mark}sIdRefreshToken=c; sAccessToken{mark}=d")
     assert (presented.access_cookies, presented.refresh_cookies, presented.legacy) == ((), (), False)
+
+
+BROWSER = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("access", "cookie", "headers", "lacks"),
+    [
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {"Origin": "https://app.example.com"}, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {}, False),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b; __Host-sAccessToken=a", BROWSER, False),
+        ("__Secure-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+        ("sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+    ],
+)
+def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
+    """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
+    names = replace(NAMES, access=access, refresh="__Secure-sRefreshToken")
+    assert lacks_host_cookie(read("POST", cookie, headers.get, names), names) is lacks
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def brings_cookies(sender: str, attack: str, same_site: str) -> bool:
     return attack != "fetch without cookies" and (is_same_site or same_site == "none")
 
 
-@pytest.mark.parametrize("attack", ATTACKS.keys() - {"fetch without cookies"})
+@pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - {"fetch without cookies"}))
 @pytest.mark.usefixtures("unguarded")
 def test_a_page_posts_and_nothing_guards(a_victim: NewVictim, context: BrowserContext, attack: str) -> None:
     """Without the check each of these does what the attacker wants: the tests above can fail."""

@@ -46,6 +46,7 @@ from .protocol.transport import (
     has_request_marker,
     is_foreign,
     is_own_form,
+    lacks_host_cookie,
     method_for_new_session,
     pick_refresh,
     same_secret,
@@ -672,6 +673,8 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     if picked is None:
         raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
     method, raw = picked
+    if method == "cookie" and lacks_host_cookie(presented, state.cookie_names()):
+        raise UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
     needs_marker = method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER"
     if needs_marker and not has_request_marker(presented, state.own_origins()):
         raise UnauthorisedError("The rid header is missing (anti-CSRF).")

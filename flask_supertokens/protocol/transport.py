@@ -1,7 +1,8 @@
 """What goes over the wire between browser and backend: headers and cookies in, a response plan out.
 
 * A token travels by one of two methods, ``cookie`` or ``header``. Which one is *allowed* is a setting; a header token wins.
-* Duplicates are counted in the raw ``Cookie`` header before it is parsed; pairs are split at the first ``=`` only.
+* Duplicates are counted in the raw ``Cookie`` header before it is parsed; pairs are split at the first ``=`` only, and a name
+  is what the browser took it for: only blanks and tabs around it are dropped.
 * One plan for a response: all clears first, then the sets. An event that clears cancels the sets before it; what comes
   later wins. Each cookie and each header is written once.
 * Cookie names and paths depend on the request (script root, secure or not), so they come in as `CookieNames`.
@@ -26,6 +27,8 @@ CORS_HEADERS = ("content-type", "rid", "fdi-version", "anti-csrf", "authorizatio
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SESSIONLESS_METHODS = frozenset({"OPTIONS", "TRACE"})
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+_BLANKS = " \t"
+"""What may stand around a cookie's name. ``str.strip`` takes more, and what is stripped hides a prefix from the browser."""
 _BOTH: frozenset[Method] = frozenset({"cookie", "header"})
 
 
@@ -96,14 +99,14 @@ def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tup
     found: dict[str, list[str]] = {names.access: [], names.refresh: [], LEGACY_COOKIE: []}
     for pair in header.split(";"):
         name, _, value = pair.partition("=")
-        values = found.get(name.strip())
+        values = found.get(name.strip(_BLANKS))
         if values is not None and (value := _cookie_value(value)):
             values.append(value)
     return tuple(found[names.access]), tuple(found[names.refresh]), bool(found[LEGACY_COOKIE])
 
 
 def _cookie_value(value: str) -> str:
-    value = value.strip()
+    value = value.strip(_BLANKS)
     if len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1]
     return unquote(value) if "%" in value else value
@@ -141,6 +144,16 @@ def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins
     if site is not None and not presented.opens_websocket:
         return site.lower() in ("cross-site", "same-site")
     return origin is not None and origin not in own_origins
+
+
+def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:
+    """Whether a browser brings no access cookie where it always has one beside its refresh cookie.
+
+    A sibling host can set the refresh cookie (``__Secure-``), to make a visitor somebody else; the access cookie (``__Host-``)
+    it can not.
+    """
+    is_browser = presented.get_header("Sec-Fetch-Site") is not None or presented.get_header("Origin") is not None
+    return is_browser and names.access.startswith("__Host-") and not presented.access_cookies
 
 
 def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool:

@@ -22,6 +22,7 @@ from flask_supertokens.protocol.transport import (
     Sets,
     has_request_marker,
     is_foreign,
+    lacks_host_cookie,
     method_for_new_session,
     pick_refresh,
     plan_cookies,
@@ -80,6 +81,33 @@ def sets(method: Method = "cookie", tokens: SessionTokens = TOKENS, handle: str 
 def test_a_cookie_header_is_read(header: str, values: list[str]) -> None:
     """Pairs are split at the first ``=`` only, values decoded once; duplicates count, empty values do not."""
     assert list(request(header).access_cookies) == values
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\xa0", "\x1f", "\u2003"])
+def test_a_name_is_disguised(mark: str) -> None:
+    """A cookie that a browser takes for another name, so that prefixes do not bind it, is no cookie of ours."""
+    presented = request(f"{mark}sAccessToken=a; {mark}sRefreshToken=b; {mark}sIdRefreshToken=c; sAccessToken{mark}=d")
+    assert (presented.access_cookies, presented.refresh_cookies, presented.legacy) == ((), (), False)
+
+
+BROWSER = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("access", "cookie", "headers", "lacks"),
+    [
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {"Origin": "https://app.example.com"}, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {}, False),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b; __Host-sAccessToken=a", BROWSER, False),
+        ("__Secure-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+        ("sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+    ],
+)
+def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
+    """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
+    names = replace(NAMES, access=access, refresh="__Secure-sRefreshToken")
+    assert lacks_host_cookie(read("POST", cookie, headers.get, names), names) is lacks
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,20 @@
-"""``flask supertokens …``: commands. Each ends with code 0 when it did what it says, and prints JSON with ``--json``."""
+"""``flask supertokens …``: commands. Each ends with code 0 when it did what it says.
+
+With ``--json`` standard output is one JSON value, ``{"error": …}`` if it failed; questions and progress go to standard error.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import ipaddress
 import json
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import IO, Any, TypeVar
@@ -23,7 +29,7 @@ from .doctor import examine
 from .engines.embedded import EmbeddedEngine
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
-from .protocol.model import SessionInformation
+from .protocol.model import FIRST_APP, SessionInformation
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 
 T = TypeVar("T")
@@ -37,8 +43,8 @@ yes = click.option("--yes", is_flag=True, help="Do not ask.")
 @group.command("init-db")
 @as_json
 def init_db(wants_json: bool) -> None:
-    """Create the tables that are missing."""
-    _do(app_state().engine.create_tables)
+    """Create the tables that are missing, and bring older ones up to date."""
+    _do(_embedded().create_tables)
     _tell(wants_json, {"status": "OK"}, "The session tables are there.")
 
 
@@ -46,17 +52,19 @@ def init_db(wants_json: bool) -> None:
 @as_json
 def status(wants_json: bool) -> None:
     """Look at engine, keys, settings and app, and say what looks wrong, with what mends it. Code 1 if something does."""
-    facts, findings = _do(lambda: examine(app_state()))
+    report = _do(lambda: examine(app_state()))
     if wants_json:
-        click.echo(json.dumps({"facts": facts, "findings": findings}, indent=2))
+        click.echo(json.dumps(asdict(report), indent=2))
     else:
-        width = max(len(name) for name in facts)
-        for name, value in facts.items():
+        width = max(len(name) for name in report.facts)
+        for name, value in report.facts.items():
             click.echo(f"{name:{width}}  {value}")
-        for finding in findings:
+        for hint in report.hints:
+            click.echo(f"? {hint}")
+        for finding in report.findings:
             click.echo(f"! {finding}")
-        click.echo("Nothing looks wrong." if not findings else f"{len(findings)} to look at.")
-    if findings:
+        click.echo("Nothing looks wrong." if not report.findings else f"{len(report.findings)} to look at.")
+    if report.findings:
         raise SystemExit(1)
 
 
@@ -84,8 +92,7 @@ def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json:
     """End sessions, by handle or of a user. Code 1 if there was none."""
     if bool(handles) == bool(user_id):
         raise click.UsageError("Name session handles, or a user with --user.")
-    if not yes:
-        click.confirm(f"End all sessions of {user_id}?" if user_id else f"End {len(handles)} sessions?", abort=True)
+    _ask(yes, f"End all sessions of {user_id}?" if user_id else f"End {len(handles)} sessions?")
     removed = _do(
         lambda: revoke_all_sessions_for_user(user_id) if user_id is not None else revoke_multiple_sessions(handles)
     )
@@ -100,7 +107,7 @@ def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json:
 def cleanup(batch: int, wants_json: bool) -> None:
     """Remove expired sessions, in batches."""
     engine, removed = _embedded(), 0
-    with _progress(wants_json, "Removing") as bar:
+    with _progress(wants_json, "Removing", _do(engine.count_expired)) as bar:
         while number := _do(lambda: engine.remove_expired(batch)):
             removed += number
             bar.update(number)
@@ -111,21 +118,34 @@ def cleanup(batch: int, wants_json: bool) -> None:
 @yes
 @as_json
 def rotate_keys(yes: bool, wants_json: bool) -> None:
-    """Make a new signing key. It signs after a minute; tokens of the old ones stay good until they expire."""
+    """Make a new signing key. It signs after a minute; tokens of the old ones stay good until they expire.
+
+    Where an app and a core share the database, each signs with keys of its own algorithm: both get a new one.
+    """
     engine = _embedded()
-    if not yes:
-        click.confirm("Make a new signing key?", abort=True)
-    key = _do(engine.rotate_keys)
-    _tell(wants_json, {"kid": key.kid}, f"The key {key.kid} signs from a minute from now on.")
+    _ask(yes, "Make a new signing key?")
+    kids = [key.kid for key in _do(lambda: [each.rotate_keys() for each in _signers(engine)])]
+    _tell(wants_json, {"kid": kids[0], "kids": kids}, f"Signing a minute from now on: {', '.join(kids)}.")
 
 
 @group.command("export")
-@click.argument("file", type=click.File("w", encoding="utf-8"))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@yes
 @as_json
-def export_sessions(file: IO[str], wants_json: bool) -> None:
-    """Write all sessions and keys to a file, to move to another database. It holds no token, but treat it as a secret."""
+def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
+    """Write all sessions and keys to a file, to move to another database; - is standard output. Stop the app first.
+
+    The file holds payloads, data, sealed keys and anti-CSRF tokens: treat it as a secret.
+    """
     engine = _embedded()
-    number = _do(lambda: transfer.export_sessions(engine.store, file))
+    if file == "-":
+        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout))
+        click.echo(f"{number} sessions exported.", err=True)
+        return
+    if os.path.exists(file):
+        _ask(yes, f"Replace {file}?")
+    with _replacing(file) as target:
+        number = _do(lambda: transfer.export_sessions(engine.store, target))
     _tell(wants_json, {"exported": number}, f"{number} sessions exported.")
 
 
@@ -133,13 +153,16 @@ def export_sessions(file: IO[str], wants_json: bool) -> None:
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 @as_json
 def import_sessions(file: IO[str], wants_json: bool) -> None:
-    """Read sessions and keys of an export into this database; what is there already stays. SECRET_KEY must be the same."""
+    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays."""
     engine = _embedded()
-    try:
-        number = _do(lambda: transfer.import_sessions(engine.store, file))
-    except ValueError as error:
-        raise click.ClickException(f"{error} Nothing after that line was imported.") from error
-    _tell(wants_json, {"imported": number}, f"{number} sessions imported.")
+    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.opens))
+    sentence = f"{done.new} sessions imported, {done.there} were there."
+    if done.differing:
+        sentence += (
+            f" {done.differing} of those have other refresh tokens than in the file and stayed as they are, so one of the two"
+            " is older. Import into an empty database, with the app stopped."
+        )
+    _tell(wants_json, {"imported": done.new, "there": done.there, "differing": done.differing}, sentence)
 
 
 @group.command("serve-core")
@@ -188,15 +211,47 @@ def _do(action: Callable[[], T]) -> T:
     """Run it; what fails is one sentence."""
     try:
         return action()
-    except (SuperTokensError, ValueError) as error:
+    except (SuperTokensError, ValueError, OSError) as error:
         text = error.description if isinstance(error, SuperTokensError) else str(error)
-        raise click.ClickException(text or "It failed.") from error
+        raise _failure(text or "It failed.") from error
+
+
+def _failure(text: str) -> Exception:
+    if click.get_current_context().params.get("wants_json"):
+        click.echo(json.dumps({"error": text}))
+        return click.exceptions.Exit(1)
+    return click.ClickException(text)
+
+
+def _ask(yes: bool, question: str) -> None:
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+@contextlib.contextmanager
+def _replacing(file: str) -> Iterator[IO[str]]:
+    """A file that only its owner reads; it takes the name when all is written, and is gone if that fails."""
+    handle, name = tempfile.mkstemp(dir=os.path.dirname(file) or ".")
+    try:
+        with open(handle, "w", encoding="utf-8") as target:
+            yield target
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _signers(engine: EmbeddedEngine) -> list[EmbeddedEngine]:
+    """The app's own engine, and that of a core whose keys are in the same database."""
+    core = make_core(app_state(), needs_api_keys=False).engine_of(FIRST_APP)
+    others = {key.algorithm for key in engine.store.keys()} - {engine.algorithm}
+    return [engine, core] if core.algorithm in others else [engine]
 
 
 def _embedded() -> EmbeddedEngine:
     engine = app_state().engine
     if not isinstance(engine, EmbeddedEngine):
-        raise click.ClickException("This is for the embedded engine; a SuperTokens core does it by itself.")
+        raise _failure("This is for the embedded engine; a SuperTokens core does it by itself.")
     return engine
 
 
@@ -204,9 +259,10 @@ def _tell(wants_json: bool, content: dict[str, Any], sentence: str) -> None:
     click.echo(json.dumps(content) if wants_json else sentence)
 
 
-def _progress(wants_json: bool, label: str) -> Any:
-    """A bar without an end: how many expired rows there are is known when they are gone."""
-    return click.progressbar(length=0, label=label, file=io.StringIO() if wants_json else sys.stderr, show_pos=True)
+def _progress(wants_json: bool, label: str, length: int) -> Any:
+    return click.progressbar(
+        length=length, label=label, file=io.StringIO() if wants_json else sys.stderr, show_pos=True
+    )
 
 
 def _described(known: SessionInformation) -> dict[str, Any]:

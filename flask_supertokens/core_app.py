@@ -23,6 +23,7 @@ def create_app() -> Flask:
     """
     app = Flask("supertokens_core", static_folder=None)
     app.config.from_mapping(SUPERTOKENS_REGISTER_ROUTES=False)
+    app.config["SUPERTOKENS_ACCESS_TOKEN_ALGORITHM"] = "RS256"  # noqa: S105 - the core's; the commands speak of its keys
     app.config.from_mapping({name: _value(name, text) for name, text in os.environ.items() if _is_ours(name)})
     SuperTokens(app)
     return app

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import current_app
+from flask import Flask, current_app
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BuildError
 
+from .browser import login_url
 from .context import AppState
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
@@ -19,18 +23,31 @@ SHORT_WINDOW = 5 * SECOND
 CLOCK_DIFFERENCE = 2 * SECOND
 _PACKAGES = ("flask-supertokens", "Flask", "Werkzeug", "SQLAlchemy", "PyJWT", "requests")
 _LOOPBACKS = {"localhost", "127.0.0.1", "::1"}
+_STRANGER = "https://somebody-else.invalid"
+_OURS = "supertokens."
 
 
-def examine(state: AppState) -> tuple[dict[str, Any], list[str]]:
-    """Facts by name, and what looks wrong."""
+@dataclass(frozen=True)
+class Report:
+    """Facts by name; what is wrong; and what may be on purpose."""
+
+    facts: dict[str, Any]
+    findings: list[str]
+    hints: list[str]
+
+
+def examine(state: AppState) -> Report:
+    """Look at everything. An engine that can't be reached is one of the findings."""
     facts = {**_versions(), **_settings(state), **_cookies(state)}
-    findings = [*_of_settings(state), *_of_app(state)]
+    hints = list(_hints(state))
+    findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
-        state.engine.ping()
-        facts |= _of_engine(state, findings)
+        facts |= _of_engine(state)
+        findings += _of_keys_and_clock(state, facts)
+        _try_to_write(state)
     except GeneralError as error:
-        findings.append(f"{error.description} Until that is mended every session is answered 503.")
-    return facts, findings
+        findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+    return Report(facts, findings, hints)
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
@@ -50,20 +67,32 @@ def _settings(state: AppState) -> dict[str, Any]:
     settings = state.settings
     facts: dict[str, Any] = {"engine": type(state.engine).__name__}
     if isinstance(state.engine, EmbeddedEngine):
+        limit = settings.session_lifetime
         facts |= {
             "access token lifetime (s)": settings.access_token_lifetime / SECOND,
             "refresh token lifetime (s)": settings.refresh_token_lifetime / SECOND,
+            "session's longest lifetime (s)": "none" if limit is None else limit / SECOND,
+            "sessions per user": settings.sessions_per_user or "any number",
             "race window (s)": settings.race_window / SECOND,
             "algorithm": settings.algorithm,
         }
     else:
         facts["cores"] = ", ".join(settings.core_uris)
     paths = (settings.refresh_path, settings.signout_path, settings.jwks_path) if settings.register_routes else ()
-    return {**facts, "routes": ", ".join(paths) or "none", "anti-CSRF": settings.anti_csrf}
+    transfer = settings.token_transfer_method
+    return {
+        **facts,
+        "views ask the database": settings.check_database,
+        "routes": ", ".join(paths) or "none",
+        "API": settings.api_domain or "not set",
+        "web sites": ", ".join(settings.website_domains) or "the same",
+        "tokens travel by": transfer if isinstance(transfer, str) else "the app's function",
+        "anti-CSRF": settings.anti_csrf,
+    }
 
 
 def _cookies(state: AppState) -> dict[str, Any]:
-    with current_app.test_request_context(base_url=state.settings.api_domain):
+    with current_app.test_request_context(base_url=state.settings.api_domain or "http://localhost"):
         names = state.cookie_names()
         secure, same_site = state.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
@@ -74,26 +103,54 @@ def _cookies(state: AppState) -> dict[str, Any]:
     }
 
 
-def _of_engine(state: AppState, findings: list[str]) -> dict[str, Any]:
-    engine = state.engine
-    keys, _ = engine.published_keys()
-    facts: dict[str, Any] = {"keys": ", ".join(str(key.get("kid")) for key in keys)}
-    store: Any = getattr(engine, "store", None)
-    if hasattr(store, "schema_version"):
+def _of_engine(state: AppState) -> dict[str, Any]:
+    """
+    :raises GeneralError: it can't be reached.
+    """
+    engine, store = state.engine, _store(state)
+    engine.ping()
+    facts: dict[str, Any] = {}
+    if isinstance(engine, EmbeddedEngine):
+        facts["keys"] = ", ".join(key.kid for key in engine.keys()) or "none yet"
+    else:
+        facts["keys"] = ", ".join(str(key.get("kid")) for key in engine.published_keys()[0])
+    if hasattr(store, "address"):
+        facts["database"] = store.address()
         facts["version of the tables"] = store.schema_version()
-    theirs = store.server_time() if hasattr(store, "server_time") else None
-    if theirs is not None:
-        difference = engine.now() - theirs
-        facts["clock ahead of the database (s)"] = difference / SECOND
-        if abs(difference) > CLOCK_DIFFERENCE:
-            findings.append(
-                f"The clocks of this host and of the database are {abs(difference) / SECOND:.1f} s apart. The race window counts"
-                " on the clocks of all hosts: keep them with NTP."
-            )
+        theirs = store.server_time()
+        if theirs is not None:
+            facts["clock ahead of the database (s)"] = (engine.now() - theirs) / SECOND
     return facts
 
 
-# -- findings ----------------------------------------------------------------------------------------------------------
+def _store(state: AppState) -> Any:
+    return getattr(state.engine, "store", None)
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
+    sealed = state.engine.keys_sealed_elsewhere() if isinstance(state.engine, EmbeddedEngine) else []
+    if sealed:
+        yield (
+            f"The SECRET_KEY of here does not open the signing keys {', '.join(sealed)}: who logged in before it was replaced"
+            " has to log in again. Put the one from before into SECRET_KEY_FALLBACKS."
+        )
+    difference = abs(facts.get("clock ahead of the database (s)", 0))
+    if difference * SECOND > CLOCK_DIFFERENCE:
+        yield (
+            f"The clocks of this host and of the database are {difference:.1f} s apart. The race window counts"
+            " on the clocks of all hosts: keep them with NTP."
+        )
+
+
+def _try_to_write(state: AppState) -> None:
+    """Something that changes nothing, but that a read-only database or a core with another API key refuses."""
+    if isinstance(state.engine, EmbeddedEngine):
+        state.engine.store.swap_payload("no session", "", "{}")
+    else:
+        state.engine.information("no session")
 
 
 def _of_settings(state: AppState) -> Iterator[str]:
@@ -103,36 +160,91 @@ def _of_settings(state: AppState) -> Iterator[str]:
             f"The race window is {settings.race_window / SECOND:g} s: tabs that refresh together, or a lost answer, can look"
             " like a theft. Set SUPERTOKENS_REFRESH_RACE_WINDOW to 30 and SUPERTOKENS_ACCESS_TOKEN_LIFETIME to more than that."
         )
-    origins = [settings.api_domain, *settings.website_domains]
-    hosts = {urlsplit(origin).hostname for origin in origins if origin}
+    api = urlsplit(settings.api_domain or "")
+    hosts = {api.hostname, *(urlsplit(origin).hostname for origin in settings.website_domains)}
     if len(hosts & _LOOPBACKS) > 1:
         yield "The settings name localhost and 127.0.0.1: browsers keep their cookies apart. Use one of them everywhere."
-    if settings.cookie_secure and (settings.api_domain or "").startswith("http:"):
+    if settings.cookie_secure and api.scheme == "http" and api.hostname not in _LOOPBACKS:
         yield "Cookies are Secure, but SUPERTOKENS_API_DOMAIN is plain http: browsers drop them there. Serve over https."
-    if settings.cookie_secure is False and not (settings.api_domain or "http:").startswith("http:"):
+    if settings.cookie_secure is False and api.scheme == "https":
         yield "Cookies are not Secure, though the API is https: remove SUPERTOKENS_COOKIE_SECURE."
+    secret = current_app.secret_key
+    if isinstance(state.engine, EmbeddedEngine) and secret and len(secret) < 16:  # noqa: PLR2004 - a hex key of 64 bits
+        yield "SECRET_KEY is short: make one with python -c 'import secrets; print(secrets.token_hex())'."
+
+
+def _of_routes(state: AppState) -> Iterator[str]:
+    settings, urls = state.settings, current_app.url_map.bind("localhost")
+    for path in (settings.refresh_path, settings.signout_path):
+        try:
+            endpoint = urls.match(path, method="POST")[0]
+        except HTTPException:
+            endpoint = None
+        if endpoint is None and path == settings.refresh_path:
+            yield f"No route takes POST {path}, where clients refresh: write one, or leave SUPERTOKENS_REGISTER_ROUTES out."
+        elif endpoint is not None and settings.register_routes and not endpoint.startswith(_OURS):
+            yield f"The app's own view {endpoint} hides POST {path}. Give it another path, or set SUPERTOKENS_API_BASE_PATH."
+    try:
+        with current_app.test_request_context():
+            login_url()
+    except BuildError:
+        yield f"SUPERTOKENS_LOGIN_URL names {settings.login_url!r}, which is no endpoint of this app: pages would be 500."
 
 
 def _of_app(state: AppState) -> Iterator[str]:
     app = current_app
-    if (state.settings.api_domain or "").startswith("https:") and not isinstance(app.wsgi_app, ProxyFix):
-        yield (
-            "SUPERTOKENS_API_DOMAIN is https and there is no ProxyFix: behind a proxy that ends TLS the app takes requests for"
-            " plain http. Wrap it: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)."
-        )
-    origins = app.config.get("CORS_ORIGINS")
-    if app.config.get("CORS_SUPPORTS_CREDENTIALS") and (origins is None or "*" in origins):
-        yield "CORS allows any origin with credentials: every web site can act as your users. Set CORS_ORIGINS to your own."
-    csrf = app.extensions.get("csrf")
-    exempt: set[Any] = getattr(csrf, "_exempt_blueprints", set())
-    if (
-        csrf is not None
-        and state.settings.register_routes
-        and not exempt & {app.blueprints["supertokens"], "supertokens"}
-    ):
+    if state.settings.register_routes and _lets_strangers_in(app, state.settings.refresh_path):
+        yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
+    if state.settings.register_routes and _csrf_guards_our_routes(app):
         yield (
             "CSRFProtect refuses the refresh route, which has a protection of its own:"
             ' csrf.exempt(app.blueprints["supertokens"]).'
         )
-    if app.secret_key and len(app.secret_key) < 16:  # noqa: PLR2004 - a hex key of 64 bits
-        yield "SECRET_KEY is short: make one with python -c 'import secrets; print(secrets.token_hex())'."
+    if any(proxy.x_proto == 0 for proxy in _proxies(app)):
+        yield "ProxyFix does not read X-Forwarded-Proto: the app takes requests over https for plain http. Set x_proto=1."
+
+
+def _lets_strangers_in(app: Flask, path: str) -> bool:
+    """Ask as a browser would before a page of another site calls us."""
+    asking = {"Origin": _STRANGER, "Access-Control-Request-Method": "POST"}
+    try:
+        answer = app.test_client(use_cookies=False).options(path, headers=asking)
+    except Exception:  # whatever the app does there is not ours to judge
+        return False
+    allowed = answer.headers.get("Access-Control-Allow-Origin")
+    return allowed in (_STRANGER, "*") and answer.headers.get("Access-Control-Allow-Credentials") == "true"
+
+
+def _csrf_guards_our_routes(app: Flask) -> bool:
+    csrf, config = app.extensions.get("csrf"), app.config
+    if csrf is None or not (config.get("WTF_CSRF_ENABLED", True) and config.get("WTF_CSRF_CHECK_DEFAULT", True)):
+        return False
+    if getattr(csrf, "_exempt_blueprints", set()) & {app.blueprints["supertokens"], "supertokens"}:
+        return False
+    views = {f"{app.view_functions[name].__module__}.{app.view_functions[name].__name__}" for name in _guarded(app)}
+    return not views <= getattr(csrf, "_exempt_views", set())
+
+
+def _guarded(app: Flask) -> list[str]:
+    return [name for name in (f"{_OURS}refresh", f"{_OURS}signout") if name in app.view_functions]
+
+
+def _proxies(app: Flask) -> Iterator[ProxyFix]:
+    layer: Any = app.wsgi_app
+    while layer is not None:
+        if isinstance(layer, ProxyFix):
+            yield layer
+        layer = getattr(layer, "app", None) or getattr(layer, "wsgi_app", None)
+
+
+# -- what may be on purpose --------------------------------------------------------------------------------------------
+
+
+def _hints(state: AppState) -> Iterator[str]:
+    if (state.settings.api_domain or "").startswith("https:") and not list(_proxies(current_app)):
+        yield (
+            "SUPERTOKENS_API_DOMAIN is https and there is no ProxyFix. If a proxy ends TLS, the app takes requests for"
+            " plain http: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)."
+        )
+    if getattr(_store(state), "is_in_memory", False):
+        yield "Sessions are in memory: each process has its own, these commands an empty one, and all end with it."

@@ -678,8 +678,12 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     needs_marker = method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER"
     if needs_marker and not has_request_marker(presented, state.own_origins()):
         raise UnauthorisedError("The rid header is missing (anti-CSRF).")
-    grant = state.engine.refresh(_refresh_request(state, presented, method, raw))
-    _check_user(state, grant)
+    known = _genuine_token(state, presented.access_cookie() if method == "cookie" else None)
+    if known is not None:
+        _check_user(state, known)  # before anything is changed, where that is possible
+    grant = state.engine.refresh(_refresh_request(state, presented, method, raw, known))
+    if known is None:
+        _check_user(state, grant.access)
     session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
     other = presented.refresh_cookie() if method == "header" else presented.bearer
@@ -690,16 +694,16 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     return session
 
 
-def _check_user(state: AppState, grant: Grant) -> None:
+def _check_user(state: AppState, token: AccessToken) -> None:
     """The app's veto: an account that was closed loses its session with the next refresh."""
     exists = state.hooks.user_exists
     if exists is None:
         return
-    answer = plain(exists(grant.access.user_id), "user_exists")
+    answer = plain(exists(token.user_id), "user_exists")
     if not isinstance(answer, bool):
         raise TypeError(f"user_exists must return True or False; it returned {answer!r}.")
     if not answer:
-        _tell_revoked(state.engine.revoke([grant.access.handle]))
+        _tell_revoked(state.engine.revoke([token.handle]))
         raise UnauthorisedError("The app says that this user does not exist any more.")
 
 
@@ -730,21 +734,23 @@ def _check_duplicates(state: AppState, request: RequestState, presented: Present
     raise DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
 
 
-def _refresh_request(state: AppState, presented: Presented, method: Method, raw: str) -> RefreshRequest:
+def _refresh_request(
+    state: AppState, presented: Presented, method: Method, raw: str, known: AccessToken | None
+) -> RefreshRequest:
     if method == "header":
         return RefreshRequest(raw)
     return RefreshRequest(
         token=raw,
         checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and not is_own_form(presented, state.own_origins()),
         anti_csrf_token=presented.anti_csrf,
-        access_handle=_genuine_handle(state, presented.access_cookie()),
+        access_handle=None if known is None else known.handle,
     )
 
 
-def _genuine_handle(state: AppState, raw: str | None) -> str | None:
-    """The session that a genuine access token names, expired or not."""
+def _genuine_token(state: AppState, raw: str | None) -> AccessToken | None:
+    """An access token that we signed, expired or not; it names the session and its user."""
     token = None if raw is None else state.engine.read_access_token(raw)
-    return token.handle if token is not None and state.engine.is_genuine(token) else None
+    return token if token is not None and state.engine.is_genuine(token) else None
 
 
 def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str | None = None) -> Session:
@@ -759,7 +765,7 @@ def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str 
     checks = anti_csrf_token is not None
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
     grant = _apart(state, lambda: state.engine.refresh(asked))
-    _apart(state, lambda: _check_user(state, grant))
+    _apart(state, lambda: _check_user(state, grant.access))
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
     session = Session(state, grant)
@@ -806,9 +812,16 @@ def revoke_all_sessions_for_user(
 
 
 def _tell_revoked(handles: Iterable[str]) -> None:
+    """Of each, also when a receiver fails for one of them; the first failure is raised then."""
+    failures: list[Exception] = []
     for handle in handles:
         logger.info("Session %s was revoked.", handle)
-        send(signals.session_revoked, session_handle=handle)
+        try:
+            send(signals.session_revoked, session_handle=handle)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def get_all_session_handles_for_user(user_id: str, *, tenant_id: str | None = None) -> list[str]:

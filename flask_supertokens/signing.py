@@ -243,10 +243,22 @@ class KeyRing:
             self._add_key(now, wanted)
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
-    def rotate(self, now: int) -> None:
-        """Publish a new key now; it signs after `PUBLISH_AHEAD`."""
-        self._reload(now)
-        self._add_key(now, self._settings.dynamic)
+    def rotate(self, now: int) -> SigningKey:
+        """Publish a new key; it signs after `PUBLISH_AHEAD`, also when another host's clock has made one in the future.
+
+        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        """
+        for _ in range(_ATTEMPTS):
+            self._reload(now)
+            newest = max((key.stored.created_at for key in self._keys.values()), default=0)
+            made = self._add_key(max(now, newest + 1), self._settings.dynamic)
+            if made is not None:
+                return made
+        raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
+
+    def sealed_elsewhere(self) -> list[str]:
+        """Ids of the keys whose private half our ``SECRET_KEY`` and its fallbacks do not open."""
+        return sorted(kid for kid, key in self._keys.items() if key.private is None)
 
     def stored(self, now: int) -> list[SigningKey]:
         """All keys that verify, oldest first."""
@@ -266,12 +278,15 @@ class KeyRing:
     def _due(self, newest: _UsableKey, now: int) -> bool:
         return is_dynamic(newest.stored.kid) and now - newest.stored.created_at >= self._settings.lifetime
 
-    def _add_key(self, now: int, dynamic: bool) -> None:
+    def _add_key(self, now: int, dynamic: bool) -> SigningKey | None:
+        """``None``: another process has changed the keys meanwhile."""
         moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._kids)
         key = make_key(self._settings, self._sealer, moment, dynamic)
-        if self._swap(self._kids, key, self._outlived(now)):
+        was_added = self._swap(self._kids, key, self._outlived(now))
+        if was_added:
             logger.info("A new signing key %s was made.", key.kid)
         self._reload(now)
+        return key if was_added else None
 
     def _outlived(self, now: int) -> frozenset[str]:
         """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too."""

@@ -7,9 +7,8 @@
     client.login("user-1", {"role": "admin"})
     assert client.get("/me").status_code == 200
 
-With pytest: ``pytest_plugins = ["flask_supertokens.testing"]`` in ``conftest.py`` gives the fixtures ``supertokens_client`` and
-``supertokens_clock`` for an app that a fixture ``app`` makes. `MemoryStore` keeps sessions in memory: ``SuperTokens(app,
-store=MemoryStore())``.
+With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes.
+`MemoryStore` keeps sessions in memory: ``SuperTokens(app, store=MemoryStore())``.
 
 PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may have imported it before.
 """
@@ -17,7 +16,7 @@ PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,11 @@ from .sessions import Session, create_new_session
 from .stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from werkzeug.test import TestResponse
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask.ctx import RequestContext
+    from werkzeug.datastructures import Headers
+
+ACCESS, REFRESH, ANTI_CSRF = "st-access-token", "st-refresh-token", "anti-csrf"
 
 __all__ = ["FrozenClock", "MemoryStore", "SuperTokensClient"]
 
@@ -62,11 +65,16 @@ class FrozenClock:
 
 
 class SuperTokensClient(FlaskClient):
-    """Flask's test client, as a browser whose user logs in. Sessions are carried by cookies; the engine is the embedded one."""
+    """Flask's test client, as a web client whose user logs in; the engine is the embedded one.
+
+    Tokens travel as the app sets it: in cookies, or (``SUPERTOKENS_TOKEN_TRANSFER_METHOD="header"``) in headers. Anti-CSRF tokens
+    and the ``rid`` header are sent along; name them in a request to send something else.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._loses_next = False
+        self._held: dict[str, str] = {}
 
     def login(
         self,
@@ -76,17 +84,30 @@ class SuperTokensClient(FlaskClient):
         **options: Any,
     ) -> Session:
         """Have a new session of this user, as `create_new_session` makes it; no route of the app is asked."""
-        with self.application.test_request_context():
+        with self._request_context() as context:
             session = create_new_session(user_id, access_token_payload, session_data, **options)
-            self._keep(session.tokens.access_token, session.tokens.refresh_token)
+            tokens, by_header = session.tokens, app_state().allowed_method(for_create=True) == "header"
+            assert tokens.refresh_token is not None, "a new session has both tokens"  # noqa: S101 - an invariant
+            self._held = {ACCESS: tokens.access_token, REFRESH: tokens.refresh_token} if by_header else {}
+            if tokens.anti_csrf_token is not None:
+                self._held[ANTI_CSRF] = tokens.anti_csrf_token
+            if not by_header:
+                names = app_state().cookie_names()
+                self._put(context, names.access, tokens.access_token, names.access_path)
+                self._put(context, names.refresh, tokens.refresh_token, names.refresh_path)
         return session
 
     def expire_access_token(self) -> None:
         """Let this client's access token have expired a second ago; its refresh token stays good."""
         token, engine = self._access_token(), _embedded(self.application)
         claims = {**token.claims, "exp": engine.now() // 1000 - 1}
-        with self.application.test_request_context():
-            self._keep(engine._access_tokens.sign(claims, engine.now(), token.kind).raw, None)
+        expired = engine._access_tokens.sign(claims, engine.now(), token.kind).raw
+        if ACCESS in self._held:
+            self._held[ACCESS] = expired
+            return
+        with self._request_context() as context:
+            names = app_state().cookie_names()
+            self._put(context, names.access, expired, names.access_path)
 
     def expire_session(self) -> None:
         """Let the session behind this client be over: nobody came for too long."""
@@ -97,36 +118,68 @@ class SuperTokensClient(FlaskClient):
         self.expire_access_token()
 
     def lose_next_response(self) -> None:
-        """The cookies of the next response do not reach this client, as when the network breaks."""
+        """The tokens of the next response do not reach this client, as when the network breaks."""
         self._loses_next = True
 
     def steal(self) -> SuperTokensClient:
-        """Another client with a copy of this one's cookies."""
+        """Another client with a copy of this one's tokens."""
         thief = type(self)(self.application, self.application.response_class)
-        thief._cookies = dict(self._cookies or {})
+        thief.environ_base = dict(self.environ_base)
+        thief._cookies, thief._held = dict(self._cookies or {}), dict(self._held)
         return thief
 
-    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        kept = dict(self._cookies or {})
+    def run_wsgi_app(
+        self, environ: WSGIEnvironment, buffered: bool = False
+    ) -> tuple[Iterable[bytes], str, Headers]:  # each request passes here, those of redirects too
+        kept = dict(self._cookies or {}), dict(self._held)
         loses, self._loses_next = self._loses_next, False
-        response = super().open(*args, **kwargs)
+        sent = {**self._headers(environ.get("PATH_INFO") == self._refresh_path()), **environ}
+        answered = super().run_wsgi_app(sent, buffered)
+        self._hold(answered[2])
         if loses:
-            self._cookies = kept
-        return response
+            self._cookies, self._held = kept
+        return answered
 
-    def _keep(self, access_token: str, refresh_token: str | None) -> None:
-        """Inside of a request context: cookie names depend on it."""
-        names = app_state().cookie_names()
-        self.set_cookie(names.access, quote(access_token), path=names.access_path)
-        if refresh_token is not None:
-            self.set_cookie(names.refresh, quote(refresh_token), path=names.refresh_path)
+    # -- what a web client keeps
+
+    def _headers(self, refreshes: bool) -> dict[str, str]:
+        """The headers of the next request, as WSGI spells them."""
+        headers = {"HTTP_RID": "session"}
+        token = self._held.get(REFRESH if refreshes else ACCESS)
+        if token is not None:
+            headers |= {"HTTP_AUTHORIZATION": f"Bearer {token}", "HTTP_ST_AUTH_MODE": "header"}
+        if ANTI_CSRF in self._held:
+            headers["HTTP_ANTI_CSRF"] = self._held[ANTI_CSRF]
+        return headers
+
+    def _hold(self, headers: Headers) -> None:
+        for name in (ACCESS, REFRESH, ANTI_CSRF):
+            value = headers.get(name)
+            if value:
+                self._held[name] = value
+            elif value == "" or headers.get("front-token") == "remove":
+                self._held.pop(name, None)
+
+    def _put(self, context: RequestContext, name: str, value: str, path: str) -> None:
+        """A cookie as this app's responses set it."""
+        domain = app_state().settings.cookie_domain
+        host = context.request.host.partition(":")[0]
+        self.set_cookie(name, quote(value), domain=domain or host, path=path, origin_only=domain is None)
+
+    def _request_context(self) -> RequestContext:
+        return self.application.test_request_context(headers={"st-auth-mode": "header"} if self._held else {})
+
+    def _refresh_path(self) -> str:
+        state: AppState = self.application.extensions["supertokens"]
+        return state.settings.refresh_path
 
     def _access_token(self) -> AccessToken:
-        with self.application.test_request_context():
-            state = app_state()
-            names = state.cookie_names()
-            cookie = self.get_cookie(names.access, path=names.access_path)
-            token = None if cookie is None else state.engine.read_access_token(cookie.value)
+        with self._request_context() as context:
+            names, engine = app_state().cookie_names(), _embedded(self.application)
+            domain = app_state().settings.cookie_domain or context.request.host.partition(":")[0]
+            cookie = self.get_cookie(names.access, domain=domain.lstrip("."), path=names.access_path)
+            raw = self._held.get(ACCESS) or (None if cookie is None else cookie.value)
+            token = None if raw is None else engine.read_access_token(raw)
         if token is None:
             raise RuntimeError("This client has no session: call login first.")
         return token

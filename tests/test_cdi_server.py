@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -311,6 +312,14 @@ def test_the_static_key_was_asked_for(plain: FlaskClient, version: str) -> None:
         return
     assert kid_of(answer).startswith("s-")
     assert answer["session"]["userDataInJWT"] == {"a": 1}
+
+
+def test_keys_are_kept_until_the_next_one(plain: FlaskClient) -> None:
+    """``max-age`` is the time until this core's own next key."""
+    core = CoreClient(plain, "5.3")
+    core.create()
+    age = core.get("/.well-known/jwks.json").headers["Cache-Control"]
+    assert re.fullmatch(r"max-age=1000000000, must-revalidate", age)
 
 
 @pytest.mark.parametrize(("version", "kind"), [("2.21", "d-"), ("3.0", "s-"), ("5.3", "s-")])

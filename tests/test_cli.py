@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
 import pathlib
+import stat
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from click.testing import Result
+from click.testing import CliRunner, Result
 from flask import Flask
+from flask_cors import CORS
 from flask_wtf import CSRFProtect
+from sqlalchemy import create_engine
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_supertokens import SuperTokens, create_new_session_without_request
+from flask_supertokens import SuperTokens, core_app, create_new_session_without_request
+from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
 
-from .support.records import a_record
+from .support.plans import Clock
+from .support.records import a_record, sql_store
+from .support.served import a_core, serving
 from .support.wire import SECRET, BrokenStore, an_app, signed_in
 
 
@@ -52,15 +62,23 @@ def test_help_is_asked_for(arguments: list[str]) -> None:
 # -- sessions and upkeep -----------------------------------------------------------------------------------------------
 
 
+APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+"""Older versions of click put both outputs into one unless they are asked not to."""
+
+
 def run(app: Flask, *arguments: str, **options: Any) -> Result:
     """A command's result; the ``--json`` ones are read by `told`."""
     return app.test_cli_runner().invoke(args=["supertokens", *arguments], **options)
 
 
+def printed(app: Flask, *arguments: str, **options: Any) -> str:
+    """Its standard output alone."""
+    return app.test_cli_runner(**APART).invoke(args=["supertokens", *arguments], **options).stdout
+
+
 def told(app: Flask, *arguments: str) -> Any:
     """What a command says with ``--json``."""
-    result = run(app, *arguments, "--json")
-    return json.loads(result.stdout)
+    return json.loads(printed(app, *arguments, "--json"))
 
 
 @pytest.fixture
@@ -132,15 +150,77 @@ def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:
     """From one app's database to another's, by a file."""
     handle, file = created(app), str(tmp_path / "sessions.jsonl")
     assert told(app, "export", file) == {"exported": 1}
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     other = an_app(MemoryStore())
-    assert told(other, "import", file) == {"imported": 1}
+    assert told(other, "import", file) == {"imported": 1, "there": 0, "differing": 0}
+    assert told(other, "import", file) == {"imported": 0, "there": 1, "differing": 0}
     assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
     (tmp_path / "wrong").write_text("no export")
     assert "Line 1 is not JSON" in run(other, "import", str(tmp_path / "wrong")).output
 
 
+def test_an_export_is_there_already(app: Flask, tmp_path: pathlib.Path) -> None:
+    """It is replaced after a question only, and only by a whole one."""
+    file = tmp_path / "sessions.jsonl"
+    file.write_text("precious")
+    assert run(app, "export", str(file), input="n\n").exit_code == 1
+    store = app.extensions["supertokens"].engine.store
+    store.all = lambda *_: 1 / 0
+    assert run(app, "export", str(file), "--yes").exit_code == 1
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("sessions.jsonl", "precious")]
+    del store.all
+    assert run(app, "export", str(file), "--yes").exit_code == 0
+    assert file.read_text() != "precious"
+
+
+def test_an_export_goes_through_a_pipe(app: Flask) -> None:
+    """Standard output has its lines only."""
+    handle = created(app)
+    piped = printed(app, "export", "-", "--json")
+    other = an_app(MemoryStore())
+    assert run(other, "import", "-", input=piped).exit_code == 0
+    assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
+
+
+def test_a_question_is_no_json(app: Flask) -> None:
+    """It goes to standard error."""
+    handle = created(app)
+    assert json.loads(printed(app, "revoke", handle, "--json", input="y\n")) == {"revoked": [handle]}
+
+
+def test_a_command_fails_with_json() -> None:
+    """Standard output says why, as JSON; the code is 1."""
+    store = BrokenStore()
+    app = an_app(store)
+    store.down = True
+    assert list(told(app, "sessions", "user-1")) == ["error"]
+    assert run(app, "sessions", "user-1", "--json").exit_code == 1
+
+
+def test_a_core_shares_the_database() -> None:
+    """It signs with another algorithm: both get a new key."""
+    app = an_app(MemoryStore())
+    created(app)
+    with app.app_context():
+        core = make_core(app.extensions["supertokens"], needs_api_keys=False).engine_of("public")
+    core.make_keys()
+    kids = told(app, "rotate-keys", "--yes")["kids"]
+    keys = {key.kid: key.algorithm for key in app.extensions["supertokens"].engine.store.keys()}
+    assert [keys[kid] for kid in kids] == ["ES256", "RS256"]
+
+
+def test_keys_of_a_core_to_run_are_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of `core_app` speak of the keys that the core signs with."""
+    monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
+    monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
+    app = core_app.create_app()
+    told(app, "rotate-keys", "--yes")
+    assert {key.algorithm for key in app.extensions["supertokens"].engine.store.keys()} == {"RS256"}
+    app.extensions["supertokens"].engine.store._engine.dispose()
+
+
 @pytest.mark.parametrize(
-    "command", [["cleanup"], ["rotate-keys", "--yes"], ["export", "-"], ["import", "-"], ["serve-core"]]
+    "command", [["init-db"], ["cleanup"], ["rotate-keys", "--yes"], ["export", "-"], ["import", "-"], ["serve-core"]]
 )
 def test_a_core_keeps_the_sessions(command: list[str]) -> None:
     """What a core does by itself is refused with a sentence."""
@@ -162,7 +242,9 @@ def test_a_core_is_served_to_anyone(app: Flask, host: str) -> None:
 
 
 def test_nothing_looks_wrong(app: Flask) -> None:
-    """Code 0, and the facts: engine, keys, cookies, lifetimes."""
+    """Code 0, and the facts: engine, keys, cookies, lifetimes. Nothing is made by looking."""
+    assert told(app, "status")["facts"]["keys"] == "none yet"
+    created(app)
     result = run(app, "status")
     assert result.exit_code == 0, result.output
     assert "Nothing looks wrong." in result.output
@@ -185,10 +267,9 @@ def test_nothing_looks_wrong(app: Flask) -> None:
             {"SUPERTOKENS_API_DOMAIN": "https://a.example", "SUPERTOKENS_COOKIE_SECURE": False},
             "remove SUPERTOKENS_COOKIE",
         ),
-        ({"SUPERTOKENS_API_DOMAIN": "https://a.example", "SUPERTOKENS_COOKIE_SECURE": True}, "ProxyFix"),
-        ({"CORS_SUPPORTS_CREDENTIALS": True}, "Set CORS_ORIGINS"),
-        ({"CORS_SUPPORTS_CREDENTIALS": True, "CORS_ORIGINS": ["*"]}, "Set CORS_ORIGINS"),
         ({"SECRET_KEY": "short"}, "SECRET_KEY is short"),
+        ({"SUPERTOKENS_REGISTER_ROUTES": False}, "No route takes POST /refresh"),
+        ({"SUPERTOKENS_LOGIN_URL": "auth.login"}, "SUPERTOKENS_LOGIN_URL names 'auth.login'"),
     ],
 )
 def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:
@@ -197,6 +278,82 @@ def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:
     result = run(app, "status")
     assert (result.exit_code, said in result.output) == (1, True), result.output
     assert any(said in finding for finding in told(app, "status")["findings"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "is_open"),
+    [
+        ({}, {"supports_credentials": True, "origins": "*"}, True),
+        ({"CORS_SUPPORTS_CREDENTIALS": True}, {}, True),
+        ({"CORS_SUPPORTS_CREDENTIALS": True, "CORS_ORIGINS": r"https://.*\.example\.com"}, {}, False),
+        ({"CORS_SUPPORTS_CREDENTIALS": True}, {"origins": ["https://a.example"]}, False),
+        ({}, {"origins": "*"}, False),
+    ],
+)
+def test_pages_of_other_sites_may_call(settings: dict[str, Any], arguments: dict[str, Any], is_open: bool) -> None:
+    """What counts is what a browser would be told."""
+    app = an_app(MemoryStore(), **settings)
+    CORS(app, **arguments)
+    assert ("CORS allows any origin" in run(app, "status").output) == is_open
+
+
+def test_a_view_of_the_app_hides_a_route_of_ours() -> None:
+    """Clients would never refresh."""
+    app = Flask("cli")
+    app.config.update(SECRET_KEY="a secret of the tests")
+    app.add_url_rule("/refresh", "mine", lambda: "mine", methods=["POST"])
+    SuperTokens(app, store=MemoryStore())
+    assert "The app's own view mine hides POST /refresh" in run(app, "status").output
+
+
+def test_a_proxy_is_not_believed() -> None:
+    """ProxyFix is looked for below other middleware; without it there is a hint, which is no finding."""
+    app = an_app(MemoryStore(), SUPERTOKENS_API_DOMAIN="https://a.example", SUPERTOKENS_COOKIE_SECURE=True)
+    told_of = told(app, "status")
+    assert ("ProxyFix" in told_of["hints"][0], told_of["findings"]) == (True, [])
+    app.wsgi_app = DispatcherMiddleware(ProxyFix(app.wsgi_app), {})  # type: ignore[method-assign]
+    assert told(app, "status")["hints"] == []
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=0)  # type: ignore[method-assign]
+    assert "x_proto=1" in run(app, "status").output
+
+
+def test_the_secret_key_was_replaced() -> None:
+    """Without the old one as a fallback."""
+    store = MemoryStore()
+    created(an_app(store))
+    assert "SECRET_KEY_FALLBACKS" in run(an_app(store, SECRET_KEY="another secret of the tests"), "status").output
+
+
+def test_a_database_can_not_be_written(tmp_path: pathlib.Path) -> None:
+    """Reading goes on, so only a log-in would show it."""
+    file = tmp_path / "sessions.db"
+    with sql_store(f"sqlite:///{file}") as store:
+        store.create_tables()
+    engine = create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
+    app = Flask("cli")
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_CREATE_TABLES=False)
+    SuperTokens(app, database_engine=engine)
+    assert "readonly" in run(app, "status").output
+    engine.dispose()
+
+
+def test_the_api_key_of_a_core_is_wrong() -> None:
+    """A core says hello to anyone."""
+    with serving(a_core(MemoryStore(), Clock(), api_keys=("the right one, long enough",))) as (uri, _):
+        app = Flask("cli")
+        app.config.update(SUPERTOKENS_CONNECTION_URI=uri, SUPERTOKENS_API_KEY="a-wrong-one-that-is-long-enough")
+        SuperTokens(app)
+        assert run(app, "status").exit_code == 1
+
+
+def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:
+    """Without its password; and one in memory is hinted at."""
+    app = Flask("cli")
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_DATABASE_URI="sqlite://")
+    SuperTokens(app)
+    told_of = told(app, "status")
+    assert (told_of["facts"]["database"], "in memory" in told_of["hints"][0]) == ("sqlite:///:memory:", True)
+    app.extensions["supertokens"].engine.store._engine.dispose()
 
 
 def test_csrf_protection_guards_the_refresh_route() -> None:

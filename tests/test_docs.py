@@ -105,6 +105,21 @@ def test_the_code_of_a_page_runs(load: Load, name: str) -> None:
     load(name)
 
 
+# -- hooks -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_account_is_closed(load: Load) -> None:
+    """Its user has a name until then, and is logged out by the next refresh."""
+    names = load("hooks.md")
+    client = a_client(names)
+    assert client.post("/login").status_code == 200
+    assert client.get("/hello").json == {"hello": "Ada", "from the token": "Ada"}
+    assert client.post("/refresh").status_code == 200
+    names["closed_accounts"].add("user-1")
+    assert client.post("/refresh").status_code == 401
+    assert client.get("/hello").status_code == 401
+
+
 # -- claims ------------------------------------------------------------------------------------------------------------
 
 

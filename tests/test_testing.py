@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect
+from flask.typing import ResponseReturnValue
 
 from flask_supertokens import (
     SuperTokens,
@@ -150,3 +151,79 @@ def test_an_error_of_the_app_is_tested(client: SuperTokensClient, app: Flask) ->
         clock.move(3600)
         answers.append(user.post("/refresh").json)
     assert {"stolen": "user-1"} in answers
+
+
+# -- how tokens travel -------------------------------------------------------------------------------------------------
+
+
+def an_app(**settings: object) -> Flask:
+    """Another app with the two views, set otherwise."""
+    app = Flask("set otherwise")
+    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True, **settings)
+    SuperTokens(app, store=MemoryStore())
+    app.test_client_class = SuperTokensClient
+
+    @app.route("/me", methods=["GET", "POST"])
+    @verify_session
+    def me() -> dict[str, object]:
+        return {"user": current_session.user_id}
+
+    @app.get("/login")
+    def login() -> ResponseReturnValue:
+        create_new_session("user-2")
+        return redirect("/me")
+
+    return app
+
+
+SETTINGS: dict[str, dict[str, object]] = {
+    "header": {"SUPERTOKENS_TOKEN_TRANSFER_METHOD": "header"},
+    "VIA_TOKEN": {"SUPERTOKENS_ANTI_CSRF": "VIA_TOKEN"},
+    "VIA_CUSTOM_HEADER": {"SUPERTOKENS_ANTI_CSRF": "VIA_CUSTOM_HEADER"},
+    "server name": {"SERVER_NAME": "app.test"},
+    "cookie domain": {"SERVER_NAME": "app.example.com", "SUPERTOKENS_COOKIE_DOMAIN": "example.com"},
+    "two sites": {
+        "SUPERTOKENS_API_DOMAIN": "https://api.example.com",
+        "SUPERTOKENS_WEBSITE_DOMAIN": "https://www.example.org",
+        "SUPERTOKENS_COOKIE_SECURE": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
+    """Unsafe calls, expiry, refresh, lost answers and theft work in each way."""
+    app = an_app(**SETTINGS[name])
+    client = app.test_client()
+    assert isinstance(client, SuperTokensClient)
+    clock = FrozenClock().freeze(app)
+    client.login("user-1")
+    assert client.post("/me").json == {"user": "user-1"}
+    client.expire_access_token()
+    assert client.get("/me").status_code == 401
+    thief = client.steal()
+    client.lose_next_response()
+    assert client.post("/refresh").status_code == 200
+    assert client.get("/me").status_code == 401
+    assert client.post("/refresh").status_code == 200
+    assert client.post("/me").json == {"user": "user-1"}
+    clock.move(60)
+    assert client.post("/refresh").status_code == 200
+    clock.move(60)
+    assert thief.post("/refresh").status_code == 401
+    assert client.post("/refresh").status_code == 401
+    client.login("user-1")
+    client.expire_session()
+    assert client.post("/refresh").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["header", "cookie"])
+def test_a_lost_answer_is_followed(name: str) -> None:
+    """The answers that a redirect leads to are lost as well, and so is what the first one set."""
+    app = an_app(SUPERTOKENS_TOKEN_TRANSFER_METHOD=name)
+    client = app.test_client()
+    assert isinstance(client, SuperTokensClient)
+    client.lose_next_response()
+    assert client.get("/login", follow_redirects=True).status_code == 401
+    assert client.get("/me").status_code == 401
+    assert client.get("/login", follow_redirects=True).json == {"user": "user-2"}

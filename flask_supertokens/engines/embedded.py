@@ -36,7 +36,15 @@ from ..protocol.tokens import (
     to_json_object,
 )
 from ..protocol.transport import same_secret
-from ..signing import AccessTokenSigner, BoundedCache, KeySettings, RefreshTokenSigner, Sealer, to_jwk
+from ..signing import (
+    PUBLISH_AHEAD,
+    AccessTokenSigner,
+    BoundedCache,
+    KeySettings,
+    RefreshTokenSigner,
+    Sealer,
+    to_jwk,
+)
 from ..stores.base import Store
 from .base import (
     AntiCsrfError,
@@ -88,7 +96,7 @@ class EmbeddedEngine(Engine):
         self.clock = clock
         self._settings = settings
         self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.rules.audience)
-        sealer = Sealer(settings.secret_keys)
+        self._sealer = sealer = Sealer(settings.secret_keys)
         self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
         self._swept_at = 0
@@ -122,7 +130,7 @@ class EmbeddedEngine(Engine):
         except GeneralError:
             if not self.keys():
                 raise
-        return [to_jwk(key) for key in reversed(self.keys())], self.seconds_until_next_key()
+        return [to_jwk(key) for key in reversed(self.keys())], PUBLISH_AHEAD // 1000  # a key may be rotated at any time
 
     def make_keys(self) -> None:
         """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
@@ -130,10 +138,10 @@ class EmbeddedEngine(Engine):
             self._access_tokens.keys.signing_key(self.clock(), dynamic)
 
     def seconds_until_next_key(self) -> int:
-        """How long the keys that are published now are all there are; at least a minute."""
-        now = self.clock()
-        newest = max((key.created_at for key in self.keys() if is_dynamic(key.kid)), default=now)
-        return max(60, (newest + self._settings.keys.lifetime - now) // 1000)
+        """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
+        now, settings = self.clock(), self._settings.keys
+        ours = [key.created_at for key in self.keys() if is_dynamic(key.kid) and key.algorithm == settings.algorithm]
+        return max(60, (max(ours, default=now) + settings.lifetime - now) // 1000)
 
     @property
     def refresh_lifetime(self) -> int:
@@ -278,8 +286,25 @@ class EmbeddedEngine(Engine):
 
     def rotate_keys(self) -> SigningKey:
         """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired."""
-        self._access_tokens.keys.rotate(self.clock())
-        return self.keys()[-1]
+        return self._access_tokens.keys.rotate(self.clock())
+
+    def keys_sealed_elsewhere(self) -> list[str]:
+        """Ids of the keys that were sealed under another ``SECRET_KEY`` than those of the settings."""
+        self.keys()
+        return self._access_tokens.keys.sealed_elsewhere()
+
+    @property
+    def algorithm(self) -> str:
+        """What new signing keys are for."""
+        return self._settings.keys.algorithm
+
+    def opens(self, sealed: str) -> bool:
+        """Whether the ``SECRET_KEY`` of the settings opens what a key of an export holds."""
+        return self._sealer.open(sealed) is not None
+
+    def count_expired(self) -> int:
+        """How many sessions `remove_expired` would find."""
+        return self.store.count_expired(self.clock())
 
     def remove_expired(self, at_most: int) -> int:
         """Remove one batch of sessions that have expired; how many there were."""

@@ -79,6 +79,10 @@ class Store(ABC):
         """Remove sessions that have expired, the longest expired first; how many there were, ``at_most`` at the limit."""
 
     @abstractmethod
+    def count_expired(self, now: int) -> int:
+        """How many sessions have expired and are still there."""
+
+    @abstractmethod
     def all(self, after: str, at_most: int) -> list[SessionRecord]:
         """Sessions in the order of their handles, those after this one; to be called again with the last one's handle."""
 

@@ -79,6 +79,10 @@ class MemoryStore(Store):
             expired = [record.handle for record in by_expiry if record.line.expires_at <= now]
             return len(self.remove(expired[:at_most]))
 
+    def count_expired(self, now: int) -> int:
+        with self._lock:
+            return sum(record.line.expires_at <= now for record in self._sessions.values())
+
     def all(self, after: str, at_most: int) -> list[SessionRecord]:
         with self._lock:
             handles = sorted(handle for handle in self._sessions if handle > after)

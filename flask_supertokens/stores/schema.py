@@ -85,26 +85,24 @@ schema = Table(
 )
 
 
-class NewerSchemaError(RuntimeError):
-    """The tables are of a version that this one does not know."""
-
-    def __init__(self, found: int) -> None:
-        super().__init__(
-            f"The session tables have version {found}, this flask-supertokens knows {VERSION}: update it here as well"
-        )
+class OddSchemaError(RuntimeError):
+    """The tables are not what this version can work with."""
 
 
 def bring_up_to_date(connection: Connection) -> None:
     """Make the tables that are missing and change older ones, in the caller's transaction and under its lock.
 
-    :raises NewerSchemaError: somebody newer was here; nothing is changed.
+    :raises OddSchemaError: somebody newer was here, or a column is missing; nothing is changed.
     """
     found = version_of(connection)
     if found is not None and found > VERSION:
-        raise NewerSchemaError(found)
+        known = f"this flask-supertokens knows {VERSION}: update it here as well"
+        raise OddSchemaError(f"The session tables have version {found}, {known}")
     if found == 1:
         _add_apps(connection)
     metadata.create_all(connection)
+    if missing := ", ".join(column.name for column in _missing(connection)):
+        raise OddSchemaError(f"The table {sessions.name} lacks the columns {missing}: add them, or restore it")
     if _noted(connection) != VERSION:
         connection.execute(delete(schema))
         connection.execute(insert(schema), {"version": VERSION})

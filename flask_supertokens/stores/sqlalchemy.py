@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from sqlalchemy import (
     BigInteger,
@@ -43,7 +44,7 @@ from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Store
 from .databases import BUSY_TIMEOUT_MS, bound_waiting, connect_arguments, database_of
-from .schema import NewerSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
+from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 
 __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
 
@@ -152,7 +153,7 @@ class SQLAlchemyStore(Store):
     :param app_id: whose sessions these are; a core keeps several apps in one database.
     """
 
-    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError, NewerSchemaError)
+    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError, OddSchemaError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
         self._database = database_of(engine)
@@ -290,6 +291,11 @@ class SQLAlchemyStore(Store):
         there_are_some = self._read(lambda c: c.scalar(expired.limit(1))) is not None
         return self._transact(remove_some) if there_are_some else 0
 
+    def count_expired(self, now: int) -> int:
+        expired = sessions.c.app_id == self._app_id, sessions.c.expires_at <= now
+        query = select(func.count()).select_from(sessions).where(*expired)
+        return self._read(lambda c: c.scalar(query)) or 0
+
     def all(self, after: str, at_most: int) -> list[SessionRecord]:
         query = select(sessions).where(sessions.c.app_id == self._app_id, sessions.c.handle > after)
         ordered = query.order_by(sessions.c.handle).limit(at_most)
@@ -336,6 +342,15 @@ class SQLAlchemyStore(Store):
         """The clock of the database's host in ms; ``None`` where that is this one."""
         clock = self._database.clock
         return None if clock is None else int(self._read(lambda connection: connection.scalar(text(clock))))
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether every process has a database of its own."""
+        return self._engine.url.get_backend_name() == "sqlite" and not _is_file(self._engine.url)
+
+    def address(self) -> str:
+        """Where the database is, without its password."""
+        return unquote(self._engine.url.render_as_string(hide_password=True))
 
     def schema_version(self) -> int | None:
         """The version of the tables; ``None`` if there are none. None are made."""

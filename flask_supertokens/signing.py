@@ -431,8 +431,8 @@ class AccessTokenVerifier:
             return True
         try:
             self._jws.decode_complete(token.raw, key, algorithms=[self._algorithm])
-        except (jwt.PyJWTError, TypeError):  # TypeError: a key of another kind, from before the algorithm was changed
-            return False
+        except (jwt.PyJWTError, UnicodeEncodeError, TypeError):
+            return False  # TypeError: a key of another kind, from before the algorithm was changed
         if now < token.expires_at:
             self._verified.put(token.raw, token)
         return True

@@ -588,6 +588,13 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
+@pytest.mark.parametrize("letter", ["é", "\ud800"])
+def test_a_signature_holds_no_base64(shelves: dict[str, Shelf], letter: str) -> None:
+    """A letter that no header can carry is no error either: a token may have come some other way."""
+    signer = a_signer(shelves["ES256"])
+    assert refused(signer, signer.sign(dict(CLAIMS), NOW).raw + letter)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_token_is_forged(shelves: dict[str, Shelf], attack: str) -> None:
     """Whatever its header says, only our key decides."""

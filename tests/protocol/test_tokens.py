@@ -231,8 +231,6 @@ def test_a_tenant_is_missing_in_version_4() -> None:
         forged(json.dumps({**CLAIMS, "x": "\ud800"}).encode("utf-16-le")),
         forged(b"\xff\xfe" + json.dumps(CLAIMS).encode()),
         "\ud800.\ud800.\ud800",
-        forged(signature="s\ud800"),
-        forged(signature="é"),
     ],
 )
 def test_a_token_is_malformed(raw: str) -> None:

@@ -348,8 +348,11 @@ class KeyRing:
     def _usable(self, key: SigningKey) -> _UsableKey | None:
         try:
             public: Any = serialization.load_pem_public_key(key.public_pem.encode())
-        except (ValueError, UnsupportedAlgorithm):
-            logger.error("The public half of signing key %s can't be read; the key is not used.", key.kid)
+            to_jwk(key)  # algorithm and key fit together
+        except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, jwt.PyJWTError):
+            logger.error(
+                "Signing key %s is damaged in the database and not used. Restore its row, or delete it.", key.kid
+            )
             return None
         return _UsableKey(key, public, self._private(key))
 

@@ -8,7 +8,7 @@ from html import escape
 from . import least, protected, sdk
 from .figures import Results
 
-WIDTH, LABELS, VALUES, ROW = 760, 250, 90, 26
+WIDTH, LABELS, VALUES, ROW = 760, 270, 80, 26
 _PANELS = (
     (
         "protected",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Call = Callable[[], Any]
@@ -26,11 +26,6 @@ def interleaved(cases: dict[str, Case], rounds: int, *, warm_up: bool = True) ->
 
 def medians(figures: dict[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in figures.items()}
-
-
-def over(base: Iterable[float], values: Iterable[float]) -> float:
-    """The median of what a case took more than its base, round by round."""
-    return statistics.median(value - least for least, value in zip(base, values, strict=True))
 
 
 def timed(call: Call, calls: int) -> Case:

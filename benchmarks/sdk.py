@@ -44,8 +44,8 @@ class SdkProcess:
         self._process.kill()
         self._process.communicate()
 
-    def timed(self, path: str, calls: int) -> Case:
-        """Microseconds a call, measured over there."""
+    def paired(self, path: str, calls: int) -> Case:
+        """Microseconds that a request takes more than the same one to plain Flask over there."""
 
         def run() -> float:
             assert self._process.stdin is not None

@@ -41,7 +41,8 @@ def measure(services: Services) -> Table:
 
 def names(services: Services) -> list[str]:
     """The apps that are served."""
-    return [PLAIN, OURS, *peers.installed(), *([] if services.sdk is None else [sdk.NAME])]
+    has_sdk = services.sdk is not None and sdk.PYTHON.with_name("gunicorn").exists()
+    return [PLAIN, OURS, *peers.installed(), *([sdk.NAME] if has_sdk else [])]
 
 
 def _case(name: str, services: Services) -> Case:

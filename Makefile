@@ -77,9 +77,8 @@ format: $(STAMPS)/dev
 types: $(STAMPS)/dev
 	@$(BIN)/mypy
 
-bench: $(STAMPS)/dev
-	@$(BIN)/python benchmarks/sessions.py
-	@$(BIN)/python benchmarks/cores.py
+bench: $(STAMPS)/dev $(STAMPS)/sdks
+	@$(BIN)/python -m benchmarks
 
 torture: setup
 	@$(BIN)/python -m torture

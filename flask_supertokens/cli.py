@@ -23,7 +23,6 @@ import click
 from flask.cli import AppGroup
 
 from . import transfer
-from .cdi_server import core_app, make_core
 from .context import app_state
 from .doctor import examine
 from .engines.embedded import EmbeddedEngine
@@ -181,6 +180,8 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(
             'The server is missing; install it: pip install "flask-supertokens[serve]"'
         ) from error
+    from .cdi_server import core_app, make_core  # noqa: PLC0415 - for this command only
+
     try:
         core = make_core(app_state(), needs_api_keys=not _is_loopback(host))
         server = create_server(core_app(core), host=host, port=port, threads=threads, ident="")
@@ -243,6 +244,8 @@ def _replacing(file: str) -> Iterator[IO[str]]:
 
 def _signers(engine: EmbeddedEngine) -> list[EmbeddedEngine]:
     """The app's own engine, and that of a core whose keys are in the same database."""
+    from .cdi_server import make_core  # noqa: PLC0415 - as above
+
     core = make_core(app_state(), needs_api_keys=False).engine_of(FIRST_APP)
     others = {key.algorithm for key in engine.store.keys()} - {engine.algorithm}
     return [engine, core] if core.algorithm in others else [engine]

@@ -483,6 +483,8 @@ class EmbeddedEngine(Engine):
         return Grant(access, full)
 
     def _forget(self, handles: list[str]) -> None:
+        if not handles:  # most log-ins: the caches are searched for nothing
+            return
         gone = frozenset(handles)
         self._access_tokens.forget(gone)
         self._quiet.drop(lambda quiet: quiet.handle in gone)

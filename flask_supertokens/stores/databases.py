@@ -50,7 +50,7 @@ class Database(ABC):
 
     @contextmanager
     @abstractmethod
-    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
+    def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
         """A transaction that has its locks from the start; two with the same ``lock`` do not overlap."""
 
     @contextmanager
@@ -74,8 +74,7 @@ class SQLite(Database):
     outlives_connections = False
 
     @contextmanager
-    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
-        autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
         with autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
             yield connection
 
@@ -97,8 +96,8 @@ class PostgreSQL(Database):
     clock = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
 
     @contextmanager
-    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
-        with engine.begin() as connection:
+    def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
+        with autocommit.connect() as connection, _between(connection, "BEGIN"):
             if lock is not None:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _number(lock)})
             yield connection
@@ -121,8 +120,8 @@ class MariaDB(Database):
     clock = "SELECT floor(unix_timestamp(now(3)) * 1000)"
 
     @contextmanager
-    def begun(self, engine: Engine, lock: str | None) -> Iterator[Connection]:
-        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
+        with autocommit.connect() as connection:
             name = None if lock is None else f"supertokens {_number(lock)}"
             if name is not None and connection.scalar(_GET_LOCK, {"name": name, "wait": LOCK_TIMEOUT_SECONDS}) != 1:
                 raise TimeoutError("Another process holds the lock of the session tables.")

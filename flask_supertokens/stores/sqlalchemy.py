@@ -51,6 +51,9 @@ __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
 T = TypeVar("T")
 
 POOL_TIMEOUT_SECONDS = 5
+_AUTOCOMMITS = "supertokens_autocommits"
+"""Marks an engine of our own: its connections are in autocommit all the time, which need not be switched at each checkout."""
+_OUR_OWN: Any = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "execution_options": {_AUTOCOMMITS: True}}
 _ATTEMPTS = 5
 _TABLES_AND_KEYS = "tables and keys"
 """The lock of everything that is not one session's."""
@@ -106,7 +109,7 @@ def database_engine(uri: str, directory: str) -> Engine:
         return _sqlite_engine(url, directory)
     engine = create_engine(
         url,
-        hide_parameters=True,
+        **_OUR_OWN,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
         connect_args=connect_arguments(url),
@@ -119,7 +122,7 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
     if not _is_file(url):
         engine = create_engine(
             url.set(database=":memory:"),
-            hide_parameters=True,
+            **_OUR_OWN,
             poolclass=QueuePool,
             pool_size=1,
             max_overflow=0,
@@ -129,7 +132,7 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
     else:
         engine = create_engine(
             url.set(database=os.path.join(directory, url.database or "")),
-            hide_parameters=True,
+            **_OUR_OWN,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
@@ -165,7 +168,8 @@ class SQLAlchemyStore(Store):
         self._engine = engine
         self._app_id = app_id
         self._root = self
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        is_ours = engine.get_execution_options().get(_AUTOCOMMITS, False)
+        self._autocommit = engine if is_ours else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
         self._ready = not creates_tables
         self._lock = threading.Lock()
@@ -183,7 +187,10 @@ class SQLAlchemyStore(Store):
         self._ensure_directory()
         with self._engine.connect() as connection:
             self._database.prepare(connection)
-        with self._database.begun(self._engine, _TABLES_AND_KEYS) as connection, self._database.unhurried(connection):
+        with (
+            self._database.begun(self._autocommit, _TABLES_AND_KEYS) as connection,
+            self._database.unhurried(connection),
+        ):
             bring_up_to_date(connection)
         self._root._ready = True
 
@@ -387,12 +394,12 @@ class SQLAlchemyStore(Store):
         self._wake()
         for _ in range(_ATTEMPTS - 1):
             try:
-                with self._database.begun(self._engine, lock) as connection:
+                with self._database.begun(self._autocommit, lock) as connection:
                     return action(connection)
             except DBAPIError as error:
                 if not self._database.was_victim(error):
                     raise
-        with self._database.begun(self._engine, lock) as connection:
+        with self._database.begun(self._autocommit, lock) as connection:
             return action(connection)
 
     def _prepare(self) -> None:

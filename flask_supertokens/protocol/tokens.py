@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from .model import AccessToken, Payload, RefreshToken, SessionRecord
 
@@ -127,14 +128,11 @@ def parse_access_token(raw: str, algorithms: frozenset[str]) -> AccessToken | No
     if len(raw) > MAX_TOKEN_LENGTH or raw.count(".") != 2:  # noqa: PLR2004 - three parts
         return None
     header_part, claims_part, _ = raw.split(".")
-    header = _json_part(header_part)
-    if header is None or not _good_header(header, algorithms):
+    header = _header(header_part, algorithms)
+    claims = None if header is None else _json_part(claims_part)
+    if header is None or claims is None or not _good_claims(claims, header.version):
         return None
-    version = int(header.get("version", "3"))
-    claims = _json_part(claims_part)
-    if claims is None or not _good_claims(claims, version):
-        return None
-    return AccessToken(raw, header["kid"], version, claims)
+    return AccessToken(raw, header.kid, header.version, claims)
 
 
 def is_legacy(raw: str) -> bool:
@@ -145,6 +143,20 @@ def is_legacy(raw: str) -> bool:
 def is_dynamic(kid: str) -> bool:
     """Whether the key of this id is one that is replaced from time to time."""
     return kid.startswith("d-")
+
+
+class _Header(NamedTuple):
+    kid: str
+    version: int
+
+
+@functools.lru_cache(maxsize=64)
+def _header(part: str, algorithms: frozenset[str]) -> _Header | None:
+    """Tokens of one key begin alike, so the same few headers come again and again."""
+    header = _json_part(part)
+    if header is None or not _good_header(header, algorithms):
+        return None
+    return _Header(header["kid"], int(header.get("version", "3")))
 
 
 def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
@@ -185,7 +197,7 @@ def _json_part(part: str) -> Payload | None:
     try:
         raw = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
         text = raw.decode("utf-8")  # left to itself, json takes UTF-16 too
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = _DECODER.decode(text)
         if "\\u" in text:
             to_utf8_json(value)  # an escaped lone surrogate is no text
     except (ValueError, RecursionError, binascii.Error):
@@ -201,6 +213,9 @@ def _finite(number: str) -> float:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 # -- payloads ----------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ demo-gunicorn: $(STAMPS)/demo $(STAMPS)/web
 	@$(BIN)/gunicorn --workers 4 --bind localhost:$(PORT) "example_app:create_app()"
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -m "not browser and not postgres and not mariadb and not sdks" --ignore tests/processes --ignore tests/packages

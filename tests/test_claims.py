@@ -40,6 +40,7 @@ from flask_supertokens.engines import embedded, remote
 from flask_supertokens.protocol.tokens import PROTECTED_NAMES
 
 from .support.both import ENGINES, Make, maker
+from .support.names import spelled
 from .support.plans import Clock
 from .support.wire import (
     a_session,
@@ -214,7 +215,7 @@ def test_a_validator_has_a_name(make: Make) -> None:
         (datetime.timedelta(minutes=1), None, 59, False),
         (0, None, 1, True),
     ],
-    ids=str,
+    ids=spelled,
 )
 def test_a_value_is_old(make: Make, default: Any, asked: Any, age: float, fetches: bool) -> None:
     """It is fetched anew when it is older than the validator says, or else the claim; never younger than 0."""
@@ -275,7 +276,9 @@ def test_an_old_value_is_judged_alone(make: Make) -> None:
     assert errors(app, session, Own(inner.validate)) == [{"id": "own", "reason": reason}]
 
 
-@pytest.mark.parametrize("age", [-1, float("nan"), float("inf"), "60", True, datetime.timedelta(seconds=-1)], ids=str)
+@pytest.mark.parametrize(
+    "age", [-1, float("nan"), float("inf"), "60", True, datetime.timedelta(seconds=-1)], ids=spelled
+)
 def test_an_age_makes_no_sense(age: Any) -> None:
     """A ValueError where it is written."""
     for make_it in (
@@ -292,7 +295,7 @@ def test_an_age_makes_no_sense(age: Any) -> None:
 # -- fetching ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stored", [{}, {"c": "foreign"}, {"c": {"t": NOW}}, {"c": {"v": None, "t": NOW}}], ids=str)
+@pytest.mark.parametrize("stored", [{}, {"c": "foreign"}, {"c": {"t": NOW}}, {"c": {"v": None, "t": NOW}}], ids=spelled)
 def test_a_claim_is_missing(make: Make, stored: dict[str, Any]) -> None:
     """It is fetched with user, tenant and payload, once for all validators, kept, and the new token is sent."""
     app, fetch = make(), Fetcher("a")
@@ -461,7 +464,7 @@ def test_validators_are_asked_without_a_request(make: Make) -> None:
 @pytest.mark.parametrize(
     "validators",
     [5, "text", {"a": 1}, [5], [FLAG], [FLAG.validators], FLAG.validators.is_true(), [BooleanClaim]],
-    ids=str,
+    ids=spelled,
 )
 def test_something_else_than_validators_is_named(validators: Any) -> None:
     """A TypeError where the view is decorated."""
@@ -494,7 +497,7 @@ def failing(app: Flask) -> Flask:
         {"user_exists": True},
         {"before_session_created": {}},
     ],
-    ids=str,
+    ids=spelled,
 )
 def test_something_else_than_claims_is_given_to_the_app(given: dict[str, Any]) -> None:
     """A TypeError when it starts."""
@@ -652,7 +655,7 @@ def test_a_value_is_changed_after_it_was_set(make: Make) -> None:
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", [*sorted(PROTECTED_NAMES), "", None, 5], ids=str)
+@pytest.mark.parametrize("key", [*sorted(PROTECTED_NAMES), "", None, 5], ids=spelled)
 def test_a_claim_has_a_name_of_the_protocol(key: Any) -> None:
     """A ValueError where it is made."""
     for claim_type in (SessionClaim, PrimitiveClaim, BooleanClaim, PrimitiveArrayClaim):
@@ -745,7 +748,7 @@ def test_a_global_claim_is_broken(make: Make, broken: str) -> None:
     assert (len(handles(app)), handles(app, "new")) == (1, [])
 
 
-@pytest.mark.parametrize("value", [{1}, float("nan"), object(), b"x", "\ud800"], ids=ascii)
+@pytest.mark.parametrize("value", [{1}, float("nan"), object(), b"x", "\ud800"], ids=spelled)
 def test_a_value_is_not_json(make: Make, value: Any) -> None:
     """A ValueError that names the claim; the old value stays."""
     app = make()

@@ -21,6 +21,7 @@ from flask_supertokens import (
 )
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS
 
+from .support.names import spelled
 from .support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
@@ -143,7 +144,7 @@ def test_the_decorator_itself_is_put_before_every_request() -> None:
     assert call(app, "GET", "/view").status_code == 500
 
 
-@pytest.mark.parametrize("what", [Page, "text", 5, False, []], ids=repr)
+@pytest.mark.parametrize("what", [Page, "text", 5, False, []], ids=spelled)
 def test_something_else_than_a_view_is_decorated(what: Any) -> None:
     """A TypeError shows the right forms, at once."""
     with pytest.raises(TypeError, match=r"decorators = \[verify_session\]"):

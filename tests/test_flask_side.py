@@ -19,6 +19,7 @@ from flask_supertokens.errors import LEAVES, GeneralError, SuperTokensError, Tok
 from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.names import spelled
 from .support.plans import Clock
 from .support.web import an_app, ask, cleared_cookies, cookie_lines, log_in, set_cookies
 
@@ -217,7 +218,7 @@ def test_a_payload_that_would_not_fit_a_cookie() -> None:
             st.create_new_session_without_request("u", {"x": "a" * 4000})
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800", b"x"], ids=repr)
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800", b"x"], ids=spelled)
 def test_a_payload_that_is_no_json(value: Any) -> None:
     """A ValueError that says which argument."""
     with an_app().app_context(), pytest.raises(ValueError, match="access_token_payload must be JSON"):

@@ -28,6 +28,7 @@ from flask_supertokens import (
 from flask_supertokens.errors import LEAVES
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.names import spelled
 from .support.wire import (
     SECRET,
     UNAUTHORISED,
@@ -177,7 +178,7 @@ def test_tokens_are_cleared(leaf: type[SuperTokensError], handler: Any) -> None:
         (CrossSiteRequestError(), set()),
         (GeneralError("x"), set()),
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_the_app_raises_an_error(error: SuperTokensError, clears: set[str]) -> None:
     """Tokens are cleared as the error says; the answer is the fixed one."""

@@ -32,6 +32,7 @@ from flask_supertokens.protocol.tokens import (
     without_protected,
 )
 
+from ..support.names import spelled
 from ..support.records import RECORD
 from ..support.wire import CLAIMS, HEADER, encoded, forged, without
 
@@ -83,7 +84,7 @@ def test_a_refresh_token_names_its_session_birth_and_parent() -> None:
         [1, "h", 5, "n"],
         [1, "h", 5, "n", None, None],
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_signed_content_has_not_our_form(content: Any) -> None:
     """It is no refresh token of ours, whoever signed it."""
@@ -175,7 +176,7 @@ def test_the_structure_is_ours(header: dict[str, Any], claims: dict[str, Any], v
         None,
         5,
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_the_header_is_foreign(header: Any) -> None:
     """One condition of the structure test on the header fails: not ours."""
@@ -198,7 +199,7 @@ def test_the_header_is_foreign(header: Any) -> None:
         "text",
         None,
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_the_claims_are_foreign(claims: Any) -> None:
     """One condition of the structure test on the claims fails: not ours."""

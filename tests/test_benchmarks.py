@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import disk, goals, peers, sdk, servers, serving
+from benchmarks import disk, goals, peers, sdk, servers, serving, sizing
 from benchmarks.figures import TINY, Results, Table
 from benchmarks.services import Services
 
@@ -90,3 +90,12 @@ def test_what_is_required_counts() -> None:
     assert {"flask", "werkzeug", "markupsafe"} <= disk.required("flask-supertokens", here)
     assert "requests" not in disk.required("flask-supertokens", here)
     assert "urllib3" in disk.required("flask-supertokens", here, ("core",))
+
+
+def test_a_deployment_is_sized() -> None:
+    """Twice as many users need twice as many workers and twice the store; the store is full where the plan says so."""
+    rates = sizing.Rates(requests=1000.0, refreshes=500.0)
+    small, large = (sizing.plan(users, 60, rates) for users in (1_000_000, 2_000_000))
+    assert (large.requests, large.store_used) == (2 * small.requests, 2 * small.store_used)
+    assert small.workers == 35
+    assert sizing.plan(int(sizing.full_at(rates)), 60, rates).store_used == pytest.approx(sizing.FULL)

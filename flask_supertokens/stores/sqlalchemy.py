@@ -51,6 +51,8 @@ __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
 T = TypeVar("T")
 
 POOL_TIMEOUT_SECONDS = 5
+_POOL: Any = {"pool_size": 15, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_SECONDS}
+"""As many connections at once as SQLAlchemy's default; but all of them are kept, so that a crowd does not connect anew."""
 _AUTOCOMMITS = "supertokens_autocommits"
 """Marks an engine of our own: its connections are in autocommit all the time, which need not be switched at each checkout."""
 _OUR_OWN: Any = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "execution_options": {_AUTOCOMMITS: True}}
@@ -110,7 +112,7 @@ def database_engine(uri: str, directory: str) -> Engine:
     engine = create_engine(
         url,
         **_OUR_OWN,
-        pool_timeout=POOL_TIMEOUT_SECONDS,
+        **_POOL,
         pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
         connect_args=connect_arguments(url),
     )
@@ -133,7 +135,7 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
         engine = create_engine(
             url.set(database=os.path.join(directory, url.database or "")),
             **_OUR_OWN,
-            pool_timeout=POOL_TIMEOUT_SECONDS,
+            **_POOL,
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
     event.listen(engine, "connect", _relaxed_sync)

@@ -60,6 +60,7 @@ _ATTEMPTS = 5
 _TABLES_AND_KEYS = "tables and keys"
 """The lock of everything that is not one session's."""
 
+_COLUMNS = tuple(sessions.columns.keys())
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(sessions).where(*_NAMED)
 _SWAP_LINE = (
@@ -439,7 +440,7 @@ def _to_row(record: SessionRecord) -> dict[str, Any]:
 
 
 def _to_record(row: Row[Any]) -> SessionRecord:
-    values = dict(row._mapping)
+    values = dict(zip(_COLUMNS, row, strict=True))
     del values["app_id"]
     line = Line(*(values.pop(name) for name in ("current_hash2", "children", "used_at", "expires_at")))
     return SessionRecord(line=line, **values)

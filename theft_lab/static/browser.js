@@ -25,16 +25,16 @@ const actions = {
   login: ["logs in", () => fetch("/api/login", { method: "POST" })],
   call: ["calls the API", () => fetch("/api/me")],
   logout: ["logs out", () => window.supertokens.signOut()],
-  copy: ["The cookies are copied", () => post(`${REFRESH}/copy`)],
+  copy: ["is robbed: the cookies are copied", () => post(`${REFRESH}/copy`)],
   paste: ["", () => fetch("/paste", { method: "POST" })],
   forget: ["", () => fetch("/forget", { method: "POST" })],
   look: ["", () => {}],
   lose: ["calls the API", loseTheAnswer],
-  together: ["Two tabs refresh at once, without a lock", () => Promise.all([1, 2].map(() => refresh("meet")))],
-  freeze: ["A second tab sends its refresh and is frozen", freeze],
-  thaw: ["The frozen tab’s request arrives", thaw],
-  tryHash: ["Sends the hash from the stolen row as a refresh token", async () => asBearer((await row()).hash)],
-  forge: ["Sends a token signed with a guessed key", async () => asBearer((await row()).forged)],
+  together: ["has two tabs that refresh at once, without a lock", () => Promise.all([1, 2].map(() => refresh("meet")))],
+  freeze: ["has a second tab, frozen while its refresh is on its way", freeze],
+  thaw: ["has its frozen request delivered", thaw],
+  tryHash: ["sends the hash from the stolen row as a refresh token", async () => asBearer((await row()).hash)],
+  forge: ["sends a token signed with a guessed key", async () => asBearer((await row()).forged)],
 };
 
 const refresh = (wire) => plainly(`${REFRESH}?wire=${wire}`, { method: "POST" });

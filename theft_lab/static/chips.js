@@ -10,7 +10,7 @@ export function element(name, className, ...children) {
 // A, B, C … go round the circle of colours in steps that keep neighbours apart.
 export function chip(name) {
   const label = element("b", "chip", name);
-  label.style.setProperty("--hue", ((name.charCodeAt(0) - 65) * 137 + 215) % 360);
+  label.style.setProperty("--hue", ((name.charCodeAt(0) - 65) * 137 + 280) % 360);
   return label;
 }
 

@@ -2,21 +2,24 @@
 import { chip, element } from "./chips.js";
 
 const list = document.getElementById("family");
-const born = new Map(); // name → {parent, owner, thief, lost}
+const born = new Map(); // name → {parent, to: who got it}
 let current = null;
+let theft = false;
 
 const known = (name, parent) => born.get(name) ?? born.set(name, { parent, to: new Set() }).get(name);
 
 export function empty() {
   born.clear();
   current = null;
+  theft = false;
   show();
 }
 
 export function request({ who, given, row, lost, decision }) {
   if (given) known(given.name, given.parent).to.add(lost ? "lost" : who);
   current = row ? row.current : null;
-  show(decision.title === "Theft");
+  theft ||= decision.title === "Theft";
+  show();
 }
 
 // What the owner holds, the thief holds too.
@@ -25,10 +28,10 @@ export function stolen(name) {
   show();
 }
 
-function show(theft = false) {
+function show() {
   const roots = [...born.keys()].filter((name) => !born.has(born.get(name).parent));
   list.replaceChildren(...(roots.length ? roots.map(branch) : [element("li", "soft", "None yet.")]));
-  if (roots.length && current === null) list.append(element("li", "ended", theft ? "Stolen: the session is ended." : "The session has ended."));
+  if (roots.length && current === null) list.append(element("li", "ended", theft ? "Stolen: the session was ended." : "The session has ended."));
 }
 
 function branch(name) {

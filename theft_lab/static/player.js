@@ -14,7 +14,7 @@ export async function clear() {
 
 export async function steal() {
   await ask("owner", "copy");
-  await ask("thief", "paste", "Has the owner’s cookies now");
+  await ask("thief", "paste", "has the owner’s cookies now");
 }
 
 export async function pass(seconds) {

@@ -84,7 +84,7 @@ export const scenarios = [
     id: "stolen-database",
     title: "Stolen database",
     story: "The thief has a copy of the database, and no cookie.",
-    lesson: "The row holds a hash of a hash of the current token: it is no token, and none can be made from it without SECRET_KEY. The owner’s session goes on.",
+    lesson: "The row holds a hash of a hash of the current token. That is no token, and nothing else in the database makes one without SECRET_KEY.",
     steps: [
       ["owner", "login"],
       ["thief", "tryHash"],

@@ -35,11 +35,11 @@ function show() {
 }
 
 function branch(name) {
-  const line = element("li", "", chip(name), ...[...born.get(name).to].map(marker));
-  if (name === current) line.append(element("span", "mark current", "current"));
+  const line = element("li", "", chip(name), ...[...born.get(name).to].flatMap(marker));
+  if (name === current) line.append(" ", element("span", "mark current", "current"));
   const children = [...born.keys()].filter((child) => born.get(child).parent === name);
   if (children.length) line.append(element("ul", "", ...children.map(branch)));
   return line;
 }
 
-const marker = (who) => element("span", `mark ${who}`, who === "lost" ? "lost on its way" : `${who} got it`);
+const marker = (who) => [" ", element("span", `mark ${who}`, who === "lost" ? "lost on its way" : `${who} got it`)];

@@ -18,7 +18,7 @@ const on = (kind, react) => stream.addEventListener(kind, ({ data }) => react(JS
 on("clear", () => {
   timeline.empty();
   family.empty();
-  if (!playing) decided.replaceChildren(element("p", "soft", "Nothing is played."));
+  if (!playing) decided.replaceChildren(element("p", "soft", "Play a scenario; the decision that it was about will stand here."));
 });
 on("note", timeline.note);
 on("clock", timeline.clock);
@@ -49,6 +49,7 @@ async function perform(scenario) {
   await over;
   playing = null;
   mark();
+  if (document.activeElement === document.body) page("scenarios").querySelector(`[data-id=${scenario.id}]`).focus();
 }
 
 // Buttons that can't be pressed now keep the focus, if they have it.
@@ -78,4 +79,5 @@ for (const button of document.querySelectorAll("[data-seconds]")) onClick(button
 
 const listening = new Promise((resolve) => { stream.onopen = resolve; });
 await Promise.all([ready, listening]);
+await clear();
 mark();

@@ -33,25 +33,21 @@ export async function play({ steps }) {
     if (place > 0) await between();
     await take(step);
   }
+  next.hidden = true;
   await post("/lab/end");
 }
 
 function between() {
+  next.hidden = !stepwise.checked;
   return stepwise.checked ? pressed() : new Promise((resolve) => setTimeout(resolve, pause));
 }
 
-// The button appears, has the focus, and goes away when it was pressed, or when the box is no longer ticked.
-function pressed() {
-  next.hidden = false;
+// The button has the focus and keeps it till the end. Who no longer ticks the box goes on without it.
+async function pressed() {
+  next.ariaDisabled = "false";
   next.focus();
-  return new Promise((resolve) => {
-    const go = () => {
-      next.hidden = true;
-      next.removeEventListener("click", go);
-      stepwise.removeEventListener("change", go);
-      resolve();
-    };
-    next.addEventListener("click", go);
-    stepwise.addEventListener("change", go);
+  await new Promise((resolve) => {
+    next.onclick = stepwise.onchange = resolve;
   });
+  next.ariaDisabled = "true";
 }

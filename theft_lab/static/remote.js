@@ -23,8 +23,9 @@ export function ask(who, action, text) {
   return done;
 }
 
-// Resolves when both browsers have loaded.
+// Resolves when both browsers have loaded: one that has done so before this page could hear it is asked.
 export const ready = Promise.all(Object.keys(frames).map(until));
+for (const [who, frame] of Object.entries(frames)) frame.contentWindow.postMessage({ id: who, action: "look" }, "*");
 
 export function post(path, content = {}) {
   const headers = { "Content-Type": "application/json" };

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from http import HTTPStatus
 
 from .facts import Decision, Facts, Kind, Row, Token
 
 LOG_IN, CALL, REFRESH, SIGN_OUT = "POST /api/login", "GET /api/me", "POST /auth/session/refresh", "POST /auth/signout"
-Verdict = tuple[str, Kind, str]
+Verdict = tuple[str, str]
+"""A title and a sentence."""
+_KINDS: dict[str, Kind] = {
+    "Forgiven": "wait",
+    "Try refresh": "wait",
+    "Theft": "bad",
+    "Not ours": "bad",
+    "Refused": "bad",
+}
+"""How a decision is to be taken; all others are good."""
 
 
 def decision(facts: Facts) -> Decision:
     """What was decided on this request."""
-    title, kind, sentence = _VERDICTS[facts.call](facts)
+    title, sentence = _VERDICTS[facts.call](facts)
     lost = " The answer is lost on its way." if facts.lost else ""
-    return Decision(facts.who, facts.call, title, kind, sentence + lost)
+    return Decision(facts.who, facts.call, title, _KINDS.get(title, "good"), sentence + lost)
 
 
 def outcome(decisions: Sequence[Decision]) -> Decision | None:
@@ -45,13 +55,13 @@ def _counted(number: int, name: str) -> str:
 
 
 def _log_in(facts: Facts) -> Verdict:
-    return "New session", "good", f"A session begins; its first refresh token is {_chip(facts.given)}."
+    return "New session", f"A session begins; its first refresh token is {_chip(facts.given)}."
 
 
 def _sign_out(facts: Facts) -> Verdict:
-    if facts.status == 200:
-        return "Ended", "good", "The session is gone from the store, the cookies from the browser."
-    return "Refused", "bad", "There is no session to end."
+    if facts.status == HTTPStatus.OK:
+        return "Ended", "The session is gone from the store, the cookies from the browser."
+    return "Refused", "There is no session to end."
 
 
 # -- refresh -----------------------------------------------------------------------------------------------------------
@@ -59,18 +69,18 @@ def _sign_out(facts: Facts) -> Verdict:
 
 def _refresh(facts: Facts) -> Verdict:
     if "token_theft_detected" in facts.signals and facts.before is not None:
-        return "Theft", "bad", f"{_why_theft(facts, facts.before)} Two parties hold this session: it is ended for both."
+        return "Theft", f"{_why_theft(facts, facts.before)} Two parties hold this session: it is ended for both."
     if "session_refreshed" in facts.signals and facts.before is not None:
         return _refreshed(facts, facts.before)
     if facts.foreign:
-        return "Not ours", "bad", "The server never signed this token: no session is touched, nobody is logged out."
+        return "Not ours", "The server never signed this token: no session is touched, nobody is logged out."
     return _ended(facts)
 
 
 def _ended(facts: Facts) -> Verdict:
     if facts.presented is None:
-        return "Refused", "bad", "No token came with it: nobody is logged in here."
-    return "Refused", "bad", f"The session of {_chip(facts.presented)} has ended: its tokens are worthless."
+        return "Refused", "No token came with it: nobody is logged in here."
+    return "Refused", f"The session of {_chip(facts.presented)} has ended: its tokens are worthless."
 
 
 def _why_theft(facts: Facts, before: Row) -> str:
@@ -87,12 +97,12 @@ def _why_theft(facts: Facts, before: Row) -> str:
 def _refreshed(facts: Facts, before: Row) -> Verdict:
     token, given = _chip(facts.presented), _chip(facts.given)
     if token == given:
-        return "Access token only", "good", f"{token} is so young that it stays: only the access token is new."
+        return "Access token only", f"{token} is so young that it stays: only the access token is new."
     if "refresh_raced" in facts.signals:
-        return "Forgiven", "wait", f"{token} comes again, and {_why_open(facts, before)}. No alarm: another child, {given}."
+        return "Forgiven", f"{token} comes again, and {_why_open(facts, before)}. No alarm: another child, {given}."
     if token != f"[{before.current}]":
-        return "New line", "good", f"{token} is the first child of [{before.current}] to refresh: {_promoted(token, given)}"
-    return "New child", "good", f"{token} is the current token. It gets a child, {given}, and stays current for now."
+        return "New line", f"{token} is the first child of [{before.current}] to refresh: {_promoted(token, given)}"
+    return "New child", f"{token} is the current token. It gets a child, {given}, and stays current for now."
 
 
 def _promoted(token: str, given: str) -> str:
@@ -102,35 +112,42 @@ def _promoted(token: str, given: str) -> str:
 def _why_open(facts: Facts, before: Row) -> str:
     if before.used is None:
         return "none of its children has been used yet: an answer was lost, or two tabs asked"
-    return f"a child of it was first used {span(facts.now - before.used)} ago, within {span(facts.window)}: it may be a second tab"
+    ago = span(facts.now - before.used)
+    return f"a child of it was first used {ago} ago, within {span(facts.window)}: it may be a second tab"
 
 
 # -- the protected call ------------------------------------------------------------------------------------------------
 
 
 def _call(facts: Facts) -> Verdict:
-    if facts.status == 200:
+    if facts.status == HTTPStatus.OK:
         return _passed(facts)
     if facts.message != "try refresh token":
         return _ended(facts)
     if facts.expired:
-        return "Try refresh", "wait", "The access token has expired. The web client refreshes by itself, then calls again."
+        return "Try refresh", "The access token has expired. The web client refreshes by itself, then calls again."
     if facts.before is not None and facts.presented is not None and facts.presented.parent == facts.before.current:
         parent = facts.before.current
-        return "Try refresh", "wait", f"[{parent}] has several children and the window is over: the next to refresh is the line."
-    return "Try refresh", "wait", f"The line has moved on without {_chip(facts.presented)}: only a refresh can tell why."
+        return (
+            "Try refresh",
+            f"[{parent}] has several children and the window is over: the next to refresh is the line.",
+        )
+    return "Try refresh", f"The line has moved on without {_chip(facts.presented)}: only a refresh can tell why."
 
 
 def _passed(facts: Facts) -> Verdict:
     token = _chip(facts.presented)
     if "session_confirmed" in facts.signals:
         note = f"from now on a second claim on its parent is forgiven for {span(facts.window)}."
-        return "Noted", "good", f"First use of {token}: it has arrived. The server notes the time; {note}"
+        return "Noted", f"First use of {token}: it has arrived. The server notes the time; {note}"
     if facts.given is not None:
-        return "Confirmed", "good", f"{token} is an only child and the window is over: its access token needs no look-up any more."
+        return (
+            "Confirmed",
+            f"{token} is an only child and the window is over: its access token needs no look-up any more.",
+        )
     if facts.presented is not None and facts.presented.parent is not None:
-        return "Passed", "good", f"The access token of {token} is good."
-    return "Passed", "good", f"The access token of {token} is good; the database is not asked."
+        return "Passed", f"The access token of {token} is good."
+    return "Passed", f"The access token of {token} is good; the database is not asked."
 
 
 def _chip(token: Token | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,14 +19,16 @@ from theft_lab.facts import Decision
 from theft_lab.sentences import REFRESH, outcome, span
 from theft_lab.stage import Stage
 from theft_lab.stream import Stream
+from theft_lab.wire import Wire
 
 Contexts = Callable[..., BrowserContext]
 EXPECTED_ERROR = "Failed to load resource: the server responded with a status of (401|504)"
 """Refusals are what the lab is about, and one answer is lost. A breach of the page's policy would be another complaint."""
 
 OWNER, THIEF = "http://owner.theft-lab.localhost", "http://thief.theft-lab.localhost"
-AT_ONCE = "A comes again, and none of its children has been used yet: an answer was lost, or two tabs asked. No alarm: another child, C."
-LATE = "A comes again, and a child of it was first used 20 seconds ago, within 30 seconds: it may be a second tab. No alarm: another child, C."
+FORGIVEN = "A comes again, and {}. No alarm: another child, C."
+AT_ONCE = FORGIVEN.format("none of its children has been used yet: an answer was lost, or two tabs asked")
+LATE = FORGIVEN.format("a child of it was first used 20 seconds ago, within 30 seconds: it may be a second tab")
 TWICE = "A comes again, but a child of it was first used {} ago: longer than 30 seconds, so this is no second tab."
 BOTH = " Two parties hold this session: it is ended for both."
 FOREIGN = "The server never signed this token: no session is touched, nobody is logged out."
@@ -178,7 +181,10 @@ def test_screen_reader_finds_its_way(lab: Page) -> None:
     for name in ("Scenarios", "What the server decided", "The browsers", "The tokens", "What happens"):
         expect(lab.get_by_role("region", name=name)).to_be_visible()
     expect(lab.get_by_role("log", name="What happens")).to_have_attribute("aria-live", "polite")
-    assert [frame.get_attribute("title") for frame in lab.locator("iframe").all()] == ["Owner’s browser", "Thief’s browser"]
+    assert [frame.get_attribute("title") for frame in lab.locator("iframe").all()] == [
+        "Owner’s browser",
+        "Thief’s browser",
+    ]
     button(lab, "Two tabs").click()
     expect(lab.get_by_role("status").filter(has_text="Two tabs: Forgiven")).to_be_visible()
 
@@ -332,6 +338,17 @@ def test_lost_answer_takes_no_cookie_along(owner: Visitor) -> None:
     assert owner(REFRESH)[0] == "Forgiven"
 
 
+def test_wire_lets_two_requests_meet() -> None:
+    """The first one waits for the second: neither is decided before both are on their way."""
+    wire, passed = Wire(), threading.Event()
+    first = threading.Thread(target=lambda: (wire.delay("meet"), passed.set()))
+    first.start()
+    assert not passed.wait(0.05)
+    wire.delay("meet")
+    assert passed.wait(5)
+    first.join()
+
+
 def test_outcome_of_nothing() -> None:
     """Without a refresh that matters there is nothing to sum up."""
     assert outcome([]) is None
@@ -369,7 +386,7 @@ def test_pages_need_nothing_that_their_policy_forbids(app: Flask, host: str) -> 
 
 
 def test_stream_tells_in_order_and_stays_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events come in the order in which they were told; a silent connection says that it is there, and is forgotten at its end."""
+    """Events come in the order in which they were told; a silent connection says that it is there, and is forgotten after it."""
     monkeypatch.setattr("theft_lab.stream.HEARTBEAT", 0.01)
     stream = Stream()
     events = stream.listen()

@@ -24,14 +24,16 @@ on("note", timeline.note);
 on("clock", timeline.clock);
 on("stolen", ({ name }) => family.stolen(name));
 on("request", (event) => {
-  timeline.request(event);
   family.request(event);
+  timeline.request(event);
   for (const who of ["owner", "thief"]) if (who !== event.who && !playing) ask(who, "look");
 });
 on("outcome", ({ decision }) => {
   if (!decision || !playing) return;
   const title = element("p", `verdict ${decision.kind}`, `${playing.title}: `, element("b", "", decision.title), ` at the ${decision.who}’s refresh`);
   decided.replaceChildren(title, sentence(decision.sentence, "why"), element("p", "soft", playing.lesson));
+  show("outcome");
+  timeline.follow();
   release();
 });
 
@@ -43,6 +45,7 @@ async function perform(scenario) {
   if (playing) return;
   playing = scenario;
   mark();
+  show("bench");
   decided.replaceChildren(element("p", "soft", `Playing “${scenario.title}” …`));
   const over = new Promise((resolve) => { release = resolve; });
   await play(scenario);
@@ -50,6 +53,11 @@ async function perform(scenario) {
   playing = null;
   mark();
   if (document.activeElement === document.body) page("scenarios").querySelector(`[data-id=${scenario.id}]`).focus();
+}
+
+// On a small screen, what is of interest now.
+function show(id) {
+  page(id).scrollIntoView({ block: "nearest" });
 }
 
 // Buttons that can't be pressed now keep the focus, if they have it.

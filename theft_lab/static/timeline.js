@@ -5,7 +5,12 @@ const list = document.getElementById("timeline");
 
 function add(line) {
   list.append(line);
-  if (list.scrollHeight > list.clientHeight) list.scrollTop = list.scrollHeight;
+  follow();
+}
+
+// Where the list scrolls by itself, its end stays in sight.
+export function follow() {
+  list.scrollTop = list.scrollHeight;
 }
 
 export const empty = () => list.replaceChildren();

@@ -8,7 +8,12 @@ supertokens.init({ apiDomain: location.origin, apiBasePath: "/auth", onHandleEve
 
 function onHandleEvent({ action, sessionExpiredOrRevoked }) {
   if (action === "REFRESH_SESSION") page("refreshes").textContent = Number(page("refreshes").textContent) + 1;
-  if (action === "UNAUTHORISED" && sessionExpiredOrRevoked) notice("Your session was ended. Log in again.");
+  if (action === "UNAUTHORISED" && sessionExpiredOrRevoked) ended();
+}
+
+function ended() {
+  notice("Your session was ended. Log in again.");
+  return show();
 }
 
 // Stays in the page when it is empty, so that screen readers watch it.
@@ -35,6 +40,12 @@ async function logIn(form) {
   const { message } = await response.json();
   notice(response.ok ? "" : message);
   form.elements.password.value = "";
+  await show();
+}
+
+async function logOut() {
+  await supertokens.signOut();
+  await show();
 }
 
 async function act(action) {
@@ -43,7 +54,6 @@ async function act(action) {
   } catch {
     notice("The server can’t be reached. Try again.");
   }
-  await show();
 }
 
 page("login").addEventListener("submit", (event) => {
@@ -51,5 +61,5 @@ page("login").addEventListener("submit", (event) => {
   act(() => logIn(event.target));
 });
 page("call").addEventListener("click", () => act(call));
-page("logout").addEventListener("click", () => act(() => supertokens.signOut()));
-act(() => {});
+page("logout").addEventListener("click", () => act(logOut));
+act(show);

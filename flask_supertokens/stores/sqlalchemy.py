@@ -136,7 +136,7 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
         engine = create_engine(
             url.set(database=os.path.join(directory, url.database or "")),
             **_OUR_OWN,
-            **_POOL,
+            **{**_POOL, "pool_size": 5},  # one of them writes at a time; the others would only stand in its way
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
     event.listen(engine, "connect", _relaxed_sync)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from urllib.parse import quote, urlsplit
 
-from flask import Response, current_app, redirect, render_template, request, url_for
+from flask import Response, current_app, redirect, request, url_for
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from .context import AppState, app_state, request_state
@@ -207,7 +207,10 @@ def unavailable(error: SuperTokensError) -> Response:
 
 def page(error: SuperTokensError, template: str, **context: str | None) -> Response:
     """One of our pages, with the status and headers of an error; an app's own template of the same name wins."""
-    html = render_template(f"supertokens/{template}", stylesheet=_asset("pages.css"), **context)
+    made = current_app.jinja_env.get_template(
+        f"supertokens/{template}"
+    )  # no context processors: they may ask for the session
+    html = made.render(stylesheet=_asset("pages.css"), **context)
     response: Response = current_app.response_class(html, error.code)
     response.headers["Cache-Control"] = "no-store"
     for name, value in error.get_headers():

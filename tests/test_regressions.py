@@ -22,6 +22,7 @@ from flask_supertokens.errors import SuperTokensError, UnauthorisedError
 from flask_supertokens.signals import session_revoked, token_theft_detected
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support import wire
 from .support.plans import Clock
 
 OK = 200
@@ -476,3 +477,16 @@ def current_path() -> str:
     from flask import request
 
     return request.path
+
+
+def test_a_page_of_ours_in_an_app_whose_templates_ask_for_the_session() -> None:
+    """Flask-Login's context processor does: asking again inside of the answer to an error was another error."""
+    app = wire.an_app()
+    app.context_processor(lambda: {"session": get_session(session_required=False)})
+    app.add_url_rule("/page", view_func=verify_session(lambda: "in"))
+    clock_now = app.extensions["supertokens"].engine.clock
+    token = wire.signed_in(app).access_token
+    app.extensions["supertokens"].engine.clock = lambda: clock_now() + 7_200_000
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin", "Cookie": f"sAccessToken={token}"}
+    response = app.test_client(use_cookies=False).get("/page", headers=headers)
+    assert (response.status_code, "<form" in response.text) == (401, True)

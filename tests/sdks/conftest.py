@@ -58,13 +58,13 @@ def uri_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="package")
 def core_of(uri_of: Callable[[str], str]) -> Iterator[CoreOf]:
-    """A core by name: on ``sqlite``, on ``postgres``, or ``hasty`` with access tokens of two seconds."""
+    """A core by name: on ``sqlite``, on ``postgres``, or ``hasty`` with access tokens of five seconds."""
     with contextlib.ExitStack() as stack:
         cores: dict[str, CoreProcess] = {}
 
         def core(name: str) -> CoreProcess:
             if name not in cores:
-                hasty: dict[str, Any] = {"ACCESS_TOKEN_LIFETIME": 2} if name == "hasty" else {}
+                hasty: dict[str, Any] = {"ACCESS_TOKEN_LIFETIME": 5} if name == "hasty" else {}
                 cores[name] = stack.enter_context(a_core(uri_of(name), **hasty))
             return cores[name]
 
@@ -95,7 +95,7 @@ def app(sdk: str, database: str, app_of: AppOf) -> str:
 
 @pytest.fixture
 def hasty_app(sdk: str, app_of: AppOf) -> str:
-    """The same with access tokens of two seconds."""
+    """The same with access tokens of five seconds."""
     return app_of((sdk, "NONE", True), "hasty")
 
 

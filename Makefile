@@ -26,8 +26,8 @@ $(STAMPS)/demo: setup.cfg | $(BIN)/python
 
 $(STAMPS)/dev: setup.cfg | $(BIN)/python
 	@echo "Installing the package and its development tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,bench]'
-	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,docs,bench]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo $(STAMPS)/docs
 
 $(STAMPS)/docs: setup.cfg | $(BIN)/python
 	@echo "Installing the package and what builds its site ..."

@@ -110,3 +110,17 @@ def test_nobody_is_logged_in(context: BrowserContext, site: Site, address: str) 
     seen = watch(page)
     assert page.evaluate("async () => (await call('/me')).json()") == {"message": "unauthorised"}
     assert seen == [f"{ME} 401", f"{REFRESH} 401", f"{ME} 401"]
+
+
+def test_the_client_of_another_origin(page: Page, address: str) -> None:
+    """With the line of *Living with others* the client looks after the calls to that origin."""
+    (line,) = blocks((ROOT / "docs" / "living-with.md").read_text("utf-8"), "js")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    cors = {"Access-Control-Allow-Origin": address, "Access-Control-Allow-Credentials": "true"}
+    page.route("https://api.example.com/**", lambda route: route.fulfill(status=401, json={}, headers=cors))
+    page.goto(address)
+    page.add_script_tag(path=WEB_CLIENT)
+    page.evaluate(line)
+    page.evaluate("fetch('https://api.example.com/me').then(() => 0)")
+    assert "https://api.example.com/auth/session/refresh" in asked

@@ -42,8 +42,18 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
-    "light_css_variables": {"color-brand-primary": "#0b57d0", "color-brand-content": "#0b57d0"},
-    "dark_css_variables": {"color-brand-primary": "#8ab4f8", "color-brand-content": "#8ab4f8"},
+    "light_css_variables": {
+        "color-brand-primary": "#0b57d0",
+        "color-brand-content": "#0b57d0",
+        "color-api-name": "#0b57d0",
+        "color-api-pre-name": "#0b57d0",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8ab4f8",
+        "color-brand-content": "#8ab4f8",
+        "color-api-name": "#8ab4f8",
+        "color-api-pre-name": "#8ab4f8",
+    },
 }
 
 

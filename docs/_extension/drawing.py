@@ -244,12 +244,14 @@ def _leaves(claim: Claim, rules: list[tuple[bool, Rule]]) -> list[tuple[str, Rul
 
 
 def _leaf(y: float, condition: str, rule: Rule) -> str:
-    alarm = rule.verdict is Verdict.THEFT
-    style = "alarm" if alarm else "said"
+    style = "alarm" if rule.verdict is Verdict.THEFT else "said"
+    said, changed = textwrap.wrap(SAYS[rule.verdict], 18), textwrap.wrap(ROW[rule.change], 20)
+    top = y + 17 + LINE * (2 - len(condition) // 17) / 2
     parts = [arrow(96, 224, y + 28), box(104, y, 108, 56, "ground") if condition else ""]
-    parts += [*paragraph(106, y + 17 + LINE * (2 - len(condition) // 17) / 2, 17, condition, "why")]
-    parts += [box(226, y, 146, 56, f"box {style}"), *paragraph(234, y + 18, 21, SAYS[rule.verdict], style)]
-    return "".join([*parts, *paragraph(234, y + 18 + LINE, 22, ROW[rule.change], "why")])
+    parts += [*paragraph(106, top, 17, condition, "why"), box(226, y, 146, 56, f"box {style}")]
+    for number, (part, look) in enumerate([*((part, style) for part in said), *((part, "why") for part in changed)]):
+        parts.append(text(234, y + 18 + number * LINE, part, look, "start"))
+    return "".join(parts)
 
 
 def _outcome(rule: Rule) -> str:

@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn test unit oldest audit lint types format docs bench torture clean
+.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format docs bench torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
+	@echo "make lab     start the theft lab on http://theft-lab.localhost:$(PORT)"
 	@echo "make test    run all tests (unit: the fast part)"
 	@echo "make docs    build the site, build/site/index.html"
 	@echo "make oldest | audit | lint | types | format | bench | torture | clean"
@@ -53,6 +54,10 @@ demo: $(STAMPS)/demo $(STAMPS)/web
 demo-gunicorn: $(STAMPS)/demo $(STAMPS)/web
 	@echo "Open http://localhost:$(PORT)"
 	@$(BIN)/gunicorn --workers 4 --bind localhost:$(PORT) "example_app:create_app()"
+
+lab: $(STAMPS)/demo $(STAMPS)/web
+	@echo "Open http://theft-lab.localhost:$(PORT)"
+	@$(BIN)/flask --app theft_lab run --port $(PORT)
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -44,7 +44,7 @@ _FILL = """
 INSERT INTO supertokens_sessions (handle, app_id, user_id, recipe_user_id, tenant_id, current_hash2, children, used_at,
     expires_at, created_at, refreshed_at, anti_csrf_token, payload, data, user_agent, ip)
 SELECT md5(n::text), 'public', 'user-' || n / {each}, 'user-' || n / {each}, 'public', md5(n::text) || md5((-n)::text), 1,
-    {now} - 60000, {now} + 1000 + (n::bigint * 7919 % 100) * 86400000, {now} - 86400000, {now} - 60000, NULL,
+    {now} - 60000, {now} + (1 + n::bigint * 7919 % 100) * 86400000, {now} - 86400000, {now} - 60000, NULL,
     '{{"role": "user", "auth_time": 1800000000}}', '{{"cart": []}}', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36', NULL
 FROM generate_series(1, {number}) AS n
 """

@@ -1,4 +1,4 @@
-"""A small app with rotating sessions, made to be copied: log in, watch a session live, steal it.
+"""A small app with rotating sessions, made to be copied: log in, a protected call, your devices, log out.
 
 ``flask --app example_app run`` starts it. Every setting can come from the environment with the prefix ``FLASK_``, so
 ``FLASK_SUPERTOKENS_ACCESS_TOKEN_LIFETIME=30`` makes the access tokens live longer.
@@ -19,7 +19,7 @@ from flask import Flask, Response
 
 from flask_supertokens import SuperTokens
 
-from . import devices, lab, pages
+from . import devices, pages
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -31,10 +31,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app = Flask(__name__)
     app.config.update(
         SUPERTOKENS_API_BASE_PATH="/auth",  # where the official web client looks
-        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=10,  # short, so that one can watch; leave it out in an app of yours
+        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=10,  # short, so that you see a refresh; leave it out in an app of yours
         SUPERTOKENS_REFRESH_TOKEN_LIFETIME=timedelta(days=1),
         SUPERTOKENS_LOGIN_URL="devices.log_in",  # where a page without a session leads to
-        LAB=True,  # the buttons "expire" and "steal"; an app of yours has no lab
     )
     app.config.from_prefixed_env()
     app.config.update(config or {})
@@ -43,8 +42,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     SuperTokens(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(devices.blueprint)
-    if app.config["LAB"]:
-        app.register_blueprint(lab.blueprint)
     app.after_request(protect)
     return app
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Blueprint, current_app, render_template, request, send_from_directory
+from flask import Blueprint, render_template, request, send_from_directory
 from flask.typing import ResponseReturnValue
 
 from flask_supertokens import create_new_session, current_session, verify_session
@@ -20,13 +20,7 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def index() -> ResponseReturnValue:
     """The page; without the web client it says how to install it."""
-    settings = current_app.extensions["supertokens"].settings
-    return render_template(
-        "index.html",
-        has_client=(CLIENT_FOLDER / CLIENT_FILE).exists(),
-        lifetime=settings.access_token_lifetime / 1000,
-        window=settings.race_window / 1000,
-    )
+    return render_template("index.html", has_client=(CLIENT_FOLDER / CLIENT_FILE).exists())
 
 
 @blueprint.get("/web-client.js")

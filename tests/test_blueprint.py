@@ -492,3 +492,21 @@ def test_bodies_are_compact() -> None:
     assert refreshed(app, refresh=tokens.refresh_token).data == b"{}"
     assert call(app, "POST", "/signout", access=tokens.access_token).data == b'{"status":"OK"}'
     assert call(app, "GET", "/me").data == json.dumps(UNAUTHORISED, separators=(",", ":")).encode()
+
+
+def test_tokens_stand_in_the_address() -> None:
+    """They are not read there, under none of their names: addresses are logged and passed on."""
+    app = an_app()
+    tokens = signed_in(app)
+    names = (
+        "sAccessToken",
+        "access_token",
+        "token",
+        "st-access-token",
+        "sRefreshToken",
+        "refresh_token",
+        "st-refresh-token",
+    )
+    for method, path, token in (("GET", "/me", tokens.access_token), ("POST", "/refresh", tokens.refresh_token)):
+        response = call(app, method, path, query_string=dict.fromkeys(names, token))
+        assert (response.status_code, response.json) == (401, UNAUTHORISED)

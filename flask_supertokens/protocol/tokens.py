@@ -215,6 +215,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
@@ -262,7 +263,7 @@ def to_utf8_json(value: Any) -> bytes:
 
     :raises ValueError: a lone surrogate, which UTF-8 can't hold.
     """
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def front_token(claims: Payload) -> str:

@@ -60,6 +60,7 @@ _ATTEMPTS = 5
 _TABLES_AND_KEYS = "tables and keys"
 """The lock of everything that is not one session's."""
 
+_COLUMNS = tuple(sessions.columns.keys())
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(sessions).where(*_NAMED)
 _SWAP_LINE = (
@@ -135,7 +136,7 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
         engine = create_engine(
             url.set(database=os.path.join(directory, url.database or "")),
             **_OUR_OWN,
-            **_POOL,
+            **{**_POOL, "pool_size": 5},  # one of them writes at a time; the others would only stand in its way
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
     event.listen(engine, "connect", _relaxed_sync)
@@ -439,7 +440,7 @@ def _to_row(record: SessionRecord) -> dict[str, Any]:
 
 
 def _to_record(row: Row[Any]) -> SessionRecord:
-    values = dict(row._mapping)
+    values = dict(zip(_COLUMNS, row, strict=True))
     del values["app_id"]
     line = Line(*(values.pop(name) for name in ("current_hash2", "children", "used_at", "expires_at")))
     return SessionRecord(line=line, **values)

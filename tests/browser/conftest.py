@@ -43,7 +43,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture(scope="package")
 def address(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The example app as it comes: nothing expires while a test runs, unless it presses the button."""
+    """The example app as it comes: nothing expires while a test runs."""
     with example_server(tmp_path_factory.mktemp("example")) as running:
         yield running
 

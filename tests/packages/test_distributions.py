@@ -83,7 +83,9 @@ def test_the_source_distribution_builds_the_same(
     with tarfile.open(distributions[".gz"]) as archive:
         archive.extractall(tmp_path / "source", filter="data")
     [source] = (tmp_path / "source").iterdir()
-    assert not {"tests", "example_app", "torture", ".github", ".ci"} & {path.name for path in source.iterdir()}
+    assert not {"tests", "example_app", "theft_lab", "torture", ".github", ".ci"} & {
+        path.name for path in source.iterdir()
+    }
     again = build(source, tmp_path / "dist")
     assert again[".whl"].read_bytes() == distributions[".whl"].read_bytes()
 

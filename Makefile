@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format bench torture clean
+.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format docs bench torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
 	@echo "make lab     start the theft lab on http://theft-lab.localhost:$(PORT)"
 	@echo "make test    run all tests (unit: the fast part)"
+	@echo "make docs    build the site, build/site/index.html"
 	@echo "make oldest | audit | lint | types | format | bench | torture | clean"
 
 $(BIN)/python:
@@ -26,8 +27,13 @@ $(STAMPS)/demo: setup.cfg | $(BIN)/python
 
 $(STAMPS)/dev: setup.cfg | $(BIN)/python
 	@echo "Installing the package and its development tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,bench]'
-	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint,docs,bench]'
+	@mkdir -p $(STAMPS) && touch $@ $(STAMPS)/demo $(STAMPS)/docs
+
+$(STAMPS)/docs: setup.cfg | $(BIN)/python
+	@echo "Installing the package and what builds its site ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/web: example_app/package-lock.json
 	@sh tools/web-client.sh
@@ -81,6 +87,10 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy
+
+docs: $(STAMPS)/docs
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "Open build/site/index.html"
 
 bench: $(STAMPS)/dev $(STAMPS)/sdks
 	@$(BIN)/python -m benchmarks

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import pathlib
 import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,7 +28,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from simple_websocket import Client
 
-from flask_supertokens import SuperTokens, create_jwt, current_session, list_sessions, revoke_session, verify_session
+from flask_supertokens import (
+    SuperTokens,
+    create_jwt,
+    create_new_session,
+    current_session,
+    list_sessions,
+    revoke_session,
+    verify_session,
+)
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from .support.both import served
@@ -103,6 +119,112 @@ def freeze(names: dict[str, Any]) -> Clock:
 def test_the_code_of_a_page_runs(load: Load, name: str) -> None:
     """As it stands there, one block after the other."""
     load(name)
+
+
+# -- quickstart --------------------------------------------------------------------------------------------------------
+
+
+def blocks_of(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / name).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def quick_app(tmp_path: pathlib.Path) -> Iterator[str]:
+    """The page's ``app.py``, served by the page's command; its address."""
+    if shutil.which("curl") is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "The quickstart is typed in with curl: install it."
+        )
+    (tmp_path / "app.py").write_text(blocks_of("quickstart.md", "python")[0])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (command,) = [code for code in blocks_of("quickstart.md", "console") if code.startswith("flask run")]
+    arguments = [*command.split()[1:], "--no-reload", "--port", str(port)]
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "flask", *arguments], cwd=tmp_path, stdout=log, stderr=log)
+    with server:
+        try:
+            wait_for(port)
+            yield f"http://localhost:{port}"
+        finally:
+            server.terminate()
+
+
+def wait_for(port: int) -> None:
+    for _ in range(100):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the quickstart's server does not listen")
+
+
+def test_the_quickstart_is_typed_in(quick_app: str, tmp_path: pathlib.Path) -> None:
+    """Each command, as it stands there; the answers are those of the page. Only the race window is closed without the wait."""
+    lines = "".join(code for code in blocks_of("quickstart.md", "console") if "curl" in code).splitlines()
+    said = []
+    for line in lines:
+        if line.startswith("sleep"):
+            assert int(line.split()[1]) > 30
+            let_the_window_close(tmp_path / "instance" / "supertokens.sqlite3")
+            continue
+        command = line.replace("http://localhost:5000", quick_app).replace("curl", "curl --silent", 1)
+        said.append(
+            subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        )
+    told = [json.loads(code) for code in blocks_of("quickstart.md", "json")]
+    answers = [json.loads(text) for text in said if text]
+    assert [answers[number] for number in (0, 1, 2, -2, -1)] == told
+
+
+def let_the_window_close(database: pathlib.Path) -> None:
+    """As if the first use had been a minute ago."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        changed = connection.execute("UPDATE supertokens_sessions SET used_at = used_at - 60000")
+        assert changed.rowcount == 1
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+
+def test_a_theft_is_looked_after(load: Load) -> None:
+    """The page's receiver ends the user's other sessions, and tells the user."""
+    names, told = load("operations.md"), []
+    names["tell_the_user"] = told.append
+    app = names["app"]
+    app.add_url_rule("/login", "login", lambda: {"handle": create_new_session("ada").handle}, methods=["POST"])
+    clock, owner, elsewhere = freeze(names), a_client(names), a_client(names)
+    owner.post("/login")
+    elsewhere.post("/login")
+    first = owner.get_cookie("sRefreshToken", path="/refresh")
+    owner.post("/refresh")
+    owner.get("/me")
+    clock.wait(HOUR)
+    owner.set_cookie(first.key, first.value, path="/refresh")
+    assert owner.post("/refresh").json == {"message": "token theft detected"}
+    assert elsewhere.post("/refresh").status_code == 401
+    assert told == ["ada"]
+
+
+# -- web clients -------------------------------------------------------------------------------------------------------
+
+
+def test_an_app_on_a_phone(load: Load) -> None:
+    """Its calls go on over expired access tokens, with tokens in headers; after the log-out they are refused."""
+    names = load("web-clients.md")
+    clock = freeze(names)
+    with served(names["app"]) as address:
+        phone = names["PhoneClient"](address)
+        assert phone.get("/me").json() == {"message": "unauthorised"}
+        phone.log_in("ada")
+        first = phone.refresh
+        for _ in range(2):
+            assert phone.get("/me").json() == {"user": "ada"}
+            clock.wait(HOUR)
+        assert phone.get("/me").json() == {"user": "ada"}
+        assert phone.refresh != first
+        phone.log_out()
+        assert (phone.access, phone.refresh) == ("", "")
+        assert phone.get("/me").status_code == 401
 
 
 # -- hooks -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""How Sphinx builds the site: ``make docs``. No font, script or inventory is fetched: the site works without a network."""
+
+import re
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extension"))
+
+project = "flask-supertokens"
+copyright = "the authors of flask-supertokens"
+version = release = installed_version("flask-supertokens")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "rotation_diagrams", "setting_links"]
+exclude_patterns = ["_extension"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+# -- the API, from docstrings ------------------------------------------------------------------------------------------
+
+default_role = "any"  # `name` in a docstring
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+nitpicky = True
+nitpick_ignore_regex = [  # names of others, whose sites are not asked; and types that are for type checkers only
+    ("py:class", r"(datetime|collections\.abc|flask|werkzeug|sqlalchemy|requests)\..*"),
+    ("py:class", r"(flask_supertokens\.\w+\.)?([A-Z]|Validators)"),
+    ("py:class", r"flask_supertokens\.protocol\.model\.AccessToken"),
+    ("any", r"requests\.PreparedRequest"),
+]
+
+# -- looks -------------------------------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0b57d0",
+        "color-brand-content": "#0b57d0",
+        "color-api-name": "#0b57d0",
+        "color-api-pre-name": "#0b57d0",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8ab4f8",
+        "color-brand-content": "#8ab4f8",
+        "color-api-name": "#8ab4f8",
+        "color-api-pre-name": "#8ab4f8",
+    },
+}
+
+
+def without_missing_pages(app: Any, page: str, source: list[str]) -> None:
+    """A line ``name*`` of the index is for a page that may be there or not; Sphinx warns of one that is not."""
+    if page == "index":
+        source[0] = re.sub(
+            r"^(\S+\*)\n", lambda found: found[0] if [*HERE.glob(found[1])] else "", source[0], flags=re.MULTILINE
+        )
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", without_missing_pages)

@@ -1,0 +1,94 @@
+"""The page *Configuration* says what the code does: keys, defaults, and which engine a key is for."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from flask_supertokens import config
+from flask_supertokens.config import read_settings
+
+PAGE = (pathlib.Path(__file__).parents[1] / "docs" / "configuration.md").read_text("utf-8")
+ENTRY = re.compile(
+    r"^```\{confval\} (\w+)\n:type: [^\n]+\n:default: `([^\n]+)`\n\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
+ENTRIES = {key: (default, text) for key, default, text in ENTRY.findall(PAGE)}
+SECRETS = {"SECRET_KEY", "SECRET_KEY_FALLBACKS"}
+A_CORE = {"SUPERTOKENS_CONNECTION_URI": "https://core.example.com"}
+VALUES = {
+    "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": 900,
+    "SUPERTOKENS_API_KEY": "a-key-of-the-core",
+    "SUPERTOKENS_MAX_SESSIONS_PER_USER": 5,
+    "SUPERTOKENS_SESSION_MAX_LIFETIME": 86400,
+}
+"""Good values of keys whose default is none, or too special."""
+
+
+class Read(NamedTuple):
+    default: Any
+    read: Any
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Read]:
+    """What the code asks for when settings are read: each key with its default and its reader."""
+    seen: dict[str, Read] = {}
+    get, secret = config._Reader.get, config._secret_value
+
+    def note_get(self: Any, key: str, default: Any, read: Any) -> Any:
+        seen.setdefault(key, Read(default, read))
+        return get(self, key, default, read)
+
+    def note_secret(reader: Any, key: str, default: Any, read: Any) -> Any:
+        seen[key] = Read(default, read)
+        return secret(reader, key, default, read)
+
+    monkeypatch.setattr(config._Reader, "get", note_get)
+    monkeypatch.setattr(config, "_secret_value", note_secret)
+    read_settings({"SECRET_KEY": "k"})
+    return seen
+
+
+def test_every_key_is_documented(known: dict[str, Read]) -> None:
+    """And no other: nobody looks for a key in vain, or sets one that does nothing."""
+    assert set(ENTRIES) == set(known) | SECRETS
+
+
+def test_the_defaults_are_those_of_the_code(known: dict[str, Read]) -> None:
+    """What the page gives is read as if it were set, and is what stands in where nothing is set."""
+    told = {key: eval(ENTRIES[key][0], {"timedelta": timedelta}) for key in known}
+    read = {key: () if value is None and known[key].default == () else value for key, value in told.items()}
+    read = {key: value if value in (None, ()) else known[key].read(value) for key, value in read.items()}
+    assert read == {key: entry.default for key, entry in known.items()}
+
+
+def is_refused(key: str, value: Any, **others: Any) -> bool:
+    """Whether a good value is a mistake because of the engine."""
+    try:
+        read_settings({"SECRET_KEY": "k", **others, key: value})
+    except ValueError as error:
+        return any(words in str(error) for words in ("the core decides that", "only for a core"))
+    return False
+
+
+def a_good_value(key: str) -> Any:
+    default = eval(ENTRIES[key][0], {"timedelta": timedelta})
+    return VALUES.get(key, "/a-path" if default is None else default)
+
+
+@pytest.mark.parametrize("key", sorted(set(ENTRIES) - SECRETS - set(A_CORE)))
+def test_the_engine_that_a_key_is_for(key: str) -> None:
+    """A key that is refused on a core is "Embedded engine only", one that is refused without is "Cores only"."""
+    text = ENTRIES[key][1]
+    assert is_refused(key, a_good_value(key), **A_CORE) == ("Embedded engine only." in text)
+    assert is_refused(key, a_good_value(key)) == ("Cores only." in text)
+
+
+def test_older_names_are_told() -> None:
+    """The page says what became of them."""
+    for old, new in config.RENAMED.items():
+        assert f"`{old}` is `{new}` now" in PAGE

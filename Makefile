@@ -87,6 +87,9 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)" $(BIN)/pyright --verifytypes flask_supertokens --ignoreexternal >$(STAMPS)/types || \
+	  { cat $(STAMPS)/types; exit 1; }
+	@echo "Each public name of the package has a known type."
 
 docs: $(STAMPS)/docs
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site

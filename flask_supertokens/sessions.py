@@ -66,7 +66,7 @@ _CLOCKS_DIFFER = 60
 """Seconds that a log-in may lie ahead of us; what lies further ahead is no moment of a log-in."""
 _LONGEST_AGE = 10**11
 _NOT_LOADED = object()
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 class Session:

@@ -14,13 +14,13 @@ signal                       arguments
 
 from __future__ import annotations
 
-from blinker import Namespace
+from blinker import NamedSignal, Namespace
 
 _signals = Namespace()
 
-session_created = _signals.signal("session-created")
-session_refreshed = _signals.signal("session-refreshed")
-session_confirmed = _signals.signal("session-confirmed")
-session_revoked = _signals.signal("session-revoked")
-refresh_raced = _signals.signal("refresh-raced")
-token_theft_detected = _signals.signal("token-theft-detected")
+session_created: NamedSignal = _signals.signal("session-created")
+session_refreshed: NamedSignal = _signals.signal("session-refreshed")
+session_confirmed: NamedSignal = _signals.signal("session-confirmed")
+session_revoked: NamedSignal = _signals.signal("session-revoked")
+refresh_raced: NamedSignal = _signals.signal("refresh-raced")
+token_theft_detected: NamedSignal = _signals.signal("token-theft-detected")

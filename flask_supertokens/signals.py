@@ -14,13 +14,13 @@ signal                       arguments
 
 from __future__ import annotations
 
-from blinker import NamedSignal, Namespace
+import blinker
 
-_signals = Namespace()
+_signals = blinker.Namespace()
 
-session_created: NamedSignal = _signals.signal("session-created")
-session_refreshed: NamedSignal = _signals.signal("session-refreshed")
-session_confirmed: NamedSignal = _signals.signal("session-confirmed")
-session_revoked: NamedSignal = _signals.signal("session-revoked")
-refresh_raced: NamedSignal = _signals.signal("refresh-raced")
-token_theft_detected: NamedSignal = _signals.signal("token-theft-detected")
+session_created: blinker.NamedSignal = _signals.signal("session-created")
+session_refreshed: blinker.NamedSignal = _signals.signal("session-refreshed")
+session_confirmed: blinker.NamedSignal = _signals.signal("session-confirmed")
+session_revoked: blinker.NamedSignal = _signals.signal("session-revoked")
+refresh_raced: blinker.NamedSignal = _signals.signal("refresh-raced")
+token_theft_detected: blinker.NamedSignal = _signals.signal("token-theft-detected")

@@ -117,7 +117,10 @@ class Grammar:
 
     def _token(self) -> str:
         """A JWT with claims and headers as an attacker writes them."""
-        header: dict[str, Any] = {"alg": self._pick(["ES256", "none", "HS256", "RS256", "NONE", "", None, 1]), "typ": "JWT"}
+        header: dict[str, Any] = {
+            "alg": self._pick(["ES256", "none", "HS256", "RS256", "NONE", "", None, 1]),
+            "typ": "JWT",
+        }
         header |= {
             "kid": self._pick(["d-1700000000000", "s-1", "../../etc/passwd", "d-' OR 1=1", "", None, ["d-1"], 1])
         }

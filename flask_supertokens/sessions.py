@@ -46,6 +46,7 @@ from .protocol.transport import (
     has_request_marker,
     is_foreign,
     is_own_form,
+    is_submitted,
     lacks_host_cookie,
     method_for_new_session,
     pick_refresh,
@@ -217,18 +218,11 @@ class Session:
         wanted = list(validators)
         check_validators(wanted)
         fetched = self._fetched(wanted)
+        errors = _objections(wanted, merged(self.access_token_payload, copy.deepcopy(fetched)), fetched)
         update = {name: value for name, value in fetched.items() if value is not None or name in self._access.claims}
-        if update:
+        if update:  # only now: where a fetcher or a validator raises, nothing has changed
             self.merge_into_access_token_payload(update)
-        found = [(validator.id, _validated(validator, self.access_token_payload, fetched)) for validator in wanted]
-        errors = [
-            {"id": name, **({} if result.reason is None else {"reason": result.reason})}
-            for name, result in found
-            if not result.is_valid
-        ]
         if errors:
-            for error in errors:
-                to_json_object(error, f"the reason of the validator {error['id']!r}")
             raise InvalidClaimError(
                 f"Claims do not suffice: {', '.join(error['id'] for error in errors)}.", errors=errors
             )
@@ -478,6 +472,7 @@ def get_session(
     anti_csrf_check: bool | None = None,
     check_database: bool | None = None,
     claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
 ) -> Session | None:
     """Verify this request's session; what `verify_session` calls.
 
@@ -486,18 +481,23 @@ def get_session(
         requests from foreign origins are refused in any case.
     :param check_database: ask the store whether the session still exists; default: ``SUPERTOKENS_CHECK_DATABASE``.
     :param claim_validators: asked instead of those of `SuperTokens`; or a callable that gets those and returns a list.
+    :param max_age: seconds or a timedelta: ask for a log-in that is not older (`Session.assert_recent_login`).
     :raises UnauthorisedError: no session, or it ended.
     :raises TryRefreshTokenError: the access token is expired or not acceptable.
-    :raises InvalidClaimError: a validator is not content.
+    :raises InvalidClaimError: a validator is not content, or the log-in is too old.
     :raises CrossSiteRequestError: another site sent this.
     :raises GeneralError: the store was needed and can't be reached.
     """
     state, request = app_state(), request_state()
     checks_database = state.settings.check_database if check_database is None else check_database
     session = _guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
+    if session is None:
+        return None
     validators = _validators(state, claim_validators)
-    if session is not None and validators:
+    if validators:
         _guarded(state, lambda: session.assert_claims(validators))
+    if max_age is not None:
+        session.assert_recent_login(max_age)
     return session
 
 
@@ -523,6 +523,18 @@ def check_validators(asked: Any) -> None:
         raise TypeError(
             f"claim_validators must be a list of validators, or a callable that returns one, not {asked!r}."
         )
+
+
+def _objections(validators: list[SessionClaimValidator], payload: Payload, fetched: Payload) -> list[Payload]:
+    """What the validators have against a payload, in the form that the web client reads."""
+    errors: list[Payload] = []
+    for validator in validators:
+        result = _validated(validator, copy.deepcopy(payload), fetched)
+        if not result.is_valid:
+            reason = {} if result.reason is None else {"reason": result.reason}
+            to_json_object(reason, f"the reason of the validator {validator.id!r}")
+            errors.append({"id": validator.id, **reason})
+    return errors
 
 
 def _validated(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
@@ -601,10 +613,17 @@ def _check_request(state: AppState, presented: Presented, token: AccessToken, wa
     if guarded and is_foreign(presented, state.own_origins(), state.allowed_origins):
         raise CrossSiteRequestError("A request with cookies came from another site.")
     mode = state.settings.anti_csrf
-    if wanted and mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented, state.own_origins()):
-        raise TryRefreshTokenError("The rid header is missing (anti-CSRF).")
-    if wanted and mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.anti_csrf):
+    if not wanted or mode == "NONE" or is_own_form(presented, state.own_origins()):
+        return
+    if mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented):
+        raise _without_marker(presented, TryRefreshTokenError("The rid header is missing (anti-CSRF)."))
+    if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.anti_csrf):
         raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
+
+
+def _without_marker(presented: Presented, error: SuperTokensError) -> SuperTokensError:
+    """What it means; but a form that a browser submits can't bring a header: no refresh would help, and none is lost."""
+    return CrossSiteRequestError("A form of another origin has no rid header.") if is_submitted(presented) else error
 
 
 def get_session_without_request(
@@ -675,9 +694,8 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     method, raw = picked
     if method == "cookie" and lacks_host_cookie(presented, state.cookie_names()):
         raise UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
-    needs_marker = method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER"
-    if needs_marker and not has_request_marker(presented, state.own_origins()):
-        raise UnauthorisedError("The rid header is missing (anti-CSRF).")
+    if method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER":
+        _check_marker(state, presented)
     known = _genuine_token(state, presented.access_cookie() if method == "cookie" else None)
     if known is not None:
         _check_user(state, known)  # before anything is changed, where that is possible
@@ -692,6 +710,11 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     request.session, request.verified = session, None
     _tell_refreshed(session, grant)
     return session
+
+
+def _check_marker(state: AppState, presented: Presented) -> None:
+    if not has_request_marker(presented) and not is_own_form(presented, state.own_origins()):
+        raise _without_marker(presented, UnauthorisedError("The rid header is missing (anti-CSRF)."))
 
 
 def _check_user(state: AppState, token: AccessToken) -> None:

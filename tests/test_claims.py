@@ -446,6 +446,7 @@ def test_there_is_no_session_to_ask(make: Make) -> None:
     """Where the session is optional, nobody is asked."""
     app = make(claim_validators=[NEVER])
     assert run(app, lambda: get_session(session_required=False) is None).json is True
+    assert run(app, lambda: get_session(session_required=False, claim_validators=explode) is None).json is True
 
 
 def test_validators_are_asked_without_a_request(make: Make) -> None:
@@ -734,6 +735,19 @@ def test_a_validator_or_a_claim_is_broken(make: Make, broken: str) -> None:
     app.config["PROPAGATE_EXCEPTIONS"] = False
     response = asking(app, [validator], session.access_token)
     assert (response.status_code, untouched(response)) == (500, True)
+
+
+@pytest.mark.parametrize("broken", ["validator raises", "answers none", "reason is a set"])
+def test_a_validator_raises_after_another_ones_claim_was_fetched(make: Make, broken: str) -> None:
+    """What was fetched is not kept either: a view that fails has changed nothing."""
+    validator, kind, text = BROKEN[broken]
+    app = make()
+    session = a_session(app)
+    before = information(app)
+    fetches = PrimitiveClaim("fetched", lambda *_: "a").validators.has_value("a")
+    with pytest.raises(kind, match=text):
+        asking(failing(app), [fetches, validator], session.access_token)
+    assert information(app) == before
 
 
 @pytest.mark.parametrize("broken", ["fetches async", "fetcher raises", "value is a set", "value is too large"])

@@ -393,7 +393,7 @@ class EmbeddedEngine(Engine):
         if decision.line is None:
             return True
         line = replace(decision.line, expires_at=self._not_after(record.created_at, decision.line.expires_at))
-        return self.store.swap_line(record.handle, record.line, line, refreshed_at)
+        return self.store.swap_line(record, line, refreshed_at)
 
     def _attempts(self) -> Iterator[int]:
         """The time now, a bounded number of times, with a pause that grows: what lost a swap decides again."""

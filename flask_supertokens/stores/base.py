@@ -51,8 +51,11 @@ class Store(ABC):
         """The session, expired or not; always what was written last."""
 
     @abstractmethod
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
-        """Replace a session's line if hash, children and use are still as ``seen``; ``False`` if they are not."""
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
+        """Replace a session's line if hash, children, use and payload are still as ``seen``; ``False`` if they are not.
+
+        With the payload: the token that is made of what was seen says what is stored.
+        """
 
     @abstractmethod
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:

@@ -63,10 +63,15 @@ _TABLES_AND_KEYS = "tables and keys"
 _COLUMNS = tuple(sessions.columns.keys())
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(sessions).where(*_NAMED)
+_SAME_PAYLOAD = (
+    sessions.c.payload == bindparam("seen_payload"),
+    func.length(sessions.c.payload) == func.length(bindparam("seen_payload")),
+)
 _SWAP_LINE = (
     update(sessions)
     .where(
         sessions.c.handle == bindparam("h"),
+        *_SAME_PAYLOAD,
         sessions.c.current_hash2 == bindparam("seen_hash2"),
         sessions.c.children == bindparam("seen_children"),
         sessions.c.used_at.is_not_distinct_from(bindparam("seen_used_at", type_=BigInteger)),
@@ -80,13 +85,7 @@ _SWAP_LINE = (
     )
 )
 _SWAP_PAYLOAD = (
-    update(sessions)
-    .where(
-        sessions.c.handle == bindparam("h"),
-        sessions.c.payload == bindparam("seen"),
-        func.length(sessions.c.payload) == func.length(bindparam("seen")),
-    )
-    .values(payload=bindparam("new"))
+    update(sessions).where(sessions.c.handle == bindparam("h"), *_SAME_PAYLOAD).values(payload=bindparam("new"))
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
@@ -230,14 +229,15 @@ class SQLAlchemyStore(Store):
         row = self._read(lambda c: c.execute(_READ, self._named(handle)).first())
         return None if row is None else _to_record(row)
 
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
         return self._write(
             _SWAP_LINE,
             {
-                "h": handle,
-                "seen_hash2": seen.current_hash2,
-                "seen_children": seen.children,
-                "seen_used_at": seen.used_at,
+                "h": seen.handle,
+                "seen_payload": seen.payload,
+                "seen_hash2": seen.line.current_hash2,
+                "seen_children": seen.line.children,
+                "seen_used_at": seen.line.used_at,
                 "new_hash2": new.current_hash2,
                 "new_children": new.children,
                 "new_used_at": new.used_at,
@@ -247,7 +247,7 @@ class SQLAlchemyStore(Store):
         )
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
-        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
+        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen_payload": seen, "new": new})
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
         if not _is_handle(handle):

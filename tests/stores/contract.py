@@ -36,7 +36,7 @@ OTHER_LINES = {
 
 def contest(store: Store, seen: Line, offers: list[Line]) -> list[bool]:
     """Every thread swaps the line that it saw for its own; who won."""
-    return at_once(len(offers), lambda number: store.swap_line("handle-1", seen, offers[number], NOW))
+    return at_once(len(offers), lambda number: store.swap_line(replace(RECORD, line=seen), offers[number], NOW))
 
 
 class StoreContract:
@@ -112,7 +112,7 @@ class StoreContract:
         new = Line("b" * 64, 1, NOW + 5, NOW + 9)
         store.add(RECORD)
         store.add(a_record("handle-2"))
-        assert store.swap_line("handle-1", LINE, new, NOW + 7) is True
+        assert store.swap_line(RECORD, new, NOW + 7) is True
         assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
         assert store.read("handle-2") == a_record("handle-2")
 
@@ -120,7 +120,7 @@ class StoreContract:
     def test_one_of_the_three_fields_has_changed(self, store: Store, different: str) -> None:
         """Hash, children and use are compared, each of them; nothing is written if one differs."""
         store.add(RECORD)
-        assert store.swap_line("handle-1", OTHER_LINES[different], replace(LINE, children=2), NOW) is False
+        assert store.swap_line(replace(RECORD, line=OTHER_LINES[different]), replace(LINE, children=2), NOW) is False
         assert store.read("handle-1") == RECORD
 
     @pytest.mark.parametrize("seen", [None, NOW - 1])
@@ -128,13 +128,24 @@ class StoreContract:
         """A use differs from no use and from another moment, and equals its own moment."""
         used = replace(LINE, used_at=NOW)
         store.add(replace(RECORD, line=used))
-        assert store.swap_line("handle-1", replace(LINE, used_at=seen), replace(LINE, children=2), NOW) is False
-        assert store.swap_line("handle-1", used, replace(LINE, children=2), NOW) is True
+        assert (
+            store.swap_line(replace(RECORD, line=replace(LINE, used_at=seen)), replace(LINE, children=2), NOW) is False
+        )
+        assert store.swap_line(replace(RECORD, line=used), replace(LINE, children=2), NOW) is True
 
     def test_only_the_expiry_has_changed(self, store: Store) -> None:
         """The end of a session follows from the line, so it is not compared."""
         store.add(RECORD)
-        assert store.swap_line("handle-1", replace(LINE, expires_at=1), replace(LINE, children=1), NOW) is True
+        assert (
+            store.swap_line(replace(RECORD, line=replace(LINE, expires_at=1)), replace(LINE, children=1), NOW) is True
+        )
+
+    @pytest.mark.parametrize("seen", ['{"role":"ADMIN"}', '{"role":"admin"} ', '{"role": "admin"}'])
+    def test_the_payload_has_changed_beside_the_line(self, store: Store, seen: str) -> None:
+        """What was read is old, so the line stays as well."""
+        store.add(RECORD)
+        assert store.swap_line(replace(RECORD, payload=seen), replace(LINE, children=1), NOW) is False
+        assert store.read("handle-1") == RECORD
 
     def test_the_payload_is_swapped(self, store: Store) -> None:
         """It changes if it is still the text that was seen, and nothing else changes."""
@@ -151,7 +162,7 @@ class StoreContract:
 
     def test_what_is_swapped_does_not_exist(self, store: Store) -> None:
         """An ended session can't be changed, so it does not come back."""
-        assert store.swap_line("handle-1", LINE, LINE, NOW) is False
+        assert store.swap_line(RECORD, LINE, NOW) is False
         assert store.swap_payload("handle-1", "{}", "{}") is False
         assert store.read("handle-1") is None
 

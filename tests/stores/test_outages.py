@@ -32,7 +32,7 @@ READS: dict[str, Callable[[Store], Any]] = {
 WRITES: dict[str, Callable[[Store], Any]] = {
     "add": lambda store: store.add(a_record("handle-2")),
     "add, replacing": lambda store: store.add(a_record("handle-2"), replacing="handle-1"),
-    "swap_line": lambda store: store.swap_line("handle-1", LINE, LINE, NOW),
+    "swap_line": lambda store: store.swap_line(RECORD, LINE, NOW),
     "swap_payload": lambda store: store.swap_payload("handle-1", RECORD.payload, "{}"),
     "write_data": lambda store: store.write_data("handle-1", "{}", NOW),
     "remove": lambda store: store.remove(["handle-1"]),
@@ -192,7 +192,7 @@ def test_postgresql_is_stopped(postgres_server: PostgresServer, postgres_store: 
         refused(postgres_store)
     finally:
         postgres_server.start()
-    assert postgres_store.swap_line("handle-1", LINE, LINE, RECORD.refreshed_at) is True
+    assert postgres_store.swap_line(RECORD, LINE, RECORD.refreshed_at) is True
     assert postgres_store.read("handle-1") == RECORD
 
 

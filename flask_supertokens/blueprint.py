@@ -68,10 +68,8 @@ def sign_out() -> Any:
         return _json('{"status":"OK"}')
     try:
         _end_session()
-    except UnauthorisedError as error:  # signed out already
-        if (
-            browser.is_own_form() and not error.clears
-        ):  # a refresh cookie may be left; those whom others send here keep it
+    except UnauthorisedError:  # signed out already, but a refresh cookie may be left
+        if browser.is_own_form():  # whom another site sends here keeps it
             app_state().note(UnauthorisedError("A sign-out without a session."))
     return redirect(browser.asked_target() or browser.home(), 303)
 

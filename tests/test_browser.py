@@ -423,7 +423,7 @@ def test_a_form_of_another_site(path: str, by: dict[str, str], settings: dict[st
 
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/signout"])
 def test_a_form_of_our_own_web_site(path: str) -> None:
-    """``SUPERTOKENS_WEBSITE_DOMAIN`` may call; but where a header is asked for its plain forms can't bring one: 403, no log-out."""
+    """``SUPERTOKENS_WEBSITE_DOMAIN`` may call; where a header is asked for, its plain forms can't bring one: 403, no log-out."""
     app = an_app(anti_csrf="VIA_CUSTOM_HEADER", website_domain="https://www.example.com")
     by = {**FORM, "Sec-Fetch-Site": "same-site", "Origin": "https://www.example.com"}
     tokens = signed_in(app)

@@ -34,7 +34,7 @@ from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multip
 T = TypeVar("T")
 BATCH = 1000
 
-group = AppGroup("supertokens", help="Sessions: tables, sessions of users, upkeep.")
+group = AppGroup("supertokens")
 as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

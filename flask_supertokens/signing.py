@@ -12,12 +12,14 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import itertools
 import json
 import logging
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -37,6 +39,7 @@ from .protocol.model import AS_SET, AccessToken, Payload, RefreshToken, SigningK
 from .protocol.tokens import (
     MAX_TOKEN_LENGTH,
     hash1,
+    hash2,
     is_dynamic,
     parse_access_token,
     read_refresh_token,
@@ -64,7 +67,9 @@ class BoundedCache(Generic[T]):
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._entries: dict[str, T] = {}
+        self._entries: OrderedDict[str, T] = (
+            OrderedDict()
+        )  # a plain dict looks for its oldest entry the longer the more
         self._lock = threading.Lock()
         in_child(self._renew_lock)
 
@@ -79,7 +84,7 @@ class BoundedCache(Generic[T]):
         with self._lock:
             self._entries[key] = value
             while len(self._entries) > self._size:
-                del self._entries[next(iter(self._entries))]
+                self._entries.popitem(last=False)
 
     def drop(self, unwanted: Callable[[T], bool] = lambda _: True) -> None:
         with self._lock:
@@ -106,16 +111,19 @@ class RefreshTokenSigner:
             salt=_REFRESH_SALT if audience is None else f"{_REFRESH_SALT} for {audience}",
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
-        self._signer = self._serializer.make_signer()
+        self._signer = signer = self._serializer.make_signer()
+        signer.secret_keys = [signer.derive_key(key) for key in signer.secret_keys]  # once, not for each token
+        signer.key_derivation = "none"
 
     def mint(self, handle: str, born: int, parent: RefreshToken | None) -> RefreshToken:
         """A new token of a session, a child of ``parent`` or the first one. It carries 256 random bits."""
         parent_hash1 = None if parent is None else hash1(parent.raw)
         content = refresh_token_content(handle, born, secrets.token_urlsafe(32), parent_hash1)
         packed = base64_encode(json.dumps(content, separators=(",", ":")))  # random strings: nothing to compress
-        token = read_refresh_token(self._signer.sign(packed).decode(), content)
-        assert token is not None, "a token of our own has our form"  # noqa: S101 - an invariant, not input
-        return token
+        raw = self._signer.sign(packed).decode()
+        return RefreshToken(
+            raw, handle, born, hash2(hash1(raw)), parent_hash1, parent_hash2=None if parent is None else parent.hash2
+        )
 
     def read(self, raw: str) -> RefreshToken | None:
         """The token, or ``None`` for anything that we did not sign. No store is asked."""
@@ -456,6 +464,12 @@ class AccessTokenVerifier:
         self._verified.drop(lambda token: token.handle in gone)
 
 
+@functools.lru_cache(maxsize=64)
+def _header(algorithm: str, kid: str, version: int) -> bytes:
+    """The first part of the tokens of one key."""
+    return base64_encode(to_utf8_json({"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version)}))
+
+
 class AccessTokenSigner(AccessTokenVerifier):
     """Signs access tokens with the keys of a store, and verifies them."""
 
@@ -475,8 +489,7 @@ class AccessTokenSigner(AccessTokenVerifier):
     def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:
         """The token of these claims; what we signed ourselves counts as verified."""
         kid, key = self.keys.signing_key(now, kind.dynamic)
-        header = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": str(kind.version)}
-        signed = b".".join(base64_encode(to_utf8_json(part)) for part in (header, claims))
+        signed = b".".join((_header(self._algorithm, kid, kind.version), base64_encode(to_utf8_json(claims))))
         raw = b".".join((signed, base64_encode(self._method.sign(signed, key)))).decode()
         token = AccessToken(raw, kid, kind.version, claims)
         self._verified.put(raw, token)

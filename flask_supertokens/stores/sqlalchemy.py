@@ -17,6 +17,7 @@ import pathlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -42,7 +43,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
-from .base import Store
+from .base import Judge, Store
 from .databases import BUSY_TIMEOUT_MS, bound_waiting, connect_arguments, database_of
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 
@@ -230,21 +231,33 @@ class SQLAlchemyStore(Store):
         return None if row is None else _to_record(row)
 
     def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
-        return self._write(
-            _SWAP_LINE,
-            {
-                "h": seen.handle,
-                "seen_payload": seen.payload,
-                "seen_hash2": seen.line.current_hash2,
-                "seen_children": seen.line.children,
-                "seen_used_at": seen.line.used_at,
-                "new_hash2": new.current_hash2,
-                "new_children": new.children,
-                "new_used_at": new.used_at,
-                "new_expires_at": new.expires_at,
-                "refreshed": refreshed_at,
-            },
-        )
+        return self._write(_SWAP_LINE, _of_swap(seen, new, refreshed_at))
+
+    def turn(self) -> AbstractContextManager[Any]:
+        return self._database.turn()
+
+    def decide(self, handle: str, judge: Judge) -> bool:
+        """On one connection, and in this process's turn."""
+        if not _is_handle(handle):
+            judge(None)
+            return True
+        self._prepare()
+        with self._database.turn(), self._autocommit.connect() as connection:
+            row = self._first(connection, handle)
+            record = None if row is None else _to_record(row)
+            wanted = judge(record)
+            if record is None or wanted is None:
+                return True
+            return connection.execute(_SWAP_LINE, _of_swap(record, *wanted)).rowcount > 0
+
+    def _first(self, connection: Connection, handle: str) -> Row[Any] | None:
+        try:
+            return connection.execute(_READ, self._named(handle)).first()
+        except DBAPIError as error:
+            if not self._database.was_dead(error):
+                raise
+        connection.rollback()  # now it can go on with another one of the pool
+        return connection.execute(_READ, self._named(handle)).first()
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
         return self._write(_SWAP_PAYLOAD, {"h": handle, "seen_payload": seen, "new": new})
@@ -382,7 +395,7 @@ class SQLAlchemyStore(Store):
 
     def _write(self, statement: Any, values: dict[str, Any]) -> bool:
         self._prepare()
-        with self._autocommit.connect() as connection:
+        with self._database.turn(), self._autocommit.connect() as connection:
             return connection.execute(statement, values).rowcount > 0
 
     def _wake(self) -> None:
@@ -432,6 +445,21 @@ def _is_handle(name: str) -> bool:
 def _can_be_kept(name: str) -> bool:
     """Whether a name from outside can stand in a table at all: NUL and lone surrogates can't, so it is simply unknown."""
     return "\0" not in name and (name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name))
+
+
+def _of_swap(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[str, Any]:
+    return {
+        "h": seen.handle,
+        "seen_payload": seen.payload,
+        "seen_hash2": seen.line.current_hash2,
+        "seen_children": seen.line.children,
+        "seen_used_at": seen.line.used_at,
+        "new_hash2": new.current_hash2,
+        "new_children": new.children,
+        "new_used_at": new.used_at,
+        "new_expires_at": new.expires_at,
+        "refreshed": refreshed_at,
+    }
 
 
 def _to_row(record: SessionRecord) -> dict[str, Any]:

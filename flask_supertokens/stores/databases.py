@@ -74,6 +74,8 @@ class Database(ABC):
     """A statement for the server's time in ms; ``None`` where the server is this host."""
     outlives_connections = True
     """Whether a pooled connection may be dead while the database lives."""
+    limits_deletes = True
+    """Whether one statement can remove some rows out of many."""
 
     @contextmanager
     @abstractmethod
@@ -156,6 +158,7 @@ class PostgreSQL(Database):
 
 class MariaDB(Database):
     clock = "SELECT floor(unix_timestamp(now(3)) * 1000)"
+    limits_deletes = False  # it takes no LIMIT below IN
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:

@@ -308,8 +308,11 @@ class SQLAlchemyStore(Store):
         locked = expired.with_for_update(skip_locked=True)  # what somebody else is at is left for the next time
 
         def remove_some(connection: Connection) -> int:
-            handles = connection.scalars(locked).all()
-            return connection.execute(delete(sessions).where(sessions.c.handle.in_(handles))).rowcount
+            if self._database.limits_deletes:
+                gone: Any = select(locked.cte("gone", nesting=True).c.handle)  # a CTE is looked up once
+            else:
+                gone = connection.scalars(locked).all()
+            return connection.execute(delete(sessions).where(sessions.c.handle.in_(gone))).rowcount
 
         there_are_some = self._read(lambda c: c.scalar(expired.limit(1))) is not None
         return self._transact(remove_some) if there_are_some else 0

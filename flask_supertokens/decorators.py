@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import current_app, request
 
 from .protocol.transport import SESSIONLESS_METHODS
-from .sessions import MaxAge, check_validators, get_session, seconds
+from .sessions import get_session
+from .sessions.arguments import MaxAge, seconds
+from .sessions.validators import check_validators
 
 if TYPE_CHECKING:
-    from .sessions import Validators
+    from .sessions.validators import Validators
 
 _OURS = "supertokens"
 """A guard of the whole app lets our own routes through: refresh mends an expired session, and sign-out guards itself."""

@@ -25,7 +25,6 @@ from flask_supertokens import (
     get_session_without_request,
     refresh_session_without_request,
     revoke_session,
-    sessions,
     verify_session,
 )
 from flask_supertokens.claims import (
@@ -38,6 +37,7 @@ from flask_supertokens.claims import (
 )
 from flask_supertokens.engines import embedded, remote
 from flask_supertokens.protocol.tokens import PROTECTED_NAMES
+from flask_supertokens.sessions import arguments, validators
 
 from .support.both import ENGINES, Make, maker
 from .support.names import spelled
@@ -813,7 +813,7 @@ def test_a_view_without_validators_reads_no_payload(make: Make, monkeypatch: pyt
     def refuse(*_: Any) -> None:
         raise AssertionError("the payload was looked at")
 
-    for module in (sessions, claims, embedded, remote):
+    for module in (arguments, validators, claims, embedded, remote):
         monkeypatch.setattr(module, "to_json_object", refuse)
     monkeypatch.setattr(Session, "access_token_payload", property(refuse))
     assert call(app, "GET", "/me", access=token).status_code == 200

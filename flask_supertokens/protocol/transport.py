@@ -5,6 +5,7 @@
   is what the browser took it for: only blanks and tabs around it are dropped.
 * One plan for a response: all clears first, then the sets. An event that clears cancels the sets before it; what comes
   later wins. Each cookie and each header is written once.
+* Beside a ``__Host-`` cookie the one of an old SDK does not count: a sibling host may have set it, to have us refresh for ever.
 * Cookie names and paths depend on the request (script root, secure or not), so they come in as `CookieNames`.
 """
 
@@ -102,7 +103,8 @@ def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tup
         values = found.get(name.strip(_BLANKS))
         if values is not None and (value := _cookie_value(value)):
             values.append(value)
-    return tuple(found[names.access]), tuple(found[names.refresh]), bool(found[LEGACY_COOKIE])
+    access, refresh = tuple(found[names.access]), tuple(found[names.refresh])
+    return access, refresh, bool(found[LEGACY_COOKIE]) and not (access and names.access.startswith("__Host-"))
 
 
 def _cookie_value(value: str) -> str:

@@ -138,6 +138,16 @@ def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("access", "legacy"), [("__Host-sAccessToken", False), ("__Secure-sAccessToken", True), ("sAccessToken", True)]
+)
+def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool) -> None:
+    """Beside a cookie that no sibling can set it does not count; alone it is an old session."""
+    names = replace(NAMES, access=access)
+    assert read("GET", f"sIdRefreshToken=x; {access}=a", lambda _: None, names).legacy is legacy
+    assert read("GET", "sIdRefreshToken=x", lambda _: None, names).legacy is True
+
+
+@pytest.mark.parametrize(
     ("cookie", "duplicates"),
     [
         ("sAccessToken=a; sRefreshToken=b", (False, False)),

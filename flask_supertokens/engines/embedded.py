@@ -395,7 +395,7 @@ class EmbeddedEngine(Engine):
             return Grant(*self._access_token(_like_before(record, token), (token.hash2, None), now, token.kind))
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
-            self._keep_quiet(token, _Quiet(token.handle, line.used_at, line.used_at + self._settings.window.race))
+            self._keep_quiet(token, _Quiet(line.used_at, line.used_at + self._settings.window.race))
         grant = self._with_stored_payload(token, record, now) if check_database else Grant(token)
         return replace(grant, confirmed=decision.line is not None)
 
@@ -406,7 +406,7 @@ class EmbeddedEngine(Engine):
 
     def _keep_quiet(self, token: AccessToken, quiet: _Quiet | None) -> None:
         if quiet is not None:
-            self._quiet.put(token.raw, quiet)
+            self._quiet.put(token.raw, quiet, token.handle)
 
     # -- refresh, step by step
 
@@ -514,18 +514,14 @@ class EmbeddedEngine(Engine):
         return Grant(access, full)
 
     def _forget(self, handles: list[str]) -> None:
-        if not handles:  # most log-ins: the caches are searched for nothing
-            return
-        gone = frozenset(handles)
-        self._access_tokens.forget(gone)
-        self._quiet.drop(lambda quiet: quiet.handle in gone)
+        self._access_tokens.forget(handles)
+        self._quiet.forget(handles)
 
 
 @dataclass(frozen=True)
 class _Quiet:
     """Between these moments the store has nothing to say on an access token: its session's window is open."""
 
-    handle: str
     since: int
     until: int
 

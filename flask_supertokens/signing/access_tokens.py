@@ -60,7 +60,7 @@ class AccessTokenVerifier:
         if not self._is_signed(token.raw, key):
             return False
         if now < token.expires_at:
-            self._verified.put(token.raw, token)
+            self._verified.put(token.raw, token, token.handle)
         return True
 
     def _is_signed(self, raw: str, key: Any) -> bool:
@@ -74,8 +74,7 @@ class AccessTokenVerifier:
 
     def forget(self, handles: Iterable[str]) -> None:
         """Drop the cached tokens of these sessions."""
-        gone = frozenset(handles)
-        self._verified.drop(lambda token: token.handle in gone)
+        self._verified.forget(handles)
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,7 +105,7 @@ class AccessTokenSigner(AccessTokenVerifier):
         signed = b".".join((_header(self._algorithm, kid, kind.version), base64_encode(to_utf8_json(claims))))
         raw = b".".join((signed, base64_encode(self._method.sign(signed, key)))).decode()
         token = AccessToken(raw, kid, kind.version, claims)
-        self._verified.put(raw, token)
+        self._verified.put(raw, token, token.handle)
         return token
 
     def sign_foreign(self, claims: Payload, now: int, *, dynamic: bool) -> str:

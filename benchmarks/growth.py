@@ -24,6 +24,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.schema import CreateIndex
 
+from flask_supertokens.cli import BATCH
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.stores.schema import sessions
@@ -37,7 +38,6 @@ NOW = 1_800_000_000_000
 SESSIONS_OF_A_USER = 3
 REAL = 60
 """Sessions of the engine's own among the rows, which are refreshed."""
-BATCH = 1000
 RESULTS = pathlib.Path(__file__).parent / "results" / "growth.json"
 
 _FILL = """

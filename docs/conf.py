@@ -1,10 +1,8 @@
 """How Sphinx builds the site: ``make docs``. No font, script or inventory is fetched: the site works without a network."""
 
-import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extension"))
@@ -28,7 +26,7 @@ autodoc_class_signature = "separated"
 nitpicky = True
 nitpick_ignore_regex = [  # names of others, whose sites are not asked; and types that are for type checkers only
     ("py:class", r"(datetime|collections\.abc|flask|werkzeug|sqlalchemy|requests)\..*"),
-    ("py:class", r"(flask_supertokens\.\w+\.)?([A-Z]|Validators)"),
+    ("py:class", r"(flask_supertokens\.[\w.]+\.)?([A-Z]|Validators|MaxAge)"),
     ("py:class", r"flask_supertokens\.protocol\.model\.AccessToken"),
     ("any", r"requests\.PreparedRequest"),
 ]
@@ -55,15 +53,3 @@ html_theme_options = {
         "color-api-pre-name": "#8ab4f8",
     },
 }
-
-
-def without_missing_pages(app: Any, page: str, source: list[str]) -> None:
-    """A line ``name*`` of the index is for a page that may be there or not; Sphinx warns of one that is not."""
-    if page == "index":
-        source[0] = re.sub(
-            r"^(\S+\*)\n", lambda found: found[0] if [*HERE.glob(found[1])] else "", source[0], flags=re.MULTILINE
-        )
-
-
-def setup(app: Any) -> None:
-    app.connect("source-read", without_missing_pages)

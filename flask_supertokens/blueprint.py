@@ -66,13 +66,16 @@ def sign_out() -> Any:
     if not browser.is_navigation():
         _end_session()
         return _json('{"status":"OK"}')
-    with contextlib.suppress(UnauthorisedError):  # signed out already
-        _end_session(anti_csrf_check=False if browser.is_own_form() else None)
+    try:
+        _end_session()
+    except UnauthorisedError:  # signed out already, but a refresh cookie may be left
+        if browser.is_own_form():  # whom another site sends here keeps it
+            app_state().note(UnauthorisedError("A sign-out without a session."))
     return redirect(browser.asked_target() or browser.home(), 303)
 
 
-def _end_session(*, anti_csrf_check: bool | None = None) -> None:
-    session = get_session(anti_csrf_check=anti_csrf_check, claim_validators=[])
+def _end_session() -> None:
+    session = get_session(claim_validators=[])
     assert session is not None, "a session is required here"  # noqa: S101 - an invariant, not input
     session.revoke()
 

@@ -7,11 +7,12 @@ files included. A cookie of some seconds ends a loop after one hop. Nobody is se
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from urllib.parse import quote, urlsplit
 
 from flask import Response, current_app, redirect, request, url_for
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.routing import BuildError
 
 from .context import AppState, app_state, request_state
 from .errors import SuperTokensError
@@ -26,6 +27,7 @@ _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
 _CHUNK = 65_536
 _LONGEST_URL = 4000
 """Servers refuse request lines that are longer than about this."""
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 # -- who asks ----------------------------------------------------------------------------------------------------------
@@ -87,12 +89,18 @@ def login_url() -> str | None:
     configured = app_state().settings.login_url
     if configured is None:
         return None
-    return request.root_path.rstrip("/") + configured if configured.startswith("/") else url_for(configured)
+    if configured.startswith("/"):
+        return request.root_path.rstrip("/") + configured
+    try:
+        return url_for(configured)
+    except BuildError:
+        logger.error("SUPERTOKENS_LOGIN_URL: the app has no endpoint %r (a path begins with a slash).", configured)
+        return None
 
 
 def home() -> str:
-    """The first page of the app."""
-    return request.root_path.rstrip("/") + "/"
+    """The first page of the app; a script root that is no path of ours (a header said so) counts as none."""
+    return own_path(request.root_path.rstrip("/") + "/") or "/"
 
 
 def _with_query(path: str, query: str | bytes) -> str:
@@ -110,7 +118,8 @@ def _is_ours() -> bool:
 
 def hop(error: SuperTokensError) -> Response:
     """To the refresh route and back; or a page that says that it did not help."""
-    if _hop_cookie(app_state()) in request.cookies:
+    state = app_state()
+    if request.cookies.get(_hop_cookie(state)) == _hop_mark(state) or _is_ours():
         return _without_hop_cookie(login_again(error, "session_ended.html"))
     target = this_page()
     url = _refresh_url(target)
@@ -129,7 +138,7 @@ def hop_back(target: str | None) -> Response:
     state = app_state()
     response.set_cookie(
         _hop_cookie(state),
-        "1",
+        _hop_mark(state),
         max_age=_seconds_of_hop(state),
         secure=state.is_secure(),
         httponly=True,
@@ -153,11 +162,19 @@ def read_body() -> RequestEntityTooLarge | None:
     """
     limit = request.max_content_length
     if limit is not None and (request.content_length or 0) > limit:
-        return RequestEntityTooLarge(f"What you sent is larger than {limit} bytes, which is all that this app takes.")
-    with contextlib.suppress(ClientDisconnected):
+        return _too_large(limit)
+    try:
         while request.stream.read(_CHUNK):
             pass
+    except ClientDisconnected:
+        pass
+    except RequestEntityTooLarge:  # sent in chunks, so nobody knew
+        return _too_large(limit)
     return None
+
+
+def _too_large(limit: int | None) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"What you sent is larger than {limit} bytes, which is all that this app takes.")
 
 
 def _seconds_of_hop(state: AppState) -> int:
@@ -174,6 +191,11 @@ def _refresh_url(target: str | None) -> str:
 def _hop_cookie(state: AppState) -> str:
     secure_name = state.is_secure() and state.settings.cookie_prefix == "auto"
     return f"__Host-{_HOP_COOKIE}" if secure_name else _HOP_COOKIE
+
+
+def _hop_mark(state: AppState) -> str:
+    """Which app of this origin it was: the paths of their refresh routes differ."""
+    return quote(state.cookie_names().refresh_path, safe="/")
 
 
 def _without_hop_cookie(response: Response) -> Response:
@@ -206,10 +228,11 @@ def unavailable(error: SuperTokensError) -> Response:
 
 
 def page(error: SuperTokensError, template: str, **context: str | None) -> Response:
-    """One of our pages, with the status and headers of an error; an app's own template of the same name wins."""
-    made = current_app.jinja_env.get_template(
-        f"supertokens/{template}"
-    )  # no context processors: they may ask for the session
+    """One of our pages, with the status and headers of an error; an app's own template of the same name wins.
+
+    No context processor runs: it may ask for the session that is not there.
+    """
+    made = current_app.jinja_env.get_template(f"supertokens/{template}")
     html = made.render(stylesheet=_asset("pages.css"), **context)
     response: Response = current_app.response_class(html, error.code)
     response.headers["Cache-Control"] = "no-store"

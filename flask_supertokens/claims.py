@@ -18,7 +18,7 @@ from . import sessions
 from .context import app_state, plain
 from .protocol.model import Payload
 from .protocol.tokens import PROTECTED_NAMES, parse_json_object, to_json_object
-from .sessions import MaxAge, seconds
+from .sessions.arguments import MaxAge, seconds
 
 T = TypeVar("T")
 Fetch = Callable[[str, str, Payload], "T | None"]

@@ -7,19 +7,15 @@ unknown key names its nearest neighbour, and a key that the engine has no use fo
 from __future__ import annotations
 
 import difflib
-import importlib.util
-import ipaddress
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
+from . import values
 from .engines.base import OF_A_CORE, Capability
 from .protocol.model import AntiCsrfMode
-from .protocol.navigation import is_own_path
 from .signing import ALGORITHMS
 
 T = TypeVar("T")
@@ -42,18 +38,6 @@ NEEDS = {
 }
 """What an engine must be able to do when a setting is given."""
 FOR_A_CORE = ("SUPERTOKENS_API_KEY", "SUPERTOKENS_CORE_TIMEOUT", "SUPERTOKENS_JWKS_REFRESH_INTERVAL")
-_DATABASES = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "postgresql+psycopg": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mysql+pymysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-    "mariadb+pymysql": "mariadb+pymysql",
-    "sqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-}
-_DRIVERS = ((("postgres",), "psycopg", "postgresql"), (("mysql", "mariadb"), "pymysql", "mariadb"))
 FOR_THE_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CREATE_TABLES")
 FOR_A_DATABASE = ("SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CONNECTION_URI")
 """What a database engine or a store stands for, when it is passed."""
@@ -74,18 +58,12 @@ FOR_THE_EMBEDDED_ENGINE = (
     "SUPERTOKENS_STORE_IP",
     "SUPERTOKENS_CONNECTION_URI",
 )
-_PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
-_ENDPOINT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
-_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
 _NONE: tuple[str, ...] = ()
 _NO_KEY: str | None = None
 _NO_TEXT: str | None = None
 _NO_LIMIT: int | None = None
-_SHORTEST_API_KEY = 20
-_LONGEST_CALL = 3_600_000
-_REFUSED_STATUSES = range(400, 600)
 
 
 @dataclass(frozen=True)
@@ -196,218 +174,72 @@ class _Reader:
                 self.mistakes.append(f"{key} is not a setting of flask_supertokens.{hint}")
 
 
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("use True or False")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("use a string")
-    return value
-
-
-def _nonempty(value: Any) -> str:
-    if not _text(value):
-        raise ValueError("use a string that is not empty, or leave it out")
-    return str(value)
-
-
-def _milliseconds(value: Any) -> int:
-    """A lifetime: seconds or a timedelta, more than nothing."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds < 10**11:  # noqa: PLR2004
-        raise ValueError("use seconds or a datetime.timedelta, more than 0")
-    return round(seconds * 1000)
-
-
-def _whole_seconds(value: Any) -> int:
-    lifetime = _milliseconds(value)
-    if lifetime < 1000 or lifetime % 1000:  # noqa: PLR2004 - a second has 1000 ms
-        raise ValueError("use whole seconds, at least 1: an access token's times are seconds")
-    return lifetime
-
-
-def _window(value: Any) -> int:
-    return 0 if value in (0, timedelta(0)) and not isinstance(value, bool) else _milliseconds(value)
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("use a whole number, 0 or more")
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("use a whole number, 1 or more")
-    return value
-
-
-def _login_url(value: Any) -> str:
-    """An endpoint (``auth.login``) or a path of this app (``/login``)."""
-    url = _text(value)
-    if not (_ENDPOINT.fullmatch(url) or (url.startswith("/") and is_own_path(url))):
-        raise ValueError('use the name of an endpoint ("auth.login") or a path ("/login")')
-    return url
-
-
-def _status(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value not in _REFUSED_STATUSES:
-        raise ValueError("use a status from 400 to 599")
-    return value
-
-
-def _path(value: Any) -> str:
-    path = _text(value)
-    if not _PATH.fullmatch(path) or "//" in path or {".", ".."} & set(path.split("/")):
-        raise ValueError('use an absolute path like "/auth/refresh"')
-    return path
-
-
-def _base_path(value: Any) -> str:
-    return _path(value).rstrip("/")
-
-
-def _origin(value: Any) -> str:
-    """Scheme and host of a web address, as browsers send it in ``Origin``."""
-    try:
-        parts = urlsplit(_text(value))
-        port = parts.port
-    except ValueError as error:
-        raise ValueError('use an origin like "https://api.example.com"') from error
-    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError('use an origin like "https://api.example.com", without a path')
-    if "@" in parts.netloc or not _HOST.fullmatch(parts.hostname or ""):
-        raise ValueError("use the host as browsers send it: no user, no wildcard, other letters as punycode (xn--…)")
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    default_port = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + ("" if port in (None, default_port) else f":{port}")
-
-
-def _origins(value: Any) -> tuple[str, ...]:
-    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return tuple(_origin(one) for one in values)
-
-
-def _domain(value: Any) -> str:
-    domain = _text(value)
-    if any(char in domain for char in "/:; ,"):
-        raise ValueError('use a host name like "example.com" or ".example.com"')
-    return domain
-
-
-def _one_of(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"use one of {', '.join(map(repr, choices))}")
-        return str(value)
-
-    return read
-
-
-def _anti_csrf(value: Any) -> AntiCsrfMode:
-    return cast("AntiCsrfMode", _one_of("VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE")(value))
-
-
-def _transfer_method(value: Any) -> str | Callable[..., str]:
-    return cast("Callable[..., str]", value) if callable(value) else _one_of("any", "cookie", "header")(value)
-
-
-def _prefix(value: Any) -> str:
-    prefix = _text(value)
-    if not all(char.isascii() and (char.isalnum() or char in "_-.") for char in prefix):
-        raise ValueError('use letters, digits, "_" and "-"; or "auto", or "" for none')
-    return prefix
-
-
-def _database(value: Any) -> str:
-    scheme, colon, rest = _text(value).partition(":")
-    if "/file:" in rest:
-        raise ValueError("SQLite's file: URIs are not taken; make an engine yourself: SuperTokens(database_engine=…)")
-    if scheme not in _DATABASES or not colon or not rest.startswith("//"):
-        raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
-    for prefixes, driver, extra in _DRIVERS:
-        if scheme.startswith(prefixes) and importlib.util.find_spec(driver) is None:
-            raise ValueError(f'the driver is missing; install it: pip install "flask-supertokens[{extra}]"')
-    return _parsed(f"{_DATABASES[scheme]}:{rest}")
-
-
-def _parsed(uri: str) -> str:
-    from .stores.sqlalchemy import is_url  # noqa: PLC0415 - slow; only where it is used
-
-    if not is_url(uri):
-        raise ValueError(
-            'no database URL; use "postgresql://user:password@host:5432/name", or "sqlite:///file.sqlite3" with three slashes'
-        )
-    return uri
-
-
 # -- reading all of them -----------------------------------------------------------------------------------------------
 
 
 def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> Settings:
     get = reader.get
-    base = get("SUPERTOKENS_API_BASE_PATH", None, _base_path)
-    api_domain = get("SUPERTOKENS_API_DOMAIN", None, _origin)
-    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NONE, _origins)
+    base = get("SUPERTOKENS_API_BASE_PATH", None, values.base_path)
+    api_domain = get("SUPERTOKENS_API_DOMAIN", None, values.origin)
+    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NONE, values.origins)
     same_site = _same_site(reader, api_domain, website_domains)
-    access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, _whole_seconds)
-    transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, _transfer_method)
-    core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NONE, _core_uris)
+    access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, values.whole_seconds)
+    transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, values.transfer_method)
+    core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NONE, values.core_uris)
     embedded = not reader.is_set("SUPERTOKENS_CONNECTION_URI")
     settings = Settings(
         core_uris=core_uris,
-        api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", _NO_KEY, _api_key),
-        core_api_keys=_secret_value(reader, "SUPERTOKENS_CORE_API_KEYS", _NONE, _api_keys),
-        core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, _core_timeout),
-        jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, _milliseconds),
+        api_key=_secret_value(reader, "SUPERTOKENS_API_KEY", _NO_KEY, values.api_key),
+        core_api_keys=_secret_value(reader, "SUPERTOKENS_CORE_API_KEYS", _NONE, values.api_keys),
+        core_timeout=get("SUPERTOKENS_CORE_TIMEOUT", 10_000, values.core_timeout),
+        jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, values.milliseconds),
         secret_keys=_secret_keys(reader) if needs_secret and embedded else (),
         database_uri=_database_uri(reader) if needs_database and embedded else "",
-        create_tables=get("SUPERTOKENS_CREATE_TABLES", True, _bool),
+        create_tables=get("SUPERTOKENS_CREATE_TABLES", True, values.boolean),
         access_token_lifetime=access_lifetime,
-        refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, _milliseconds),
-        race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, _window), access_lifetime - 1000),
-        session_lifetime=get("SUPERTOKENS_SESSION_MAX_LIFETIME", _NO_LIMIT, _milliseconds),
-        sessions_per_user=get("SUPERTOKENS_MAX_SESSIONS_PER_USER", _NO_LIMIT, _count),
+        refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, values.milliseconds),
+        race_window=min(get("SUPERTOKENS_REFRESH_RACE_WINDOW", 30_000, values.window), access_lifetime - 1000),
+        session_lifetime=get("SUPERTOKENS_SESSION_MAX_LIFETIME", _NO_LIMIT, values.milliseconds),
+        sessions_per_user=get("SUPERTOKENS_MAX_SESSIONS_PER_USER", _NO_LIMIT, values.count),
         refresh_path=get(
-            "SUPERTOKENS_REFRESH_PATH", f"{base}/session/refresh" if base is not None else "/refresh", _path
+            "SUPERTOKENS_REFRESH_PATH", f"{base}/session/refresh" if base is not None else "/refresh", values.path
         ),
-        signout_path=get("SUPERTOKENS_SIGNOUT_PATH", f"{base or ''}/signout", _path),
+        signout_path=get("SUPERTOKENS_SIGNOUT_PATH", f"{base or ''}/signout", values.path),
         jwks_path=get(
-            "SUPERTOKENS_JWKS_PATH", "/.well-known/jwks.json" if base is None else f"{base}/jwt/jwks.json", _path
+            "SUPERTOKENS_JWKS_PATH", "/.well-known/jwks.json" if base is None else f"{base}/jwt/jwks.json", values.path
         ),
         discovery_path=f"{base or ''}/.well-known/openid-configuration",
-        health_path=get("SUPERTOKENS_HEALTH_PATH", _NO_TEXT, _path),
+        health_path=get("SUPERTOKENS_HEALTH_PATH", _NO_TEXT, values.path),
         assets_path=f"{base or ''}/supertokens-assets",
-        login_url=get("SUPERTOKENS_LOGIN_URL", _NO_TEXT, _login_url),
-        register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, _bool),
-        access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", _path),
+        login_url=get("SUPERTOKENS_LOGIN_URL", _NO_TEXT, values.login_url),
+        register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, values.boolean),
+        access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", values.path),
         api_domain=api_domain,
         website_domains=website_domains,
-        cookie_domain=get("SUPERTOKENS_COOKIE_DOMAIN", None, _domain) or None,
-        older_cookie_domain=get("SUPERTOKENS_OLDER_COOKIE_DOMAIN", None, _domain),
+        cookie_domain=get("SUPERTOKENS_COOKIE_DOMAIN", None, values.domain) or None,
+        older_cookie_domain=get("SUPERTOKENS_OLDER_COOKIE_DOMAIN", None, values.domain),
         cookie_secure=get(
-            "SUPERTOKENS_COOKIE_SECURE", False if (api_domain or "").startswith("http:") else None, _bool
+            "SUPERTOKENS_COOKIE_SECURE", False if (api_domain or "").startswith("http:") else None, values.boolean
         ),
         cookie_same_site=same_site,
-        cookie_prefix=get("SUPERTOKENS_COOKIE_PREFIX", "auto", _prefix),
-        anti_csrf=get("SUPERTOKENS_ANTI_CSRF", "VIA_CUSTOM_HEADER" if same_site == "none" else "NONE", _anti_csrf),
+        cookie_prefix=get("SUPERTOKENS_COOKIE_PREFIX", "auto", values.prefix),
+        anti_csrf=get(
+            "SUPERTOKENS_ANTI_CSRF", "VIA_CUSTOM_HEADER" if same_site == "none" else "NONE", values.anti_csrf
+        ),
         token_transfer_method=transfer_method,
-        session_expired_status=get("SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE", 401, _status),
-        invalid_claim_status=get("SUPERTOKENS_INVALID_CLAIM_STATUS_CODE", 403, _status),
-        check_database=get("SUPERTOKENS_CHECK_DATABASE", False, _bool),
-        expose_access_token=get("SUPERTOKENS_EXPOSE_ACCESS_TOKEN", False, _bool),
-        algorithm=get("SUPERTOKENS_ACCESS_TOKEN_ALGORITHM", "ES256", _one_of(*ALGORITHMS)),
-        signing_key_lifetime=get("SUPERTOKENS_SIGNING_KEY_LIFETIME", 7 * 86_400_000, _milliseconds),
-        dynamic_signing_key=get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY", True, _bool),
-        issuer=get("SUPERTOKENS_ISSUER", None if api_domain is None else api_domain + (base or ""), _nonempty),
+        session_expired_status=get("SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE", 401, values.status),
+        invalid_claim_status=get("SUPERTOKENS_INVALID_CLAIM_STATUS_CODE", 403, values.status),
+        check_database=get("SUPERTOKENS_CHECK_DATABASE", False, values.boolean),
+        expose_access_token=get("SUPERTOKENS_EXPOSE_ACCESS_TOKEN", False, values.boolean),
+        algorithm=get("SUPERTOKENS_ACCESS_TOKEN_ALGORITHM", "ES256", values.one_of(*ALGORITHMS)),
+        signing_key_lifetime=get("SUPERTOKENS_SIGNING_KEY_LIFETIME", 7 * 86_400_000, values.milliseconds),
+        dynamic_signing_key=get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY", True, values.boolean),
+        issuer=get("SUPERTOKENS_ISSUER", None if api_domain is None else api_domain + (base or ""), values.nonempty),
         checks_issuer=reader.is_set("SUPERTOKENS_ISSUER"),
-        audience=get("SUPERTOKENS_AUDIENCE", None, _nonempty),
-        cache_size=get("SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE", 4096, _size),
-        store_user_agent=get("SUPERTOKENS_STORE_USER_AGENT", True, _bool),
-        store_ip=get("SUPERTOKENS_STORE_IP", False, _bool),
+        audience=get("SUPERTOKENS_AUDIENCE", None, values.nonempty),
+        cache_size=get("SUPERTOKENS_VERIFIED_TOKEN_CACHE_SIZE", 4096, values.size),
+        store_user_agent=get("SUPERTOKENS_STORE_USER_AGENT", True, values.boolean),
+        store_ip=get("SUPERTOKENS_STORE_IP", False, values.boolean),
     )
     reader.get("SUPERTOKENS_DATABASE_URI", "", str)
     _check_unused(reader, needs_database, needs_secret)
@@ -428,56 +260,7 @@ def _secret_value(reader: _Reader, key: str, default: T, read: Callable[[Any], T
 
 
 def _database_uri(reader: _Reader) -> str:
-    return _secret_value(reader, "SUPERTOKENS_DATABASE_URI", _DEFAULT_DATABASE, _database)
-
-
-def _core_uris(value: Any) -> tuple[str, ...]:
-    """Addresses of cores, separated by ``;``, each with its base path."""
-    uris = tuple(dict.fromkeys(uri.strip().rstrip("/") for uri in _text(value).split(";") if uri.strip()))
-    for uri in uris:
-        if "@" in uri:
-            raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
-        if not _is_core_uri(uri):
-            raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
-    if not uris:
-        raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
-    if importlib.util.find_spec("requests") is None:
-        raise ValueError('requests is missing; install it: pip install "flask-supertokens[core]"')
-    return uris
-
-
-def _is_core_uri(uri: str) -> bool:
-    try:
-        parts = urlsplit(uri)
-        port = parts.port
-    except ValueError:
-        return False
-    odd = any(char in "?#" or char.isspace() or not char.isprintable() for char in uri)
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not odd
-
-
-def _core_timeout(value: Any) -> int:
-    timeout = _milliseconds(value)
-    if timeout > _LONGEST_CALL:
-        raise ValueError("use an hour at most; a request waits as long")
-    return timeout
-
-
-def _api_key(value: Any) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
-        raise ValueError("use a string of printable ASCII characters")
-    return value.strip()
-
-
-def _api_keys(value: Any) -> tuple[str, ...]:
-    """The keys that a core of ours admits: a list, or a text with commas."""
-    keys = value.split(",") if isinstance(value, str) else value
-    if not isinstance(keys, list | tuple) or not keys:
-        raise ValueError("use a list of keys, or one text with commas between them")
-    stripped = tuple(map(_api_key, keys))
-    if any(len(key) < _SHORTEST_API_KEY for key in stripped):
-        raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
-    return stripped
+    return _secret_value(reader, "SUPERTOKENS_DATABASE_URI", _DEFAULT_DATABASE, values.database)
 
 
 def _check_engine(reader: _Reader, embedded: bool) -> None:
@@ -509,7 +292,7 @@ def _secret_keys(reader: _Reader) -> tuple[str | bytes, ...]:
 
 def _same_site(reader: _Reader, api_domain: str | None, website_domains: tuple[str, ...]) -> SameSite:
     def read(value: Any) -> SameSite:
-        return cast(SameSite, _one_of("lax", "none", "strict")(_text(value).lower()))
+        return cast(SameSite, values.one_of("lax", "none", "strict")(values.text(value).lower()))
 
     chosen = reader.get("SUPERTOKENS_COOKIE_SAME_SITE", None, cast("Callable[[Any], SameSite | None]", read))
     if chosen is not None:
@@ -534,19 +317,11 @@ def _crosses_sites(one: str, other: str) -> bool:
 
 def _site(host: str | None) -> str:
     """The registrable domain; localhost and IP addresses count as one site."""
-    if host is None or host == "localhost" or _is_address(host):
+    if host is None or host == "localhost" or values.is_address(host):
         return "localhost"
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - an extra, and slow to load
 
     return PublicSuffixList().privatesuffix(host) or host
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_unused(reader: _Reader, needs_database: bool, needs_secret: bool) -> None:
@@ -608,4 +383,4 @@ def _all_local(settings: Settings) -> bool:
 
 
 def _is_local(host: str | None) -> bool:
-    return host == "localhost" or _is_address(host or "")
+    return host == "localhost" or values.is_address(host or "")

@@ -7,16 +7,19 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from flask import request
+from flask import current_app, request
 
 from .protocol.transport import SESSIONLESS_METHODS
-from .sessions import MaxAge, check_validators, get_session, seconds
+from .sessions import get_session
+from .sessions.arguments import MaxAge, seconds
+from .sessions.validators import check_validators
 
 if TYPE_CHECKING:
-    from .sessions import Validators
+    from .sessions.validators import Validators
 
 _OURS = "supertokens"
 """A guard of the whole app lets our own routes through: refresh mends an expired session, and sign-out guards itself."""
+_OUR_VIEWS = "flask_supertokens.blueprint"
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RIGHT_FORM = (
@@ -53,8 +56,7 @@ def verify_session(
     """Let a view run only with a session; `current_session` is set then. Bare or with arguments.
 
     Works on functions, ``async def`` views, class-based views (``decorators = [verify_session]``) and functions for
-    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`; ``max_age`` (seconds or
-    a timedelta) asks for a log-in that is not older (`Session.assert_recent_login`).
+    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`.
 
     :raises TypeError: it was put on something that is not a view function.
     """
@@ -62,14 +64,13 @@ def verify_session(
     check_validators(claim_validators)
 
     def check() -> None:
-        session = get_session(
+        get_session(
             session_required=session_required,
             anti_csrf_check=anti_csrf_check,
             check_database=check_database,
             claim_validators=claim_validators,
+            max_age=max_age,
         )
-        if session is not None and max_age is not None:
-            session.assert_recent_login(max_age)
 
     def decorate(*views: Any) -> Any:
         if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):
@@ -81,7 +82,7 @@ def verify_session(
 
 def _guarded(view: F, check: Callable[[], Any]) -> F:
     def checked() -> None:
-        if request.method not in SESSIONLESS_METHODS and request.blueprint != _OURS:
+        if request.method not in SESSIONLESS_METHODS and not _is_ours():
             check()
 
     if inspect.iscoroutinefunction(view):
@@ -99,3 +100,9 @@ def _guarded(view: F, check: Callable[[], Any]) -> F:
         return view(*args, **kwargs)
 
     return cast(F, wrapper)
+
+
+def _is_ours() -> bool:
+    """Our blueprint; and our views where the app serves them at paths of its own."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    return request.blueprint == _OURS or getattr(view, "__module__", None) == _OUR_VIEWS

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BuildError
 
 from .browser import login_url
 from .context import AppState
@@ -190,11 +189,15 @@ def _of_routes(state: AppState) -> Iterator[str]:
             yield f"No route takes POST {path}, where clients refresh: write one, or leave SUPERTOKENS_REGISTER_ROUTES out."
         elif endpoint is not None and settings.register_routes and not endpoint.startswith(_OURS):
             yield f"The app's own view {endpoint} hides POST {path}. Give it another path, or set SUPERTOKENS_API_BASE_PATH."
-    try:
-        with current_app.test_request_context():
-            login_url()
-    except BuildError:
-        yield f"SUPERTOKENS_LOGIN_URL names {settings.login_url!r}, which is no endpoint of this app: pages would be 500."
+    with current_app.test_request_context():
+        if settings.login_url is not None and login_url() is None:
+            yield f"SUPERTOKENS_LOGIN_URL names {settings.login_url!r}, which is no endpoint of this app: nobody is led there."
+    cookie_path = settings.access_token_path.rstrip("/")
+    if settings.register_routes and not f"{settings.signout_path}/".startswith(f"{cookie_path}/"):
+        yield (
+            f"The access cookie is not sent to POST {settings.signout_path}: nobody can sign out. Set SUPERTOKENS_SIGNOUT_PATH"
+            " to a path below SUPERTOKENS_ACCESS_TOKEN_PATH."
+        )
 
 
 def _of_app(state: AppState) -> Iterator[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
 from flask import Flask
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
 from .claims import SessionClaim, SessionClaimValidator
-from .cli import group
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
@@ -103,7 +103,23 @@ class SuperTokens:
         note_errors(app)
         app.after_request(apply_plan)
         app.context_processor(lambda: {"current_session": current_session})
-        app.cli.add_command(group)
+        app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
+
+
+class _Commands(click.Group):
+    """``flask supertokens``, whose commands are loaded when one is asked for: an app that serves needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return _commands().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _commands().get_command(ctx, cmd_name)
+
+
+def _commands() -> click.Group:
+    from .cli import group  # noqa: PLC0415 - see above
+
+    return group
 
 
 def _check_hooks(hooks: Hooks) -> None:

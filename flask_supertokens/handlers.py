@@ -19,7 +19,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .sessions import AUTH_TIME_ID
+from .sessions.session import AUTH_TIME_ID
 
 
 def register_handlers(app: Flask) -> None:

@@ -114,7 +114,7 @@ class SuperTokensClient(FlaskClient):
         handle, store = self._access_token().handle, _embedded(self.application).store
         record = store.read(handle)
         if record is not None:
-            store.swap_line(handle, record.line, replace(record.line, expires_at=1), record.refreshed_at)
+            store.swap_line(record, replace(record.line, expires_at=1), record.refreshed_at)
         self.expire_access_token()
 
     def lose_next_response(self) -> None:

@@ -230,13 +230,13 @@ def test_the_browser_comes_back() -> None:
 @pytest.mark.parametrize(
     ("settings", "cookie"),
     [
-        ({"cookie_secure": True}, "__Host-sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=Lax"),
-        ({"cookie_secure": True, "cookie_prefix": ""}, "sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=Lax"),
+        ({"cookie_secure": True}, "__Host-sRefreshHop=/refresh; Secure; HttpOnly; Path=/; SameSite=Lax"),
+        ({"cookie_secure": True, "cookie_prefix": ""}, "sRefreshHop=/refresh; Secure; HttpOnly; Path=/; SameSite=Lax"),
         (
             {"cookie_secure": True, "cookie_same_site": "none"},
-            "__Host-sRefreshHop=1; Secure; HttpOnly; Path=/; SameSite=None",
+            "__Host-sRefreshHop=/refresh; Secure; HttpOnly; Path=/; SameSite=None",
         ),
-        ({"cookie_same_site": "strict"}, "sRefreshHop=1; HttpOnly; Path=/; SameSite=Strict"),
+        ({"cookie_same_site": "strict"}, "sRefreshHop=/refresh; HttpOnly; Path=/; SameSite=Strict"),
     ],
 )
 def test_the_mark_of_a_hop(settings: dict[str, Any], cookie: str) -> None:
@@ -252,8 +252,8 @@ def test_a_refresh_is_refused() -> None:
     response = submit(app, "/refresh?next=/maybe", refresh="unknown")
     assert (response.status_code, response.headers["Location"]) == (303, "/maybe")
     assert cleared(without_mark(response)) == {"cookie", "header"}
-    assert navigate(app, "/maybe", cookies=["sRefreshHop=1"]).json == {"user": None, "method": None}
-    response = navigate(app, "/me?a=b", cookies=["sRefreshHop=1"])
+    assert navigate(app, "/maybe", cookies=["sRefreshHop=/refresh"]).json == {"user": None, "method": None}
+    response = navigate(app, "/me?a=b", cookies=["sRefreshHop=/refresh"])
     assert (response.status_code, response.headers["Location"]) == (303, "/login?next=/me%3Fa%3Db")
 
 
@@ -263,11 +263,26 @@ def test_a_hop_did_not_help(method: str) -> None:
     app = an_app(login_url="/login")
     add(app, verify_session(lambda: "never reached"))
     access = expired(app).access_token
-    response = navigate(app, "/view", method, by=FORM, access=access, cookies=["sRefreshHop=1"])
+    response = navigate(app, "/view", method, by=FORM, access=access, cookies=["sRefreshHop=/refresh"])
     assert (response.status_code, title(response)) == (401, "Your session has ended")
     (line,) = response.headers.getlist("Set-Cookie")
     cookie = re.sub("; Max-Age=0", "", line)
     assert (parsed_cookie(cookie).name, parsed_cookie(cookie).cleared) == ("sRefreshHop", True)
+
+
+def test_another_app_of_this_origin_made_a_hop() -> None:
+    """Its mark is not ours: the browser gets its own hop here."""
+    app = an_app()
+    response = navigate(app, "/me", access=expired(app).access_token, cookies=["sRefreshHop=/shop/refresh"])
+    assert form_of(response)[0] == "/refresh?next=/me"
+
+
+def test_the_refresh_route_asks_for_a_refresh() -> None:
+    """A view of the app's at that path that raises so is no page to come back to."""
+    app = an_app(register_routes=False)
+    add(app, verify_session(lambda: "never reached"), "/refresh")
+    response = submit(app, "/refresh", expired(app))
+    assert (response.status_code, title(response)) == (401, "Your session has ended")
 
 
 def test_two_cookies_of_one_name() -> None:
@@ -345,6 +360,15 @@ def test_the_body_is_too_large(path: str) -> None:
     assert "Set-Cookie" not in response.headers
 
 
+def test_the_body_is_too_large_and_comes_in_chunks() -> None:
+    """Its length is not known beforehand; the answer is the same."""
+    app = an_app(MAX_CONTENT_LENGTH=1000)
+    chunks = {"wsgi.input": BytesIO(b"a" * 1001), "wsgi.input_terminated": True}
+    response = call(app, "POST", "/me", access=expired(app).access_token, headers=FORM, environ_overrides=chunks)
+    assert response.status_code == 413
+    assert "What you sent is larger than 1000 bytes" in response.text
+
+
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])
 def test_the_app_has_a_page_for_what_is_too_large(path: str) -> None:
     """It wins."""
@@ -363,16 +387,22 @@ def test_the_client_goes_away() -> None:
 
 @pytest.mark.parametrize("anti_csrf", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
 @pytest.mark.parametrize(
-    "by", [FORM, {**FIREFOX_88, "Origin": "http://localhost", "Content-Type": FORM["Content-Type"]}]
+    "by",
+    [
+        FORM,
+        {**FORM, "Sec-Fetch-Site": "none", "Origin": "http://localhost"},
+        {**FIREFOX_88, "Origin": "http://localhost", "Content-Type": FORM["Content-Type"]},
+    ],
 )
 def test_a_form_needs_no_header_of_a_script(by: dict[str, str], anti_csrf: str) -> None:
-    """In every anti-CSRF mode the browser's word for its own origin refreshes, and signs out."""
+    """In every anti-CSRF mode the browser's word for its own origin refreshes, reaches a view, and signs out."""
     app = an_app(anti_csrf=anti_csrf)
     tokens = expired(app, anti_csrf=anti_csrf == "VIA_TOKEN")
     response = submit(app, "/refresh?next=/me", tokens, by=by, refresh=tokens.refresh_token)
     assert (response.status_code, response.headers["Location"]) == (303, "/me")
     line = next(line for line in response.headers.getlist("Set-Cookie") if line.startswith("sAccessToken="))
     fresh = SessionTokens(line.partition("=")[2].partition(";")[0], 0, "")
+    assert submit(app, "/me", fresh, by=by).status_code == 200
     assert submit(app, "/signout", fresh, by=by).status_code == 303
     assert handles(app) == []
 
@@ -389,6 +419,18 @@ def test_a_form_of_another_site(path: str, by: dict[str, str], settings: dict[st
         assert "Location" not in response.headers
         assert "Set-Cookie" not in response.headers
     assert len(handles(app)) == 2
+
+
+@pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/signout"])
+def test_a_form_of_our_own_web_site(path: str) -> None:
+    """``SUPERTOKENS_WEBSITE_DOMAIN`` may call; where a header is asked for, its plain forms can't bring one: 403, no log-out."""
+    app = an_app(anti_csrf="VIA_CUSTOM_HEADER", website_domain="https://www.example.com")
+    by = {**FORM, "Sec-Fetch-Site": "same-site", "Origin": "https://www.example.com"}
+    tokens = signed_in(app)
+    response = submit(app, path, tokens, by=by, refresh=tokens.refresh_token)
+    assert (response.status_code, title(response)) == (403, "Refused")
+    assert "Set-Cookie" not in response.headers
+    assert len(handles(app)) == 1
 
 
 # -- where to ----------------------------------------------------------------------------------------------------------
@@ -510,7 +552,17 @@ def test_a_form_signs_out_with_an_expired_token() -> None:
 @pytest.mark.parametrize("tokens", [LATE, SessionTokens("garbage", 0, "")])
 def test_a_form_signs_out_twice(tokens: SessionTokens) -> None:
     """Whoever is signed out already goes on as well."""
-    assert submit(an_app(), "/signout?next=/bye", tokens).headers["Location"] == "/bye"
+    response = submit(an_app(), "/signout?next=/bye", tokens)
+    assert response.headers["Location"] == "/bye"
+    assert cleared(response) == {"cookie", "header"}
+
+
+def test_a_form_of_nowhere_signs_out_without_cookies() -> None:
+    """Nobody vouches for it (its cookies may have been held back), so what the browser has stays."""
+    by = {**FIREFOX_88, "Content-Type": FORM["Content-Type"]}
+    response = submit(an_app(), "/signout?next=/bye", by=by)
+    assert response.headers["Location"] == "/bye"
+    assert "Set-Cookie" not in response.headers
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------
@@ -630,6 +682,17 @@ def test_a_guard_of_the_whole_app() -> None:
     assert submit(app, form_of(response)[0], tokens, refresh=tokens.refresh_token).status_code == 303
 
 
+def test_a_guard_of_an_app_with_routes_of_its_own() -> None:
+    """The refresh route is reachable where the app serves our view; a view of the app's at such a path is guarded."""
+    app = an_app(register_routes=False)
+    app.add_url_rule("/refresh", view_func=blueprint.refresh, methods=["POST"])
+    add(app, lambda: "never reached", "/signout")
+    app.before_request(verify_session(lambda: None))
+    tokens = expired(app)
+    assert submit(app, "/refresh?next=/me", tokens, refresh=tokens.refresh_token).headers["Location"] == "/me"
+    assert submit(app, "/signout").status_code == 401
+
+
 # -- other addresses ---------------------------------------------------------------------------------------------------
 
 
@@ -647,6 +710,19 @@ def test_an_app_is_mounted() -> None:
     assert client.get("/shop/me", headers=PAGE).status_code == 200
     assert client.post("/shop/signout", headers=FORM).headers["Location"] == "/shop/"
     assert client.get("/shop/me", headers=PAGE).headers["Location"] == "/shop/login?next=/shop/me"
+
+
+def test_a_script_root_that_is_another_host() -> None:
+    """A proxy's header that says so leads nowhere."""
+    response = submit(an_app(), "/signout", environ_overrides={"SCRIPT_NAME": "//evil.example"})
+    assert response.headers["Location"] == "/"
+
+
+def test_there_is_no_such_log_in_page(caplog: pytest.LogCaptureFixture) -> None:
+    """A page without a link, not a failure; the log says what to mend."""
+    response = navigate(an_app(login_url="no_such_endpoint"), "/me")
+    assert (response.status_code, title(response), login_link(response)) == (401, "Please log in", None)
+    assert "SUPERTOKENS_LOGIN_URL: the app has no endpoint 'no_such_endpoint'" in caplog.text
 
 
 def test_the_paths_of_the_web_client() -> None:
@@ -706,7 +782,7 @@ def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
         clock_of(app).wait(4001)
         client.delete_cookie("sRefreshHop")  # two seconds have passed
         action, _ = form_of(client.get("/me", headers=PAGE))
-        assert re.search(r"Hop=1;.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
+        assert re.search(r"Hop=/refresh;.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
         assert client.get("/me", headers=PAGE).status_code == 200
 
 
@@ -723,10 +799,7 @@ def test_the_app_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     clock = state_of(names["app"]).engine.clock = Clock()  # type: ignore[attr-defined]
     response = client.get("/letter", follow_redirects=True)
-    assert (response.request.full_path, 'action="/login?next=/letter"' in response.text) == (
-        "/login?next=/letter",
-        True,
-    )
+    assert (response.request.full_path, 'action=""' in response.text) == ("/login?next=/letter", True)
     login = {"name": "ada", "password": "correct horse"}
     assert "ada writes:" in client.post("/login?next=/letter", data=login, follow_redirects=True).text
     clock.wait(HOUR + 1000)

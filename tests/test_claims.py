@@ -25,7 +25,6 @@ from flask_supertokens import (
     get_session_without_request,
     refresh_session_without_request,
     revoke_session,
-    sessions,
     verify_session,
 )
 from flask_supertokens.claims import (
@@ -38,6 +37,7 @@ from flask_supertokens.claims import (
 )
 from flask_supertokens.engines import embedded, remote
 from flask_supertokens.protocol.tokens import PROTECTED_NAMES
+from flask_supertokens.sessions import arguments, validators
 
 from .support.both import ENGINES, Make, maker
 from .support.names import spelled
@@ -446,6 +446,7 @@ def test_there_is_no_session_to_ask(make: Make) -> None:
     """Where the session is optional, nobody is asked."""
     app = make(claim_validators=[NEVER])
     assert run(app, lambda: get_session(session_required=False) is None).json is True
+    assert run(app, lambda: get_session(session_required=False, claim_validators=explode) is None).json is True
 
 
 def test_validators_are_asked_without_a_request(make: Make) -> None:
@@ -736,6 +737,19 @@ def test_a_validator_or_a_claim_is_broken(make: Make, broken: str) -> None:
     assert (response.status_code, untouched(response)) == (500, True)
 
 
+@pytest.mark.parametrize("broken", ["validator raises", "answers none", "reason is a set"])
+def test_a_validator_raises_after_another_ones_claim_was_fetched(make: Make, broken: str) -> None:
+    """What was fetched is not kept either: a view that fails has changed nothing."""
+    validator, kind, text = BROKEN[broken]
+    app = make()
+    session = a_session(app)
+    before = information(app)
+    fetches = PrimitiveClaim("fetched", lambda *_: "a").validators.has_value("a")
+    with pytest.raises(kind, match=text):
+        asking(failing(app), [fetches, validator], session.access_token)
+    assert information(app) == before
+
+
 @pytest.mark.parametrize("broken", ["fetches async", "fetcher raises", "value is a set", "value is too large"])
 def test_a_global_claim_is_broken(make: Make, broken: str) -> None:
     """No session is made, and the one of the request goes on."""
@@ -799,7 +813,7 @@ def test_a_view_without_validators_reads_no_payload(make: Make, monkeypatch: pyt
     def refuse(*_: Any) -> None:
         raise AssertionError("the payload was looked at")
 
-    for module in (sessions, claims, embedded, remote):
+    for module in (arguments, validators, claims, embedded, remote):
         monkeypatch.setattr(module, "to_json_object", refuse)
     monkeypatch.setattr(Session, "access_token_payload", property(refuse))
     assert call(app, "GET", "/me", access=token).status_code == 200

@@ -273,6 +273,7 @@ def test_nothing_looks_wrong(app: Flask) -> None:
         ({"SECRET_KEY": "short"}, "SECRET_KEY is short"),
         ({"SUPERTOKENS_REGISTER_ROUTES": False}, "No route takes POST /refresh"),
         ({"SUPERTOKENS_LOGIN_URL": "auth.login"}, "SUPERTOKENS_LOGIN_URL names 'auth.login'"),
+        ({"SUPERTOKENS_ACCESS_TOKEN_PATH": "/api"}, "The access cookie is not sent to POST /signout"),
     ],
 )
 def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:

@@ -298,6 +298,25 @@ def test_a_password_is_changed(load: Load) -> None:
     assert client.post("/change-password").json == {"status": "changed"}
 
 
+def test_a_page_asks_for_the_password_alone(load: Load) -> None:
+    """Whoever is there stays the same session; whoever is not logs in by the same form."""
+    names = load("step-up.md")
+    clock, client = freeze(names), a_client(names)
+    form = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
+    asked = client.post("/log-in?next=/devices", data={"user": "ada", "password": "correct horse"}, headers=form)
+    assert (asked.status_code, asked.headers["Location"]) == (303, "/devices")
+    (before,) = client.get("/devices").json
+    clock.wait(601 * SECOND)
+    refused = client.post("/change-password", headers={**form, "Referer": "http://localhost/settings"})
+    assert (refused.status_code, 'href="/log-in?next=/settings"' in refused.text) == (403, True)
+    assert 'name="user"' not in client.get("/log-in", headers=form).text
+    assert client.post("/log-in", data={"password": "wrong"}, headers=form).status_code == 200
+    assert client.post("/change-password", headers=form).status_code == 403
+    assert client.post("/log-in", data={"password": "correct horse"}, headers=form).headers["Location"] == "/"
+    assert client.post("/change-password", headers=form).json == {"status": "changed"}
+    assert client.get("/devices").json == [before]
+
+
 def test_somebody_logs_out_everywhere_else(load: Load) -> None:
     """At once where the database is asked; elsewhere after the hour that the page names."""
     names = load("step-up.md")

@@ -698,6 +698,18 @@ def test_entries_of_the_cache_are_dropped() -> None:
     assert len(cache) == 0
 
 
+def test_the_entries_of_an_owner_are_forgotten() -> None:
+    """Those that are there still, and nothing is kept of an owner who has none."""
+    cache: BoundedCache[int] = BoundedCache(3)
+    for number, owner in enumerate("aabca"):
+        cache.put(str(number), number, owner)
+    cache.put("2", 5, "d")  # it changes hands
+    cache.forget(["a", "b", "unknown"])
+    assert [cache.get(str(number)) for number in range(5)] == [None, None, 5, 3, None]
+    cache.drop()
+    assert cache._keys_of == {}
+
+
 def test_many_threads_use_the_cache() -> None:
     """It never grows over its size, and what it answers is what was put."""
     cache: BoundedCache[int] = BoundedCache(50)
@@ -705,14 +717,15 @@ def test_many_threads_use_the_cache() -> None:
     def use(thread: int) -> list[int | None]:
         found = []
         for number in range(500):
-            cache.put(str(number), number)
+            cache.put(str(number), number, str(number % 7))
             found.append(cache.get(str(number)))
             if number % 100 == thread:
                 cache.drop(lambda value: value % 3 == 0)
+                cache.forget([str(number % 7)])
         return [value for number, value in enumerate(found) if value not in (None, number)]
 
     assert at_once(8, use) == [[]] * 8
-    assert len(cache) <= 50
+    assert len(cache) == sum(map(len, cache._keys_of.values())) <= 50
 
 
 def test_nothing_secret_is_shown(caplog: pytest.LogCaptureFixture, minted: RefreshToken) -> None:

@@ -14,6 +14,7 @@ from flask_supertokens import (
     Session,
     UnauthorisedError,
     current_session,
+    get_session,
     get_session_without_request,
     refresh_session_without_request,
     revoke_session,
@@ -65,6 +66,15 @@ def test_a_log_in_is_fresh(make: Make, max_age: Any) -> None:
     clock_of(app).wait(60 * SECOND)
     response = guarded(app, token, max_age)
     assert (response.status_code, untouched(response)) == (200, True)
+
+
+def test_a_function_asks_for_a_fresh_log_in(make: Make) -> None:
+    """``get_session`` knows ``max_age`` as the decorator does."""
+    app = make()
+    token = signed_in(app).access_token
+    clock_of(app).wait(61 * SECOND)
+    assert run(app, lambda: bool(get_session(max_age=62)), access=token).json is True
+    assert run(app, lambda: bool(get_session(max_age=60)), access=token).status_code == 403
 
 
 def test_a_log_in_is_too_old(make: Make) -> None:

@@ -185,16 +185,17 @@ class EmbeddedEngine(Engine):
             return Grant(token)
         if token.parent_hash2 is None:
             return self._with_stored_payload(token, self._existing(token.handle, now), now)
-        for now in self._attempts():
-            record = self._read(token.handle)
-            decision = decide_access(record.line if record else None, token, now, self._settings.window)
-            if record is None or decision.verdict is Verdict.UNAUTHORISED:
-                raise UnauthorisedError("The session has ended.")
-            if decision.verdict is Verdict.TRY_REFRESH:
-                raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
-            if self._written(record, decision, record.refreshed_at):
-                return self._passed(token, record, decision, now, check_database)
-        raise _too_busy()
+        window = self._settings.window
+
+        def judge(record: SessionRecord | None, now: int) -> Decision:
+            return decide_access(record.line if record else None, token, now, window)
+
+        record, decision, now = self._settled(token.handle, judge, refreshes=False)
+        if record is None or decision.verdict is Verdict.UNAUTHORISED:
+            raise UnauthorisedError("The session has ended.")
+        if decision.verdict is Verdict.TRY_REFRESH:
+            raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
+        return self._passed(token, record, decision, now, check_database)
 
     def refresh(self, request: RefreshRequest) -> Grant:
         token = self._refresh_tokens.read(request.token)
@@ -202,22 +203,29 @@ class EmbeddedEngine(Engine):
             raise InvalidRefreshTokenError("The refresh token is not one of ours.")
         if request.access_handle not in (None, token.handle):
             raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
-        for now in self._attempts():
-            record = self._read(token.handle)
-            decision = decide_refresh(record.line if record else None, token, now, self._settings.window)
-            if record is None or decision.verdict is Verdict.UNAUTHORISED:
-                raise UnauthorisedError("The session has ended, or the refresh token has expired.")
-            _check_anti_csrf(record, request)
-            if decision.verdict is Verdict.THEFT:
-                raise TokenTheftError(
-                    "A refresh token was used after its line had moved on.",
-                    user_id=record.user_id,
-                    session_handle=record.handle,
-                )
-            if self._written(record, decision, now):
-                kind = _as_created(request.kind, record)
-                return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
-        raise _too_busy()
+        with self.store.turn():
+            return self._exchanged(token, request)
+
+    def _exchanged(self, token: RefreshToken, request: RefreshRequest) -> Grant:
+        window = self._settings.window
+
+        def judge(record: SessionRecord | None, now: int) -> Decision:
+            decision = decide_refresh(record.line if record else None, token, now, window)
+            if record is not None and decision.verdict is not Verdict.UNAUTHORISED:
+                _check_anti_csrf(record, request)
+            return decision
+
+        record, decision, now = self._settled(token.handle, judge, refreshes=True)
+        if record is None or decision.verdict is Verdict.UNAUTHORISED:
+            raise UnauthorisedError("The session has ended, or the refresh token has expired.")
+        if decision.verdict is Verdict.THEFT:
+            raise TokenTheftError(
+                "A refresh token was used after its line had moved on.",
+                user_id=record.user_id,
+                session_handle=record.handle,
+            )
+        kind = _as_created(request.kind, record)
+        return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
         return self._regenerated(token, self._merge(token.handle, update))
@@ -332,12 +340,38 @@ class EmbeddedEngine(Engine):
 
     def _limited(self, record: SessionRecord) -> SessionRecord:
         """A session as the settings of now see it: none outlives its absolute limit."""
-        ends = self._not_after(record.created_at, record.line.expires_at)
-        return record if ends == record.line.expires_at else replace(record, line=replace(record.line, expires_at=ends))
+        line = self._limited_line(record.created_at, record.line)
+        return record if line is record.line else replace(record, line=line)
+
+    def _limited_line(self, created_at: int, line: Line) -> Line:
+        ends = self._not_after(created_at, line.expires_at)
+        return line if ends == line.expires_at else replace(line, expires_at=ends)
 
     def _not_after(self, created_at: int, moment: int) -> int:
         limit = self._settings.session_lifetime
         return moment if limit is None else min(moment, created_at + limit)
+
+    # -- decisions
+
+    def _settled(
+        self, handle: str, judge: Callable[[SessionRecord | None, int], Decision], *, refreshes: bool
+    ) -> tuple[SessionRecord | None, Decision, int]:
+        """What was seen of a session, what was decided on it and written, and when. What lost a swap is decided again."""
+        for now in self._attempts():
+            seen: SessionRecord | None = None
+            decision = Decision(Verdict.UNAUTHORISED)
+
+            def weigh(stored: SessionRecord | None, now: int = now) -> tuple[Line, int] | None:
+                nonlocal seen, decision
+                seen = None if stored is None else self._limited(stored)
+                decision = judge(seen, now)
+                if seen is None or decision.line is None:
+                    return None
+                return self._limited_line(seen.created_at, decision.line), now if refreshes else seen.refreshed_at
+
+            if self.store.decide(handle, weigh):
+                return seen, decision, now
+        raise _too_busy()
 
     # -- verify, step by step
 
@@ -361,7 +395,7 @@ class EmbeddedEngine(Engine):
             return Grant(*self._access_token(_like_before(record, token), (token.hash2, None), now, token.kind))
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
-            self._keep_quiet(token, _Quiet(token.handle, line.used_at, line.used_at + self._settings.window.race))
+            self._keep_quiet(token, _Quiet(line.used_at, line.used_at + self._settings.window.race))
         grant = self._with_stored_payload(token, record, now) if check_database else Grant(token)
         return replace(grant, confirmed=decision.line is not None)
 
@@ -372,7 +406,7 @@ class EmbeddedEngine(Engine):
 
     def _keep_quiet(self, token: AccessToken, quiet: _Quiet | None) -> None:
         if quiet is not None:
-            self._quiet.put(token.raw, quiet)
+            self._quiet.put(token.raw, quiet, token.handle)
 
     # -- refresh, step by step
 
@@ -387,16 +421,11 @@ class EmbeddedEngine(Engine):
             return Grant(access, tokens, confirmed=confirmed)
         child = self._refresh_tokens.mint(record.handle, now, token)
         raced = decision.change is Change.COUNT_CHILD and record.line.children > 0
-        return replace(self._mint(record, child, now, kind), raced=raced, confirmed=confirmed)
-
-    def _written(self, record: SessionRecord, decision: Decision, refreshed_at: int) -> bool:
-        if decision.line is None:
-            return True
-        line = replace(decision.line, expires_at=self._not_after(record.created_at, decision.line.expires_at))
-        return self.store.swap_line(record.handle, record.line, line, refreshed_at)
+        grant = self._mint(record, child, now, kind)
+        return Grant(grant.access, grant.tokens, raced, confirmed)
 
     def _attempts(self) -> Iterator[int]:
-        """The time now, a bounded number of times, with a pause that grows: what lost a swap decides again."""
+        """The time now, a bounded number of times, with a pause that grows."""
         for attempt in range(ATTEMPTS):
             if attempt > 1:
                 time.sleep(random.random() * 0.002 * attempt)  # noqa: S311 - spreads the losers, guards nothing
@@ -474,8 +503,10 @@ class EmbeddedEngine(Engine):
     def _mint(self, record: SessionRecord, token: RefreshToken, now: int, kind: TokenKind = AS_SET) -> Grant:
         """Access and refresh token of a session; the refresh token is the one given."""
         access, tokens = self._access_token(record, (token.hash2, token.parent_hash2), now, kind)
-        full = replace(
-            tokens,
+        full = SessionTokens(
+            tokens.access_token,
+            tokens.access_token_expires_at,
+            tokens.front_token,
             refresh_token=token.raw,
             refresh_token_expires_at=self._not_after(record.created_at, now + self._settings.window.refresh_lifetime),
             anti_csrf_token=record.anti_csrf_token,
@@ -483,18 +514,14 @@ class EmbeddedEngine(Engine):
         return Grant(access, full)
 
     def _forget(self, handles: list[str]) -> None:
-        if not handles:  # most log-ins: the caches are searched for nothing
-            return
-        gone = frozenset(handles)
-        self._access_tokens.forget(gone)
-        self._quiet.drop(lambda quiet: quiet.handle in gone)
+        self._access_tokens.forget(handles)
+        self._quiet.forget(handles)
 
 
 @dataclass(frozen=True)
 class _Quiet:
     """Between these moments the store has nothing to say on an access token: its session's window is open."""
 
-    handle: str
     since: int
     until: int
 

@@ -5,6 +5,7 @@
   is what the browser took it for: only blanks and tabs around it are dropped.
 * One plan for a response: all clears first, then the sets. An event that clears cancels the sets before it; what comes
   later wins. Each cookie and each header is written once.
+* Beside a ``__Host-`` cookie the one of an old SDK does not count: a sibling host may have set it, to have us refresh for ever.
 * Cookie names and paths depend on the request (script root, secure or not), so they come in as `CookieNames`.
 """
 
@@ -102,7 +103,8 @@ def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tup
         values = found.get(name.strip(_BLANKS))
         if values is not None and (value := _cookie_value(value)):
             values.append(value)
-    return tuple(found[names.access]), tuple(found[names.refresh]), bool(found[LEGACY_COOKIE])
+    access, refresh = tuple(found[names.access]), tuple(found[names.refresh])
+    return access, refresh, bool(found[LEGACY_COOKIE]) and not (access and names.access.startswith("__Host-"))
 
 
 def _cookie_value(value: str) -> str:
@@ -156,19 +158,29 @@ def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:
     return is_browser and names.access.startswith("__Host-") and not presented.access_cookies
 
 
-def has_request_marker(presented: Presented, own_origins: Iterable[str]) -> bool:
-    """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked; a form of our own origin counts."""
-    return presented.get_header("rid") is not None or is_own_form(presented, own_origins)
+def has_request_marker(presented: Presented) -> bool:
+    """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked."""
+    return presented.get_header("rid") is not None
+
+
+def is_submitted(presented: Presented) -> bool:
+    """Whether a browser submits a form, by navigating; no script has a hand in that request."""
+    return _is_form(presented) and (presented.get_header("Sec-Fetch-Mode") or "").lower() == "navigate"
 
 
 def is_own_form(presented: Presented, own_origins: Iterable[str]) -> bool:
     """Whether the browser vouches that a form of our own origin was submitted."""
-    content_type = (presented.get_header("Content-Type") or "").partition(";")[0].strip().lower()
-    if content_type not in _FORM_TYPES:
+    if not _is_form(presented):
         return False
-    site = presented.get_header("Sec-Fetch-Site")
-    origin = presented.get_header("Origin")
-    return site.lower() == "same-origin" if site is not None else origin is not None and origin in own_origins
+    site = (
+        presented.get_header("Sec-Fetch-Site") or "none"
+    ).lower()  # "none": by the browser's user, a reload of a form
+    return site == "same-origin" or (site == "none" and presented.get_header("Origin") in tuple(own_origins))
+
+
+def _is_form(presented: Presented) -> bool:
+    content_type = (presented.get_header("Content-Type") or "").partition(";")[0]
+    return content_type.strip().lower() in _FORM_TYPES
 
 
 def same_secret(expected: str | None, given: str | None) -> bool:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from ..errors import GeneralError
 from ..protocol.model import Line, SessionRecord, SigningKey
+
+Judge = Callable[[SessionRecord | None], tuple[Line, int] | None]
 
 
 class Store(ABC):
@@ -27,7 +30,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in Store.__abstractmethods__:
+        for name in (*Store.__abstractmethods__, "decide"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
@@ -51,8 +54,27 @@ class Store(ABC):
         """The session, expired or not; always what was written last."""
 
     @abstractmethod
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
-        """Replace a session's line if hash, children and use are still as ``seen``; ``False`` if they are not."""
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
+        """Replace a session's line if hash, children, use and payload are still as ``seen``; ``False`` if they are not.
+
+        With the payload: the token that is made of what was seen says what is stored.
+        """
+
+    def decide(self, handle: str, judge: Judge) -> bool:
+        """Read a session (``None``: there is none) and swap its line for what ``judge`` makes of it; ``False``: it had changed.
+
+        ``judge`` returns the new line and the moment of the refresh, or ``None`` where nothing is to be written; what it raises
+        is raised. A store may do this faster than by its two verbs.
+        """
+        record = self.read(handle)
+        wanted = judge(record)
+        return record is None or wanted is None or self.swap_line(record, *wanted)
+
+    def turn(self) -> AbstractContextManager[Any]:
+        """What the engine does a whole refresh in, the signature too. A database that takes one writer at a time lets the
+        threads of a process queue here: they would get into each other's way there. Whoever has the turn may take it again.
+        """
+        return nullcontext()
 
     @abstractmethod
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:

@@ -1,6 +1,7 @@
 """What the SQL store does otherwise on one database than on another: locks, clocks, and which failures to repeat.
 
-* SQLite: one writer; ``BEGIN IMMEDIATE`` takes its place at once. WAL mode, so that readers do not wait.
+* SQLite: one writer; ``BEGIN IMMEDIATE`` takes its place at once. WAL mode, so that readers do not wait. The threads of one
+  process take turns before they come to SQLite, which lets them sleep instead of queue.
 * PostgreSQL: an advisory lock that ends with the transaction.
 * MariaDB and MySQL: a named lock around the transaction, which is READ COMMITTED: with InnoDB's gap locks, deletes that find
   nothing would end in deadlocks. Texts have a binary collation; it still takes "a " for "a", so lengths are compared as well.
@@ -9,10 +10,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, String, Text, event, text
@@ -20,6 +22,9 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import TypeEngine
+
+from ..errors import GeneralError
+from ..forks import in_child
 
 BUSY_TIMEOUT_MS = 5000
 CONNECT_TIMEOUT_SECONDS = 3
@@ -40,6 +45,28 @@ LONG_TEXT: TypeEngine[str] = Text().with_variant(mysql.LONGTEXT(**_BINARY), *_MA
 TABLE_OPTIONS: Any = {f"{name}_{option}": value for name in _MARIADB for option, value in _INNODB.items()}
 
 
+class _Turn:
+    """A lock that is not waited for without end; who has it may take it again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        in_child(self._renew)
+
+    def _renew(self) -> None:
+        """In the child: whoever had it may be a thread of the parent."""
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise GeneralError("The session store is busy: the other threads of this process took too long to write.")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_EVERYBODY = nullcontext()
+
+
 class Database(ABC):
     """One kind of database."""
 
@@ -47,11 +74,17 @@ class Database(ABC):
     """A statement for the server's time in ms; ``None`` where the server is this host."""
     outlives_connections = True
     """Whether a pooled connection may be dead while the database lives."""
+    limits_deletes = True
+    """Whether one statement can remove some rows out of many."""
 
     @contextmanager
     @abstractmethod
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
         """A transaction that has its locks from the start; two with the same ``lock`` do not overlap."""
+
+    def turn(self) -> AbstractContextManager[Any]:
+        """What one thread does at a time."""
+        return _EVERYBODY
 
     @contextmanager
     def unhurried(self, _connection: Connection) -> Iterator[None]:
@@ -73,9 +106,16 @@ class Database(ABC):
 class SQLite(Database):
     outlives_connections = False
 
+    def __init__(self) -> None:
+        self._turn = _Turn()
+
+    def turn(self) -> AbstractContextManager[Any]:
+        """A thread that writes: where two try, SQLite lets the second one sleep for milliseconds."""
+        return self._turn
+
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
-        with autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
+        with self._turn, autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
             yield connection
 
     def prepare(self, connection: Connection) -> None:
@@ -118,6 +158,7 @@ class PostgreSQL(Database):
 
 class MariaDB(Database):
     clock: str | None = "SELECT floor(unix_timestamp(now(3)) * 1000)"
+    limits_deletes = False  # it takes no LIMIT below IN
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:

@@ -35,12 +35,12 @@ class MemoryStore(Store):
     def read(self, handle: str) -> SessionRecord | None:
         return self._sessions.get(handle)
 
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
         with self._lock:
-            record = self._sessions.get(handle)
-            if record is None or _mark(record.line) != _mark(seen):
+            record = self._sessions.get(seen.handle)
+            if record is None or _mark(record) != _mark(seen):
                 return False
-            self._sessions[handle] = replace(record, line=new, refreshed_at=refreshed_at)
+            self._sessions[seen.handle] = replace(record, line=new, refreshed_at=refreshed_at)
             return True
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
@@ -120,6 +120,6 @@ class MemoryStore(Store):
         return [r for r in records if r.user_id == user_id and tenant_id in (None, r.tenant_id)]
 
 
-def _mark(line: Line) -> tuple[str, int, int | None]:
+def _mark(record: SessionRecord) -> tuple[str, int, int | None, str]:
     """What compare-and-swap compares."""
-    return line.current_hash2, line.children, line.used_at
+    return record.line.current_hash2, record.line.children, record.line.used_at, record.payload

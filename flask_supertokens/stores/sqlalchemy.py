@@ -17,6 +17,7 @@ import pathlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -42,7 +43,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
-from .base import Store
+from .base import Judge, Store
 from .databases import BUSY_TIMEOUT_MS, bound_waiting, connect_arguments, database_of
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 
@@ -63,10 +64,15 @@ _TABLES_AND_KEYS = "tables and keys"
 _COLUMNS = tuple(sessions.columns.keys())
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(sessions).where(*_NAMED)
+_SAME_PAYLOAD = (
+    sessions.c.payload == bindparam("seen_payload"),
+    func.length(sessions.c.payload) == func.length(bindparam("seen_payload")),
+)
 _SWAP_LINE = (
     update(sessions)
     .where(
         sessions.c.handle == bindparam("h"),
+        *_SAME_PAYLOAD,
         sessions.c.current_hash2 == bindparam("seen_hash2"),
         sessions.c.children == bindparam("seen_children"),
         sessions.c.used_at.is_not_distinct_from(bindparam("seen_used_at", type_=BigInteger)),
@@ -80,13 +86,7 @@ _SWAP_LINE = (
     )
 )
 _SWAP_PAYLOAD = (
-    update(sessions)
-    .where(
-        sessions.c.handle == bindparam("h"),
-        sessions.c.payload == bindparam("seen"),
-        func.length(sessions.c.payload) == func.length(bindparam("seen")),
-    )
-    .values(payload=bindparam("new"))
+    update(sessions).where(sessions.c.handle == bindparam("h"), *_SAME_PAYLOAD).values(payload=bindparam("new"))
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
@@ -230,24 +230,37 @@ class SQLAlchemyStore(Store):
         row = self._read(lambda c: c.execute(_READ, self._named(handle)).first())
         return None if row is None else _to_record(row)
 
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
-        return self._write(
-            _SWAP_LINE,
-            {
-                "h": handle,
-                "seen_hash2": seen.current_hash2,
-                "seen_children": seen.children,
-                "seen_used_at": seen.used_at,
-                "new_hash2": new.current_hash2,
-                "new_children": new.children,
-                "new_used_at": new.used_at,
-                "new_expires_at": new.expires_at,
-                "refreshed": refreshed_at,
-            },
-        )
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
+        return self._write(_SWAP_LINE, _of_swap(seen, new, refreshed_at))
+
+    def turn(self) -> AbstractContextManager[Any]:
+        return self._database.turn()
+
+    def decide(self, handle: str, judge: Judge) -> bool:
+        """On one connection, and in this process's turn."""
+        if not _is_handle(handle):
+            judge(None)
+            return True
+        self._prepare()
+        with self._database.turn(), self._autocommit.connect() as connection:
+            row = self._first(connection, handle)
+            record = None if row is None else _to_record(row)
+            wanted = judge(record)
+            if record is None or wanted is None:
+                return True
+            return connection.execute(_SWAP_LINE, _of_swap(record, *wanted)).rowcount > 0
+
+    def _first(self, connection: Connection, handle: str) -> Row[Any] | None:
+        try:
+            return connection.execute(_READ, self._named(handle)).first()
+        except DBAPIError as error:
+            if not self._database.was_dead(error):
+                raise
+        connection.rollback()  # now it can go on with another one of the pool
+        return connection.execute(_READ, self._named(handle)).first()
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
-        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen": seen, "new": new})
+        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen_payload": seen, "new": new})
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
         if not _is_handle(handle):
@@ -295,8 +308,11 @@ class SQLAlchemyStore(Store):
         locked = expired.with_for_update(skip_locked=True)  # what somebody else is at is left for the next time
 
         def remove_some(connection: Connection) -> int:
-            handles = connection.scalars(locked).all()
-            return connection.execute(delete(sessions).where(sessions.c.handle.in_(handles))).rowcount
+            if self._database.limits_deletes:
+                gone: Any = select(locked.cte("gone", nesting=True).c.handle)  # a CTE is looked up once
+            else:
+                gone = connection.scalars(locked).all()
+            return connection.execute(delete(sessions).where(sessions.c.handle.in_(gone))).rowcount
 
         there_are_some = self._read(lambda c: c.scalar(expired.limit(1))) is not None
         return self._transact(remove_some) if there_are_some else 0
@@ -382,7 +398,7 @@ class SQLAlchemyStore(Store):
 
     def _write(self, statement: Any, values: dict[str, Any]) -> bool:
         self._prepare()
-        with self._autocommit.connect() as connection:
+        with self._database.turn(), self._autocommit.connect() as connection:
             return connection.execute(statement, values).rowcount > 0
 
     def _wake(self) -> None:
@@ -432,6 +448,21 @@ def _is_handle(name: str) -> bool:
 def _can_be_kept(name: str) -> bool:
     """Whether a name from outside can stand in a table at all: NUL and lone surrogates can't, so it is simply unknown."""
     return "\0" not in name and (name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name))
+
+
+def _of_swap(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[str, Any]:
+    return {
+        "h": seen.handle,
+        "seen_payload": seen.payload,
+        "seen_hash2": seen.line.current_hash2,
+        "seen_children": seen.line.children,
+        "seen_used_at": seen.line.used_at,
+        "new_hash2": new.current_hash2,
+        "new_children": new.children,
+        "new_used_at": new.used_at,
+        "new_expires_at": new.expires_at,
+        "refreshed": refreshed_at,
+    }
 
 
 def _to_row(record: SessionRecord) -> dict[str, Any]:

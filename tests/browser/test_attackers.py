@@ -14,8 +14,9 @@ import pytest
 from flask import Flask, send_file
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from flask_supertokens import create_new_session_without_request, sessions
+from flask_supertokens import create_new_session_without_request
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
+from flask_supertokens.sessions import cross_site, refreshing
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.attackers import (
     APP,
@@ -133,7 +134,7 @@ def a_victim(hosts: Hosts, context: BrowserContext) -> NewVictim:
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check of where a request comes from is off."""
-    monkeypatch.setattr(sessions, "is_foreign", lambda *_: False)
+    monkeypatch.setattr(cross_site, "is_foreign", lambda *_: False)
 
 
 # -- requests that a page can make unasked -----------------------------------------------------------------------------
@@ -372,7 +373,7 @@ def test_tokens_of_two_sessions_are_mixed_and_nothing_guards(
     a_victim: NewVictim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the comparison the user goes on as somebody else, and sees nothing of it."""
-    monkeypatch.setattr(sessions, "_genuine_token", lambda *_: None)
+    monkeypatch.setattr(refreshing, "_genuine_token", lambda *_: None)
     victim = a_victim()
     victim.log_in()
     lose_refresh_cookie_and_get_another(victim)

@@ -457,11 +457,11 @@ class LosingStore(MemoryStore):
         self.meanwhile = meanwhile
         self.times = times
 
-    def swap_line(self, handle: str, seen: Line, new: Line, refreshed_at: int) -> bool:
+    def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
         if self.times:
             self.times -= 1
             self.meanwhile()
-        return super().swap_line(handle, seen, new, refreshed_at)
+        return super().swap_line(seen, new, refreshed_at)
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
         return not self.times and super().swap_payload(handle, seen, new)
@@ -490,6 +490,19 @@ def test_the_session_ends_between_read_and_swap(clock: Clock) -> None:
     with pytest.raises(UnauthorisedError):
         used(engine, grant)
     assert engine.information(grant.access.handle) is None
+
+
+def test_the_payload_changes_between_read_and_swap(clock: Clock) -> None:
+    """A refresh that overlaps the change hands out the new payload."""
+    engine, store, grant = lost_swaps(clock, 1)
+
+    def meanwhile() -> None:
+        record = store.read(grant.access.handle)
+        assert record is not None
+        assert MemoryStore.swap_payload(store, record.handle, record.payload, '{"role":"none"}')
+
+    store.meanwhile = meanwhile
+    assert refreshed(engine, grant).access.claims["role"] == "none"
 
 
 def test_time_passes_between_read_and_swap(clock: Clock) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from flask_supertokens.protocol.model import Line
+from flask_supertokens.errors import UnauthorisedError
+from flask_supertokens.protocol.model import Line, SessionRecord
 from flask_supertokens.stores.base import Store
 
 from ..support.records import LINE, NOW, RECORD, a_key, a_record
@@ -36,7 +37,11 @@ OTHER_LINES = {
 
 def contest(store: Store, seen: Line, offers: list[Line]) -> list[bool]:
     """Every thread swaps the line that it saw for its own; who won."""
-    return at_once(len(offers), lambda number: store.swap_line("handle-1", seen, offers[number], NOW))
+    return at_once(len(offers), lambda number: store.swap_line(replace(RECORD, line=seen), offers[number], NOW))
+
+
+def refuse(_: SessionRecord | None) -> None:
+    raise UnauthorisedError("The judge says no.")
 
 
 class StoreContract:
@@ -112,7 +117,7 @@ class StoreContract:
         new = Line("b" * 64, 1, NOW + 5, NOW + 9)
         store.add(RECORD)
         store.add(a_record("handle-2"))
-        assert store.swap_line("handle-1", LINE, new, NOW + 7) is True
+        assert store.swap_line(RECORD, new, NOW + 7) is True
         assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
         assert store.read("handle-2") == a_record("handle-2")
 
@@ -120,7 +125,7 @@ class StoreContract:
     def test_one_of_the_three_fields_has_changed(self, store: Store, different: str) -> None:
         """Hash, children and use are compared, each of them; nothing is written if one differs."""
         store.add(RECORD)
-        assert store.swap_line("handle-1", OTHER_LINES[different], replace(LINE, children=2), NOW) is False
+        assert store.swap_line(replace(RECORD, line=OTHER_LINES[different]), replace(LINE, children=2), NOW) is False
         assert store.read("handle-1") == RECORD
 
     @pytest.mark.parametrize("seen", [None, NOW - 1])
@@ -128,13 +133,80 @@ class StoreContract:
         """A use differs from no use and from another moment, and equals its own moment."""
         used = replace(LINE, used_at=NOW)
         store.add(replace(RECORD, line=used))
-        assert store.swap_line("handle-1", replace(LINE, used_at=seen), replace(LINE, children=2), NOW) is False
-        assert store.swap_line("handle-1", used, replace(LINE, children=2), NOW) is True
+        assert (
+            store.swap_line(replace(RECORD, line=replace(LINE, used_at=seen)), replace(LINE, children=2), NOW) is False
+        )
+        assert store.swap_line(replace(RECORD, line=used), replace(LINE, children=2), NOW) is True
 
     def test_only_the_expiry_has_changed(self, store: Store) -> None:
         """The end of a session follows from the line, so it is not compared."""
         store.add(RECORD)
-        assert store.swap_line("handle-1", replace(LINE, expires_at=1), replace(LINE, children=1), NOW) is True
+        assert (
+            store.swap_line(replace(RECORD, line=replace(LINE, expires_at=1)), replace(LINE, children=1), NOW) is True
+        )
+
+    # -- decide
+
+    def test_a_decision_is_written(self, store: Store) -> None:
+        """The judge sees the session, and what it says is swapped in."""
+        new, seen = replace(LINE, children=1), []
+        store.add(RECORD)
+        assert store.decide("handle-1", lambda record: (seen.append(record), (new, NOW + 7))[1]) is True
+        assert seen == [RECORD]
+        assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
+
+    @pytest.mark.parametrize("handle", ["handle-1", "unknown", "\0"])
+    def test_a_decision_changes_nothing(self, store: Store, handle: str) -> None:
+        """So nobody can have come between."""
+        seen: list[SessionRecord | None] = []
+        store.add(RECORD)
+        assert store.decide(handle, seen.append) is True  # type: ignore[arg-type]
+        assert seen == [RECORD if handle == "handle-1" else None]
+        assert store.read("handle-1") == RECORD
+
+    def test_there_is_nothing_to_decide_on(self, store: Store) -> None:
+        """A line for a session that is not there makes none."""
+        assert store.decide("unknown", lambda _: (LINE, NOW)) is True
+        assert store.read("unknown") is None
+
+    def test_a_judge_raises(self, store: Store) -> None:
+        """Its error is left as it is, and nothing is written."""
+        store.add(RECORD)
+        with pytest.raises(UnauthorisedError):
+            store.decide("handle-1", refuse)
+        assert store.read("handle-1") == RECORD
+
+    def test_decisions_in_turn(self, store: Store) -> None:
+        """Eight threads count children; a decision is lost only to somebody who came between, and then it was not written."""
+
+        def one_more(record: SessionRecord | None) -> tuple[Line, int]:
+            assert record is not None
+            return replace(record.line, children=record.line.children + 1), NOW
+
+        def count(_: int) -> None:
+            while not store.decide("handle-1", one_more):
+                pass
+
+        store.add(RECORD)
+        at_once(THREADS, count)
+        record = store.read("handle-1")
+        assert record is not None
+        assert record.line.children == THREADS
+
+    def test_whoever_has_the_turn_may_take_it_again(self, store: Store) -> None:
+        """All verbs work in it, those that write several rows too."""
+        with store.turn(), store.turn():
+            store.add(RECORD)
+            store.add(a_record("handle-2"), replacing="handle-1")
+            assert store.decide("handle-2", lambda _: (replace(LINE, children=1), NOW)) is True
+            assert store.remove(["handle-2"]) == ["handle-2"]
+
+    @pytest.mark.parametrize("seen", ['{"role":"ADMIN"}', '{"role":"admin"} ', '{"role": "admin"}'])
+    def test_the_payload_has_changed_beside_the_line(self, store: Store, seen: str) -> None:
+        """What was read is old, so the line stays as well."""
+        store.add(RECORD)
+        assert store.swap_line(replace(RECORD, payload=seen), replace(LINE, children=1), NOW) is False
+        assert store.read("handle-1") == RECORD
 
     def test_the_payload_is_swapped(self, store: Store) -> None:
         """It changes if it is still the text that was seen, and nothing else changes."""
@@ -151,7 +223,7 @@ class StoreContract:
 
     def test_what_is_swapped_does_not_exist(self, store: Store) -> None:
         """An ended session can't be changed, so it does not come back."""
-        assert store.swap_line("handle-1", LINE, LINE, NOW) is False
+        assert store.swap_line(RECORD, LINE, NOW) is False
         assert store.swap_payload("handle-1", "{}", "{}") is False
         assert store.read("handle-1") is None
 

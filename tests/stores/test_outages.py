@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, event
 
 from flask_supertokens.errors import GeneralError
+from flask_supertokens.stores import databases
 from flask_supertokens.stores import sqlalchemy as module
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.postgresql import BoundedConnection
@@ -28,11 +29,12 @@ READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read("handle-1"),
     "of_user": lambda store: store.of_user("user-1", None, NOW),
     "keys": lambda store: store.keys(),
+    "decide": lambda store: store.decide("handle-1", lambda _: None),
 }
 WRITES: dict[str, Callable[[Store], Any]] = {
     "add": lambda store: store.add(a_record("handle-2")),
     "add, replacing": lambda store: store.add(a_record("handle-2"), replacing="handle-1"),
-    "swap_line": lambda store: store.swap_line("handle-1", LINE, LINE, NOW),
+    "swap_line": lambda store: store.swap_line(RECORD, LINE, NOW),
     "swap_payload": lambda store: store.swap_payload("handle-1", RECORD.payload, "{}"),
     "write_data": lambda store: store.write_data("handle-1", "{}", NOW),
     "remove": lambda store: store.remove(["handle-1"]),
@@ -96,6 +98,19 @@ def test_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
         assert sqlite_store.read("handle-1") == RECORD
     assert sqlite_store.of_user("user-1", None, NOW) == [RECORD]
     assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") == ["handle-1"]
+
+
+def test_a_thread_writes_and_does_not_come_to_an_end(
+    sqlite_store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others of its process do not wait without end: writes are refused, reads go on."""
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_MS", 50)
+    sqlite_store.add(RECORD)
+    with ThreadPoolExecutor(1) as pool, sqlite_store.turn():
+        for verb in WRITES.values():
+            with pytest.raises(GeneralError, match="the other threads of this process took too long"):
+                pool.submit(verb, sqlite_store).result()
+        assert pool.submit(sqlite_store.read, "handle-1").result() == RECORD
 
 
 def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> None:
@@ -192,7 +207,7 @@ def test_postgresql_is_stopped(postgres_server: PostgresServer, postgres_store: 
         refused(postgres_store)
     finally:
         postgres_server.start()
-    assert postgres_store.swap_line("handle-1", LINE, LINE, RECORD.refreshed_at) is True
+    assert postgres_store.swap_line(RECORD, LINE, RECORD.refreshed_at) is True
     assert postgres_store.read("handle-1") == RECORD
 
 

@@ -65,7 +65,7 @@ class TestMariaDB(StoreContract):
     def test_a_swap_changes_nothing(self, store: SQLAlchemyStore) -> None:
         """It found the row, so it happened."""
         store.add(RECORD)
-        assert store.swap_line("handle-1", RECORD.line, RECORD.line, RECORD.refreshed_at) is True
+        assert store.swap_line(RECORD, RECORD.line, RECORD.refreshed_at) is True
 
     def test_connections_are_cut(self, store: SQLAlchemyStore, mariadb_server: MariaDBServer) -> None:
         """What comes next finds that out and goes on."""

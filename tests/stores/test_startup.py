@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,6 +41,24 @@ def fork_while_the_tables_are_made(_state: State, uri: str) -> None:
         assert store.read("handle-1") == RECORD
 
 
+def fork_while_a_thread_writes(_state: State, uri: str) -> None:
+    """Fork at a moment when another thread of the parent has its turn."""
+    with sql_store(uri) as store, ThreadPoolExecutor(1) as pool:
+        store.add(RECORD)
+        has_it, may_go = threading.Event(), threading.Event()
+
+        def write() -> None:
+            with store.turn():
+                has_it.set()
+                may_go.wait()
+
+        pool.submit(write)
+        has_it.wait()
+        assert in_a_fork(lambda: store.add(a_record("child")) == [])
+        may_go.set()
+        assert store.read("child") == a_record("child")
+
+
 def use_fork_use_in_memory(_state: State) -> None:
     """The same, where the child can't see what the parent wrote."""
     with sql_store("sqlite://") as store:
@@ -69,6 +89,11 @@ class StartupContract:
         """The child does not wait for a thread that it does not have."""
         with Workers(1) as workers:
             workers.all_do(fork_while_the_tables_are_made, uri)
+
+    def test_a_process_forks_while_a_thread_writes(self, uri: str) -> None:
+        """Neither for its turn."""
+        with Workers(1) as workers:
+            workers.all_do(fork_while_a_thread_writes, uri)
 
 
 class TestSQLite(StartupContract):

@@ -26,7 +26,7 @@ LIFETIME = 2
 POLICY = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"
 
 FRAME = """<!doctype html><html lang="en"><title>{{ title }}</title><h1>{{ title }}</h1>"""
-LOGIN = """<form method="post" action="{{ request.full_path }}">
+LOGIN = """<form method="post" action="">
 <label>Name <input name="name" required></label> <button>Log in</button></form>"""
 LETTER = """<p id="user">{{ current_session.user_id }}</p>
 <form method="post">

@@ -1,0 +1,40 @@
+"""Arguments that several functions take, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from ..protocol.model import Payload
+from ..protocol.tokens import parse_json_object, to_json_object
+
+MaxAge = float | timedelta | None
+_LONGEST_AGE = 10**11
+
+
+def seconds(age: MaxAge) -> float | None:
+    """An age in seconds.
+
+    :raises ValueError: not a number or timedelta, less than 0, or for ever.
+    """
+    if age is None:
+        return None
+    number = age.total_seconds() if isinstance(age, timedelta) else age
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < _LONGEST_AGE:
+        raise ValueError("an age must be seconds or a datetime.timedelta, 0 or more")
+    return number
+
+
+def json_object(value: Mapping[str, Any], what: str) -> Payload:
+    """A copy, as JSON has it (names are strings there).
+
+    :raises ValueError: it is no JSON object.
+    """
+    return parse_json_object(to_json_object(value, what))
+
+
+def text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a string, not {type(value).__name__}")
+    return value

@@ -1,0 +1,156 @@
+"""A user signs in: a new session."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flask import request as flask_request
+
+from ..context import AppState, RequestState, app_state, plain, request_state
+from ..engines.base import NewSession
+from ..protocol.model import PUBLIC_TENANT, Payload
+from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
+from ..protocol.transport import method_for_new_session
+from .arguments import json_object
+from .effects import apart, guarded, plan_sets, tell_created
+from .session import Session
+
+
+def create_new_session(
+    user_id: str,
+    access_token_payload: Mapping[str, Any] | None = None,
+    session_data: Mapping[str, Any] | None = None,
+    *,
+    tenant_id: str = PUBLIC_TENANT,
+    recipe_user_id: str | None = None,
+    remember: bool = True,
+    keep_existing: bool = False,
+) -> Session:
+    """Sign a user in: a new session, its tokens on the response (CDI: POST /recipe/session).
+
+    A session that the request carries, or made a moment ago, ends in the same step (session fixation, ASVS 7.2.4) unless
+    ``keep_existing``. ``remember=False``: cookies that end with the browser.
+
+    :param user_id: 1 to 255 characters.
+    :param access_token_payload: a JSON object that the access token carries; readable by the client.
+    :param session_data: a JSON object that stays in the store.
+    :raises ValueError: an argument is not acceptable, or the access token would not fit a cookie.
+    :raises GeneralError: the store can't be reached.
+    """
+    state, request = app_state(), request_state()
+    presented = state.presented(request)
+    asked = state.allowed_method(for_create=True)
+    method = method_for_new_session(asked, presented.get_header("st-auth-mode"))
+    replaced = None if keep_existing else _handle_to_replace(state, request)
+    new = _new_session(
+        state,
+        user_id,
+        payload={} if access_token_payload is None else access_token_payload,
+        data={} if session_data is None else session_data,
+        tenant_id=tenant_id,
+        recipe_user_id=recipe_user_id,
+        remember=remember,
+        anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and method == "cookie",
+    )
+    new = replace(
+        new,
+        user_agent=flask_request.headers.get("User-Agent") if state.settings.store_user_agent else None,
+        ip=flask_request.remote_addr if state.settings.store_ip else None,
+    )
+    grant = guarded(state, lambda: state.engine.create(new, replaced))
+    session = Session(state, grant, method, request)
+    assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
+    other = presented.bearer if method == "cookie" else presented.access_cookie()
+    plan_sets(session, grant.tokens, clear_other=other is not None)
+    request.session, request.verified = session, None
+    tell_created(session, grant)
+    return session
+
+
+def create_new_session_without_request(
+    user_id: str,
+    access_token_payload: Mapping[str, Any] | None = None,
+    session_data: Mapping[str, Any] | None = None,
+    *,
+    tenant_id: str = PUBLIC_TENANT,
+    recipe_user_id: str | None = None,
+    anti_csrf: bool = False,
+) -> Session:
+    """A new session whose tokens are in `Session.tokens`; no request and no response is touched.
+
+    :param anti_csrf: make an anti-CSRF token too, for a client that will use cookies in mode ``VIA_TOKEN``.
+    :raises ValueError: as `create_new_session`.
+    """
+    state = app_state()
+    new = _new_session(
+        state,
+        user_id,
+        payload={} if access_token_payload is None else access_token_payload,
+        data={} if session_data is None else session_data,
+        tenant_id=tenant_id,
+        recipe_user_id=recipe_user_id,
+        remember=True,
+        anti_csrf=anti_csrf,
+    )
+    grant = apart(state, lambda: state.engine.create(new))
+    session = Session(state, grant)
+    tell_created(session, grant)
+    return session
+
+
+def _new_session(
+    state: AppState,
+    user_id: str,
+    *,
+    payload: Mapping[str, Any],
+    data: Mapping[str, Any],
+    tenant_id: str,
+    recipe_user_id: str | None,
+    remember: bool,
+    anti_csrf: bool,
+) -> NewSession:
+    user_id, tenant_id = check_user_id(user_id), check_tenant_id(tenant_id)
+    own = _enriched(state, user_id, tenant_id, json_object(payload, "access_token_payload"))
+    system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
+    return NewSession(
+        user_id=user_id,
+        recipe_user_id=user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id"),
+        tenant_id=tenant_id,
+        payload={**without_protected(own), **system},
+        data=json_object(data, "session_data"),
+        anti_csrf=anti_csrf,
+    )
+
+
+def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -> Payload:
+    """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
+    hook = state.hooks.before_session_created
+    if hook is not None:
+        made = plain(hook(user_id, copy.deepcopy(payload)), "before_session_created")
+        if not isinstance(made, Mapping):
+            raise TypeError(
+                f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
+            )
+        payload = json_object(made, "the payload of before_session_created")
+    for claim in state.hooks.claims:
+        payload = merged(payload, claim.fetch(user_id, tenant_id, copy.deepcopy(payload)))
+    return payload
+
+
+def _handle_to_replace(state: AppState, request: RequestState) -> str | None:
+    """The session that this request holds: just made, or by a valid access token, or by a current refresh token.
+
+    An expired access token alone ends nothing: whoever holds an old one could log its owner out.
+    """
+    if request.session is not None:
+        return request.session.handle
+    presented, engine = state.presented(request), state.engine
+    for raw in (presented.bearer, *presented.access_cookies[:1]):
+        token = None if raw is None else engine.read_access_token(raw)
+        if token is not None and engine.now() < token.expires_at and engine.is_genuine(token):
+            return token.handle
+    refresh = presented.refresh_cookie()
+    return None if refresh is None else guarded(state, lambda: engine.current_handle(refresh))

@@ -1,0 +1,42 @@
+"""Requests of other sites (CSRF): what a cookie authenticates must come from where it may."""
+
+from __future__ import annotations
+
+from ..context import AppState
+from ..errors import CrossSiteRequestError, SuperTokensError, TryRefreshTokenError, UnauthorisedError
+from ..protocol.model import AccessToken
+from ..protocol.transport import Presented, has_request_marker, is_foreign, is_own_form, is_submitted, same_secret
+
+
+def check_request(state: AppState, presented: Presented, token: AccessToken, wanted: bool) -> None:
+    """A call with the access cookie.
+
+    :param wanted: ask for the marker or token of the anti-CSRF mode as well.
+    """
+    guarded = not presented.safe or presented.opens_websocket
+    if guarded and is_foreign(presented, state.own_origins(), state.allowed_origins):
+        raise CrossSiteRequestError("A request with cookies came from another site.")
+    mode = state.settings.anti_csrf
+    if not wanted or mode == "NONE" or is_own_form(presented, state.own_origins()):
+        return
+    if mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented):
+        raise _without_marker(presented, TryRefreshTokenError("The rid header is missing (anti-CSRF)."))
+    if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.anti_csrf):
+        raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
+
+
+def check_marker(state: AppState, presented: Presented) -> None:
+    """A refresh by cookie in mode ``VIA_CUSTOM_HEADER``."""
+    if not has_request_marker(presented) and not is_own_form(presented, state.own_origins()):
+        raise _without_marker(presented, UnauthorisedError("The rid header is missing (anti-CSRF)."))
+
+
+def check_foreign(state: AppState, presented: Presented) -> None:
+    """A refresh; without cookies too (SameSite may have held them back): the answer would clear them, and log the user out."""
+    if is_foreign(presented, state.own_origins(), state.allowed_origins):
+        raise CrossSiteRequestError("A refresh came from another site.")
+
+
+def _without_marker(presented: Presented, error: SuperTokensError) -> SuperTokensError:
+    """What it means; but a form that a browser submits can't bring a header: no refresh would help, and none is lost."""
+    return CrossSiteRequestError("A form of another origin has no rid header.") if is_submitted(presented) else error

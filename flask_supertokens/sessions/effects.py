@@ -1,0 +1,81 @@
+"""What an operation does besides: to the response, to the log, to whoever listens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from .. import signals
+from ..context import AppState, send
+from ..engines.base import Grant
+from ..errors import SuperTokensError
+from ..protocol.model import SessionTokens
+from ..protocol.tokens import REMEMBER
+from ..protocol.transport import Sets
+
+if TYPE_CHECKING:
+    from .session import Session
+
+T = TypeVar("T")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
+
+
+def plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = False) -> None:
+    """Hand these tokens out with the response."""
+    remember = session._access.claims.get(REMEMBER) is not False
+    sets = Sets(session.handle, session._method, tokens, remember)
+    if session._request is not None:
+        session._request.change(session._request.plan.with_sets(sets, clear_other=clear_other))
+
+
+def guarded(state: AppState, action: Callable[[], T]) -> T:
+    """Run it; an error of ours is noted before it leaves, whoever renders it."""
+    try:
+        return action()
+    except SuperTokensError as error:
+        state.note(error)
+        raise
+
+
+def apart(state: AppState, action: Callable[[], T]) -> T:
+    """Run what is no matter of this request: a theft is ended and failures are logged, its response stays as it is."""
+    try:
+        return action()
+    except SuperTokensError as error:
+        state.act_on(error)
+        raise
+
+
+def tell_created(session: Session, grant: Grant) -> None:
+    logger.info("Session %s of user %r was created.", session.handle, session.user_id)
+    send(signals.session_created, user_id=session.user_id, session_handle=session.handle)
+    tell_revoked(grant.ended)
+
+
+def tell_confirmed(session: Session, grant: Grant) -> None:
+    if grant.confirmed:
+        send(signals.session_confirmed, user_id=session.user_id, session_handle=session.handle)
+
+
+def tell_refreshed(session: Session, grant: Grant) -> None:
+    names = {"user_id": session.user_id, "session_handle": session.handle}
+    logger.debug("Session %s was refreshed.", session.handle)
+    if grant.raced:
+        logger.info("A refresh of session %s was repeated within the race window.", session.handle)
+        send(signals.refresh_raced, **names)
+    tell_confirmed(session, grant)
+    send(signals.session_refreshed, **names)
+
+
+def tell_revoked(handles: Iterable[str]) -> None:
+    """Of each, also when a receiver fails for one of them; the first failure is raised then."""
+    failures: list[Exception] = []
+    for handle in handles:
+        logger.info("Session %s was revoked.", handle)
+        try:
+            send(signals.session_revoked, session_handle=handle)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -1,0 +1,135 @@
+"""A refresh token is presented: new tokens, or an alarm."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from ..context import AppState, RequestState, app_state, plain, request_state
+from ..engines.base import RefreshRequest
+from ..errors import DuplicateCookiesError, UnauthorisedError
+from ..protocol.model import AccessToken, Method
+from ..protocol.tokens import COOKIE_LIMIT, placeholder_front_token
+from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
+from .arguments import text
+from .cross_site import check_foreign, check_marker
+from .effects import apart, guarded, plan_sets, tell_refreshed, tell_revoked
+from .session import Session
+
+logger: logging.Logger = logging.getLogger("flask_supertokens")
+
+
+def refresh_session() -> Session:
+    """Exchange this request's refresh token; what POST ``/refresh`` calls (CDI: POST /recipe/session/refresh).
+
+    :raises UnauthorisedError: no refresh token, or it is unknown, expired or of another session than the access token.
+    :raises TokenTheftError: the token was used before; the session is revoked already.
+    :raises CrossSiteRequestError: another site sent this.
+    :raises DuplicateCookiesError: several session cookies of one name.
+    :raises GeneralError: the store can't be reached.
+    """
+    state, request = app_state(), request_state()
+    return guarded(state, lambda: _refreshed(state, request))
+
+
+def _refreshed(state: AppState, request: RequestState) -> Session:
+    presented, allowed = state.presented(request), state.allowed_method(for_create=False)
+    picked = pick_refresh(presented, allowed)
+    if picked is None or picked[0] == "cookie":
+        check_foreign(state, presented)
+        if allowed != "header":
+            _check_duplicates(state, request, presented)
+    if picked is None:
+        raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
+    method, raw = picked
+    if method == "cookie" and lacks_host_cookie(presented, state.cookie_names()):
+        raise UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
+    if method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER":
+        check_marker(state, presented)
+    known = _genuine_token(state, presented.access_cookie() if method == "cookie" else None)
+    if known is not None:
+        _check_user(state, known)  # before anything is changed, where that is possible
+    grant = state.engine.refresh(_refresh_request(state, presented, method, raw, known))
+    if known is None:
+        _check_user(state, grant.access)
+    session = Session(state, grant, method, request)
+    assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
+    other = presented.refresh_cookie() if method == "header" else presented.bearer
+    plan_sets(session, grant.tokens, clear_other=other is not None)
+    state.clear_legacy(request)
+    request.session, request.verified = session, None
+    tell_refreshed(session, grant)
+    return session
+
+
+def _check_user(state: AppState, token: AccessToken) -> None:
+    """The app's veto: an account that was closed loses its session with the next refresh."""
+    exists = state.hooks.user_exists
+    if exists is None:
+        return
+    answer = plain(exists(token.user_id), "user_exists")
+    if not isinstance(answer, bool):
+        raise TypeError(f"user_exists must return True or False; it returned {answer!r}.")
+    if not answer:
+        tell_revoked(state.engine.revoke([token.handle]))
+        raise UnauthorisedError("The app says that this user does not exist any more.")
+
+
+def _no_refresh_token(state: AppState, request: RequestState, has_access_cookie: bool) -> UnauthorisedError:
+    state.clear_legacy(request)
+    if has_access_cookie:
+        return UnauthorisedError("Refresh token not found but access token is present. Clearing all tokens.")
+    return UnauthorisedError("Refresh token not found. Are you sending the refresh token in the request?")
+
+
+def _check_duplicates(state: AppState, request: RequestState, presented: Presented) -> None:
+    """Two cookies of one name: the right one can't be told, and trying the other could look like theft."""
+    if not any(presented.duplicates):
+        return
+    if state.settings.older_cookie_domain is None:
+        logger.error("%s", DuplicateCookiesError.message)
+        raise DuplicateCookiesError("The request contains multiple session cookies.")
+    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
+    claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)
+    placeholder = placeholder_front_token(claims, state.engine.now())
+    request.change(replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder))
+    raise DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
+
+
+def _refresh_request(
+    state: AppState, presented: Presented, method: Method, raw: str, known: AccessToken | None
+) -> RefreshRequest:
+    if method == "header":
+        return RefreshRequest(raw)
+    return RefreshRequest(
+        token=raw,
+        checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and not is_own_form(presented, state.own_origins()),
+        anti_csrf_token=presented.anti_csrf,
+        access_handle=None if known is None else known.handle,
+    )
+
+
+def _genuine_token(state: AppState, raw: str | None) -> AccessToken | None:
+    """An access token that we signed, expired or not; it names the session and its user."""
+    token = None if raw is None else state.engine.read_access_token(raw)
+    return token if token is not None and state.engine.is_genuine(token) else None
+
+
+def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str | None = None) -> Session:
+    """Exchange a refresh token that came some other way. ``Session.tokens`` has the new ones.
+
+    Where the client's token is still young (a repeated message), the refresh token is the string that was given.
+
+    :raises UnauthorisedError: unknown, expired or malformed.
+    :raises TokenTheftError: used before; the session is revoked already.
+    """
+    state, refresh_token = app_state(), text(refresh_token, "refresh_token")
+    checks = anti_csrf_token is not None
+    asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
+    grant = apart(state, lambda: state.engine.refresh(asked))
+    apart(state, lambda: _check_user(state, grant.access))
+    if grant.tokens is not None and grant.tokens.refresh_token is None:
+        grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
+    session = Session(state, grant)
+    tell_refreshed(session, grant)
+    return session

@@ -1,0 +1,47 @@
+"""For other services and for whoever watches: JWTs, health, the headers of the web client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from ..context import app_state
+from ..protocol.transport import CORS_HEADERS
+from .arguments import json_object, seconds
+from .effects import apart
+
+
+def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_static_key: bool = True) -> str:
+    """A JWT for another service, signed with a key of the JWKS (CDI: POST /recipe/jwt). It is no access token.
+
+    :param payload: a JSON object; ``iss`` is the settings' issuer unless it names one.
+    :param validity: seconds or a timedelta, a second at least.
+    :param use_static_key: sign with the key that is never replaced.
+    :raises ValueError: the payload is no JSON object, or the validity is too short.
+    """
+    state, lifetime, wanted = app_state(), seconds(validity), json_object(payload, "payload")
+    if lifetime is None or lifetime < 1:
+        raise ValueError("validity must be a second at least")
+    if "sessionHandle" in wanted:
+        raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
+    return apart(
+        state,
+        lambda: state.engine.create_jwt(
+            wanted, issuer=state.settings.issuer, lifetime=int(lifetime) * 1000, static=use_static_key
+        ),
+    )
+
+
+def check_health() -> None:
+    """Ask what is behind the engine whether it is there.
+
+    :raises GeneralError: it is not.
+    """
+    state = app_state()
+    apart(state, state.engine.ping)
+
+
+def get_cors_headers() -> list[str]:
+    """The request headers that a web client of another origin must be allowed to send."""
+    return list(CORS_HEADERS)

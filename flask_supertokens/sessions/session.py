@@ -1,0 +1,278 @@
+"""`Session` and `current_session`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import has_request_context
+from werkzeug.local import LocalProxy
+
+from ..context import AppState, RequestState, is_serving, plain, request_state
+from ..engines.base import Grant
+from ..errors import InvalidClaimError, UnauthorisedError
+from ..protocol.model import PUBLIC_TENANT, Method, Payload, SessionInformation, SessionTokens
+from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
+from .arguments import json_object, seconds
+from .effects import apart, plan_sets, tell_revoked
+from .stored import get_session_information, update_session_data
+from .validators import check_validators, objections
+
+if TYPE_CHECKING:
+    from ..claims import SessionClaim, SessionClaimValidator
+
+T = TypeVar("T")
+AUTH_TIME_ID = "st-auth-time"
+_CLOCKS_DIFFER = 60
+"""Seconds that a log-in may lie ahead of us; what lies further ahead is no moment of a log-in."""
+_NOT_LOADED = object()
+
+
+class Session:
+    """One verified session. Made by `create_new_session`, `get_session` and `refresh_session`, not by hand.
+
+    In a request its methods change the store and the response; a session that was made without a request changes the
+    store only, and its new tokens are in `tokens`.
+    """
+
+    def __init__(self, state: AppState, grant: Grant, method: Method = "header", request: RequestState | None = None):
+        self._state = state
+        self._access = grant.access
+        self._tokens = grant.tokens
+        self._method: Method = method
+        self._request = request
+        self._user: Any = _NOT_LOADED
+
+    def __repr__(self) -> str:
+        return f"<Session {self.handle} of user {self.user_id!r}>"
+
+    @property
+    def user_id(self) -> str:
+        """Whose session this is."""
+        return self._access.user_id
+
+    @property
+    def recipe_user_id(self) -> str:
+        """The id that logged in; equal to `user_id` unless accounts are linked."""
+        return self._access.claims.get("rsub", self.user_id)  # type: ignore[no-any-return]
+
+    @property
+    def handle(self) -> str:
+        """The session's id; not a secret."""
+        return self._access.handle
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant, ``"public"`` unless another one was chosen."""
+        return self._access.claims.get("tId", PUBLIC_TENANT)  # type: ignore[no-any-return]
+
+    @property
+    def access_token(self) -> str:
+        """The access token as a string, the newest one that this object knows."""
+        return self._access.raw
+
+    @property
+    def access_token_payload(self) -> Payload:
+        """A copy of the whole payload of the access token, protected names included."""
+        return copy.deepcopy(self._access.claims)
+
+    @property
+    def authenticated_at(self) -> int:
+        """When the user logged in, in ms since the epoch."""
+        since = self._logged_in()
+        return int((self._access.claims["iat"] if since is None else since) * 1000)
+
+    def _logged_in(self) -> float | None:
+        """When the user logged in, in seconds; ``None`` where another SDK made the session and says nothing believable."""
+        since = self._access.claims.get(AUTH_TIME)
+        if isinstance(since, bool) or not isinstance(since, int | float):
+            return None
+        return since if since <= self._state.engine.now() // 1000 + _CLOCKS_DIFFER else None
+
+    @property
+    def tokens(self) -> SessionTokens:
+        """The session's tokens as strings. ``refresh_token`` is there when this operation made one."""
+        if self._tokens is not None:
+            return self._tokens
+        return SessionTokens(self._access.raw, self._access.expires_at, front_token(self._access.claims))
+
+    def revoke(self) -> None:
+        """End this session and, in a request, remove its tokens from the client."""
+        removed = apart(self._state, lambda: self._state.engine.revoke([self.handle]))
+        request = self._here()
+        if request is not None and request.plan.sets_handle in (None, self.handle):
+            request.change(request.plan.cleared([self._method]))
+            request.session = None
+        tell_revoked(removed)
+
+    def get_information(self) -> SessionInformation:
+        """What the store knows of this session.
+
+        :raises UnauthorisedError: it has ended.
+        """
+        information = get_session_information(self.handle)
+        if information is None:
+            raise self._ended()
+        return information
+
+    def get_data(self) -> Payload:
+        """The session data: a JSON object that never leaves the server.
+
+        :raises UnauthorisedError: the session has ended.
+        """
+        return self.get_information().session_data
+
+    def update_data(self, data: Mapping[str, Any]) -> None:
+        """Replace the session data.
+
+        :raises ValueError: not JSON; the old data stays.
+        :raises UnauthorisedError: the session has ended.
+        """
+        if not update_session_data(self.handle, data):
+            raise self._ended()
+
+    def merge_into_access_token_payload(self, update: Mapping[str, Any]) -> None:
+        """Merge into the payload (shallow, ``None`` deletes a key) and hand out a new access token.
+
+        :raises ValueError: not JSON, or the token would not fit a cookie; the old payload stays.
+        :raises UnauthorisedError: the session has ended.
+        """
+        self._regenerate(without_protected(json_object(update, "update")))
+
+    def _regenerate(self, update: Payload) -> None:
+        try:
+            grant = apart(self._state, lambda: self._state.engine.regenerate(self._access, update))
+        except UnauthorisedError as error:
+            raise self._ended() from error
+        self._take(grant)
+
+    def reauthenticate(self) -> None:
+        """The user has just proved again who they are: `authenticated_at` is now, and a new access token says so.
+
+        :raises UnauthorisedError: the session has ended.
+        """
+        self._regenerate({AUTH_TIME: self._state.engine.now() // 1000})
+
+    def assert_recent_login(self, max_age: float | timedelta) -> None:
+        """Ask for a log-in (or `reauthenticate`) that is not older than this; what ``verify_session(max_age=…)`` calls.
+
+        :param max_age: seconds or a timedelta.
+        :raises InvalidClaimError: it is older, or nothing is known of it; id ``st-auth-time``.
+        """
+        limit, since = seconds(max_age), self._logged_in()
+        age = None if since is None else self._state.engine.now() // 1000 - int(since)
+        if limit is not None and (age is None or age > limit):
+            reason = {"message": "log in again", "ageInSeconds": age, "maxAgeInSeconds": limit}
+            raise InvalidClaimError("The log-in is too old.", errors=[{"id": AUTH_TIME_ID, "reason": reason}])
+
+    # -- claims
+
+    def assert_claims(self, validators: Iterable[SessionClaimValidator]) -> None:
+        """Fetch what is missing or too old, then ask all validators.
+
+        :raises InvalidClaimError: with the reasons of those that were not content. What was fetched is kept and sent.
+        :raises UnauthorisedError: something was fetched, and the session has ended.
+        """
+        wanted = list(validators)
+        check_validators(wanted)
+        fetched = self._fetched(wanted)
+        errors = objections(wanted, merged(self.access_token_payload, copy.deepcopy(fetched)), fetched)
+        update = {name: value for name, value in fetched.items() if value is not None or name in self._access.claims}
+        if update:  # only now: where a fetcher or a validator raises, nothing has changed
+            self.merge_into_access_token_payload(update)
+        if errors:
+            raise InvalidClaimError(
+                f"Claims do not suffice: {', '.join(error['id'] for error in errors)}.", errors=errors
+            )
+
+    def _fetched(self, validators: Iterable[SessionClaimValidator]) -> Payload:
+        """What to merge for these validators; a claim that several of them want is fetched once."""
+        update: Payload = {}
+        for validator in validators:
+            claim = validator.claim
+            if claim is None or claim.key in update:
+                continue
+            payload = merged(self.access_token_payload, copy.deepcopy(update))
+            if plain(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
+                update |= claim.fetch(self.user_id, self.tenant_id, payload)
+        return update
+
+    def fetch_and_set_claim(self, claim: SessionClaim[Any]) -> None:
+        """Fetch a claim anew and hand out an access token with it."""
+        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self.access_token_payload))
+
+    def set_claim_value(self, claim: SessionClaim[T], value: T) -> None:
+        """Set a claim and hand out an access token with it.
+
+        :raises ValueError: the value is not JSON; the old one stays.
+        """
+        self.merge_into_access_token_payload(claim.update(value))
+
+    def get_claim_value(self, claim: SessionClaim[T]) -> T | None:
+        """The value of a claim in this access token; ``None`` where there is none."""
+        return claim.value_in(self.access_token_payload)
+
+    def remove_claim(self, claim: SessionClaim[Any]) -> None:
+        """Remove a claim, if it is there, and hand out an access token without it."""
+        self.merge_into_access_token_payload(claim.removal())
+
+    @property
+    def user(self) -> Any:
+        """The app's own user, from ``@supertokens.user_loader``; loaded at first use, once a request.
+
+        :raises RuntimeError: there is no user loader.
+        """
+        if self._user is _NOT_LOADED:
+            load = self._state.hooks.user_loader
+            if load is None:
+                raise RuntimeError("There is no user loader. Write one: @supertokens.user_loader def load(user_id): …")
+            self._user = plain(load(self.user_id), "The user loader")
+        return self._user
+
+    # -- inside
+
+    def _here(self) -> RequestState | None:
+        """The request that this session belongs to, while it is served: its response, and no other, is ours to change."""
+        return self._request if is_serving(self._request) else None
+
+    def _ended(self) -> UnauthorisedError:
+        request = self._here()
+        error = UnauthorisedError("The session has ended.")
+        if request is not None and request.plan.sets_handle in (None, self.handle):
+            self._state.note(error)
+        else:
+            error.clear_tokens = False
+        return error
+
+    def _take(self, grant: Grant) -> None:
+        """Go on with a new access token; the refresh token made before stays part of `tokens`."""
+        self._access = grant.access
+        if grant.tokens is None:
+            return
+        if self._here() is not None:
+            plan_sets(self, grant.tokens)
+        earlier = self._tokens
+        self._tokens = grant.tokens
+        if earlier is not None and grant.tokens.refresh_token is None:
+            self._tokens = replace(
+                grant.tokens,
+                refresh_token=earlier.refresh_token,
+                refresh_token_expires_at=earlier.refresh_token_expires_at,
+                anti_csrf_token=earlier.anti_csrf_token,
+            )
+
+
+def _find_current() -> Session:
+    session = request_state().session if has_request_context() else None
+    if session is None:
+        raise RuntimeError(
+            "There is no current_session here. Decorate the view with @verify_session, or call get_session() first."
+        )
+    return session
+
+
+current_session: Session = LocalProxy(_find_current)  # type: ignore[assignment]
+"""This request's `Session`. Falsy where none was verified; any attribute is a RuntimeError then."""

@@ -1,0 +1,147 @@
+"""An access token is presented: this request's session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..context import AppState, RequestState, app_state, request_state
+from ..errors import TryRefreshTokenError, UnauthorisedError
+from ..protocol.model import AccessToken, Method
+from ..protocol.tokens import is_legacy
+from ..protocol.transport import Presented, same_secret
+from .arguments import MaxAge, text
+from .cross_site import check_request
+from .effects import apart, guarded, plan_sets, tell_confirmed
+from .session import Session
+from .validators import validators_for
+
+if TYPE_CHECKING:
+    from .validators import Validators
+
+
+def get_session(
+    *,
+    session_required: bool = True,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
+) -> Session | None:
+    """Verify this request's session; what `verify_session` calls.
+
+    :param session_required: ``False``: no session is ``None``. An expired one is not "no session": it still raises.
+    :param anti_csrf_check: ask for the anti-CSRF token or header; default: on any method but GET and HEAD. Unsafe
+        requests from foreign origins are refused in any case.
+    :param check_database: ask the store whether the session still exists; default: ``SUPERTOKENS_CHECK_DATABASE``.
+    :param claim_validators: asked instead of those of `SuperTokens`; or a callable that gets those and returns a list.
+    :param max_age: seconds or a timedelta: ask for a log-in that is not older (`Session.assert_recent_login`).
+    :raises UnauthorisedError: no session, or it ended.
+    :raises TryRefreshTokenError: the access token is expired or not acceptable.
+    :raises InvalidClaimError: a validator is not content, or the log-in is too old.
+    :raises CrossSiteRequestError: another site sent this.
+    :raises GeneralError: the store was needed and can't be reached.
+    """
+    state, request = app_state(), request_state()
+    checks_database = state.settings.check_database if check_database is None else check_database
+    session = guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
+    if session is None:
+        return None
+    validators = validators_for(state, claim_validators)
+    if validators:
+        guarded(state, lambda: session.assert_claims(validators))
+    if max_age is not None:
+        session.assert_recent_login(max_age)
+    return session
+
+
+def _verified(
+    state: AppState, request: RequestState, required: bool, anti_csrf_check: bool | None, check_database: bool
+) -> Session | None:
+    if request.session is not None and request.verified is None:
+        return request.session  # made in this request: what came in is stale
+    presented = state.presented(request)
+    if presented.legacy:
+        raise TryRefreshTokenError("using legacy session, please call the refresh API")
+    method, token = _presented_access_token(state, presented)
+    if method is None or token is None or (method in request.plan.clears and request.plan.sets is None):
+        if not required:
+            return None
+        raise UnauthorisedError("There is no access token in the request.", clear_tokens=False)
+    if method == "cookie":
+        check_request(state, presented, token, not presented.safe if anti_csrf_check is None else anti_csrf_check)
+    if request.session is not None and request.verified == token.raw and not check_database:
+        return request.session
+    return _attached(state, request, method, token, check_database)
+
+
+def _attached(
+    state: AppState, request: RequestState, method: Method, token: AccessToken, check_database: bool
+) -> Session:
+    """The session of a token, on the request; one that is there already keeps what was changed meanwhile."""
+    grant = state.engine.verify(token, check_database=check_database)
+    if request.session is not None and request.verified == token.raw:
+        if grant.tokens is not None and request.session.access_token == token.raw:
+            request.session._take(grant)
+        return request.session
+    session = Session(state, grant, method, request)
+    if grant.tokens is not None:
+        plan_sets(session, grant.tokens)
+    request.session, request.verified = session, token.raw
+    tell_confirmed(session, grant)
+    return session
+
+
+def _presented_access_token(state: AppState, presented: Presented) -> tuple[Method | None, AccessToken | None]:
+    """The access token that counts, and how it came. One that is not of our form counts as absent."""
+    allowed = state.allowed_method(for_create=False)
+    if allowed != "cookie" and presented.bearer is not None:
+        token = _of_our_form(state, presented.bearer)
+        if token is not None:
+            return "header", token
+    if allowed == "header" or not presented.access_cookies:
+        return None, None
+    if presented.duplicates[0]:
+        raise TryRefreshTokenError("Multiple access tokens present in the request cookies.")
+    token = _of_our_form(state, presented.access_cookies[0])
+    return (None, None) if token is None else ("cookie", token)
+
+
+def _of_our_form(state: AppState, raw: str) -> AccessToken | None:
+    if is_legacy(raw):
+        raise TryRefreshTokenError("The access token is of an old version.")
+    return state.engine.read_access_token(raw)
+
+
+def get_session_without_request(
+    access_token: str,
+    *,
+    anti_csrf_token: str | None = None,
+    anti_csrf_check: bool = False,
+    check_database: bool | None = None,
+    claim_validators: Validators | None = None,
+) -> Session:
+    """Verify an access token that came some other way: a websocket, a queue, gRPC.
+
+    :param anti_csrf_check: compare ``anti_csrf_token`` with the session's own.
+    :param claim_validators: as in `get_session`.
+    :raises UnauthorisedError: not an access token of ours, or the session has ended.
+    :raises TryRefreshTokenError: expired or not acceptable.
+    """
+    state, access_token = app_state(), text(access_token, "access_token")
+    checks_database = state.settings.check_database if check_database is None else check_database
+
+    def verify() -> Session:
+        token = state.engine.read_access_token(access_token)
+        if token is None:
+            raise UnauthorisedError("This is not an access token of ours.", clear_tokens=False)
+        if anti_csrf_check and not same_secret(token.anti_csrf_token, anti_csrf_token):
+            raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
+        grant = state.engine.verify(token, check_database=checks_database)
+        session = Session(state, grant)
+        tell_confirmed(session, grant)
+        validators = validators_for(state, claim_validators)
+        if validators:
+            session.assert_claims(validators)
+        return session
+
+    return apart(state, verify)

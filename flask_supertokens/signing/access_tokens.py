@@ -1,0 +1,123 @@
+"""Access tokens (PyJWT).
+
+* The algorithm is fixed by the settings; a token's own ``alg`` only has to agree. Keys are found by ``kid`` and nowhere else.
+* A cache entry says only that a signature was good. Expiry and everything else is judged at every use.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import jwt
+from itsdangerous.encoding import base64_encode
+
+from ..protocol.model import AS_SET, AccessToken, Payload, SigningKey, TokenKind
+from ..protocol.tokens import parse_access_token, to_utf8_json
+from .caches import BoundedCache
+from .keys import KeyRing, KeySettings
+from .sealing import Sealer
+
+_SIGNATURE_BYTES = {"ES256": 64, "RS256": 384, "EdDSA": 64}
+
+
+class KeySource(Protocol):
+    """Where public keys come from."""
+
+    def public_key(self, kid: str, now: int) -> Any | None: ...
+
+
+class AccessTokenVerifier:
+    """Knows which of the access tokens presented were signed by one of our keys.
+
+    :param cache_size: how many verified tokens are remembered; 0 verifies every time.
+    """
+
+    def __init__(self, keys: KeySource, algorithm: str, cache: BoundedCache[AccessToken]) -> None:
+        self._source = keys
+        self._algorithm = algorithm
+        self._algorithms = frozenset({algorithm})
+        self._jws = jwt.PyJWS(algorithms=[algorithm])
+        self._method = jwt.get_algorithm_by_name(algorithm)
+        self._verified = cache
+
+    def read(self, raw: str) -> AccessToken | None:
+        """The token if its structure is ours, else ``None``; the signature is not looked at."""
+        return self._verified.get(raw) or parse_access_token(raw, self._algorithms)
+
+    def is_genuine(self, token: AccessToken, now: int) -> bool:
+        """Whether one of our keys signed it; expired tokens too.
+
+        :raises GeneralError: its key is unknown and can't be asked for.
+        """
+        key = self._source.public_key(token.kid, now)
+        if key is None:
+            return False
+        if self._verified.get(token.raw) is not None:
+            return True
+        if not self._is_signed(token.raw, key):
+            return False
+        if now < token.expires_at:
+            self._verified.put(token.raw, token, token.handle)
+        return True
+
+    def _is_signed(self, raw: str, key: Any) -> bool:
+        """The structure test has parsed the parts and compared the algorithm; what is left is the signature (RFC 7515, 5.2)."""
+        signed, _, signature = raw.rpartition(".")
+        try:
+            sealed = base64.b64decode(signature.encode("ascii") + b"=" * (-len(signature) % 4), b"-_", validate=True)
+            return self._method.verify(signed.encode(), self._method.prepare_key(key), sealed)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return False  # no base64, or a key of another kind, from before the algorithm was changed
+
+    def forget(self, handles: Iterable[str]) -> None:
+        """Drop the cached tokens of these sessions."""
+        self._verified.forget(handles)
+
+
+@functools.lru_cache(maxsize=64)
+def _header(algorithm: str, kid: str, version: int) -> bytes:
+    """The first part of the tokens of one key."""
+    return base64_encode(to_utf8_json({"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version)}))
+
+
+class AccessTokenSigner(AccessTokenVerifier):
+    """Signs access tokens with the keys of a store, and verifies them."""
+
+    def __init__(
+        self,
+        settings: KeySettings,
+        sealer: Sealer,
+        load: Callable[[], list[SigningKey]],
+        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        cache_size: int,
+    ) -> None:
+        cache: BoundedCache[AccessToken] = BoundedCache(cache_size)
+        self.dynamic: bool = settings.dynamic
+        self.keys: KeyRing = KeyRing(settings, sealer, load, swap, cache.drop)
+        super().__init__(self.keys, settings.algorithm, cache)
+
+    def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:
+        """The token of these claims; what we signed ourselves counts as verified."""
+        kid, key = self.keys.signing_key(now, kind.dynamic)
+        signed = b".".join((_header(self._algorithm, kid, kind.version), base64_encode(to_utf8_json(claims))))
+        raw = b".".join((signed, base64_encode(self._method.sign(signed, key)))).decode()
+        token = AccessToken(raw, kid, kind.version, claims)
+        self._verified.put(raw, token, token.handle)
+        return token
+
+    def sign_foreign(self, claims: Payload, now: int, *, dynamic: bool) -> str:
+        """A JWT that is no access token; its header says so by having no version."""
+        kid, key = self.keys.signing_key(now, dynamic)
+        return self._jws.encode(
+            to_utf8_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"}
+        )
+
+    def size_of(self, claims: Payload, dynamic: bool | None = None) -> int:
+        """How many bytes the token of these claims has, without signing."""
+        kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
+        headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5"}
+        parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
+        return 2 + sum(-(-4 * size // 3) for size in parts)

@@ -1,0 +1,68 @@
+"""What a process keeps for a while: `BoundedCache`."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from ..forks import in_child
+
+T = TypeVar("T")
+
+
+class BoundedCache(Generic[T]):
+    """A dictionary that forgets its oldest entry when it is full. Reads take no lock. Size 0 keeps nothing.
+
+    Each entry belongs to an owner, here a session, and is found by it without a search. (Ordered, since a plain dict looks for
+    its oldest entry the longer, the more were removed before it.)
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[str, tuple[T, str]] = OrderedDict()
+        self._keys_of: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+        in_child(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        """In the child: whoever held the lock may be a thread of the parent."""
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> T | None:
+        found = self._entries.get(key)
+        return None if found is None else found[0]
+
+    def put(self, key: str, value: T, owner: str = "") -> None:
+        with self._lock:
+            self._remove(key)
+            self._entries[key] = value, owner
+            self._keys_of.setdefault(owner, set()).add(key)
+            while len(self._entries) > self._size:
+                self._remove(next(iter(self._entries)))
+
+    def drop(self, unwanted: Callable[[T], bool] = lambda _: True) -> None:
+        with self._lock:
+            for key in [key for key, (value, _) in self._entries.items() if unwanted(value)]:
+                self._remove(key)
+
+    def forget(self, owners: Iterable[str]) -> None:
+        """All entries of these owners."""
+        with self._lock:
+            for owner in owners:
+                for key in tuple(self._keys_of.get(owner, ())):
+                    self._remove(key)
+
+    def _remove(self, key: str) -> None:
+        """Under the lock only."""
+        found = self._entries.pop(key, None)
+        if found is None:
+            return
+        siblings = self._keys_of[found[1]]
+        siblings.discard(key)
+        if not siblings:
+            del self._keys_of[found[1]]
+
+    def __len__(self) -> int:
+        return len(self._entries)

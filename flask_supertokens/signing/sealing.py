@@ -1,0 +1,36 @@
+"""Private keys are sealed under a key derived from ``SECRET_KEY``."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_SEAL_INFO = b"flask_supertokens signing key 1"
+
+
+class Sealer:
+    """Encrypts private keys at rest (Fernet under HKDF-SHA256 of ``SECRET_KEY``); fallbacks open, the newest key seals."""
+
+    def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
+        newest_first = list(secret_keys)[::-1]
+        self._fernet = MultiFernet([Fernet(_derived(key)) for key in newest_first])
+
+    def seal(self, secret: bytes) -> str:
+        return self._fernet.encrypt(secret).decode()
+
+    def open(self, sealed: str) -> bytes | None:
+        """The secret, or ``None`` when it was sealed under another key or is damaged."""
+        try:
+            return self._fernet.decrypt(sealed.encode())
+        except (InvalidToken, ValueError):
+            return None
+
+
+def _derived(secret_key: str | bytes) -> bytes:
+    material = secret_key.encode() if isinstance(secret_key, str) else secret_key
+    kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_SEAL_INFO)
+    return base64.urlsafe_b64encode(kdf.derive(material))

@@ -1,0 +1,238 @@
+"""What one setting may say: each function returns the value, or raises `ValueError` with the mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from .protocol.model import AntiCsrfMode
+from .protocol.navigation import is_own_path
+
+_DATABASES = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "mariadb+pymysql": "mariadb+pymysql",
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+}
+_DRIVERS = ((("postgres",), "psycopg", "postgresql"), (("mysql", "mariadb"), "pymysql", "mariadb"))
+_PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
+_ENDPOINT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
+_SHORTEST_API_KEY = 20
+_LONGEST_CALL = 3_600_000
+_REFUSED_STATUSES = range(400, 600)
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("use True or False")
+    return value
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("use a string")
+    return value
+
+
+def nonempty(value: Any) -> str:
+    if not text(value):
+        raise ValueError("use a string that is not empty, or leave it out")
+    return str(value)
+
+
+def milliseconds(value: Any) -> int:
+    """A lifetime: seconds or a timedelta, more than nothing."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds < 10**11:  # noqa: PLR2004
+        raise ValueError("use seconds or a datetime.timedelta, more than 0")
+    return round(seconds * 1000)
+
+
+def whole_seconds(value: Any) -> int:
+    lifetime = milliseconds(value)
+    if lifetime < 1000 or lifetime % 1000:  # noqa: PLR2004 - a second has 1000 ms
+        raise ValueError("use whole seconds, at least 1: an access token's times are seconds")
+    return lifetime
+
+
+def window(value: Any) -> int:
+    return 0 if value in (0, timedelta(0)) and not isinstance(value, bool) else milliseconds(value)
+
+
+def size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("use a whole number, 0 or more")
+    return value
+
+
+def count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("use a whole number, 1 or more")
+    return value
+
+
+def login_url(value: Any) -> str:
+    """An endpoint (``auth.login``) or a path of this app (``/login``)."""
+    url = text(value)
+    if not (_ENDPOINT.fullmatch(url) or (url.startswith("/") and is_own_path(url))):
+        raise ValueError('use the name of an endpoint ("auth.login") or a path ("/login")')
+    return url
+
+
+def status(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in _REFUSED_STATUSES:
+        raise ValueError("use a status from 400 to 599")
+    return value
+
+
+def path(value: Any) -> str:
+    path = text(value)
+    if not _PATH.fullmatch(path) or "//" in path or {".", ".."} & set(path.split("/")):
+        raise ValueError('use an absolute path like "/auth/refresh"')
+    return path
+
+
+def base_path(value: Any) -> str:
+    return path(value).rstrip("/")
+
+
+def origin(value: Any) -> str:
+    """Scheme and host of a web address, as browsers send it in ``Origin``."""
+    try:
+        parts = urlsplit(text(value))
+        port = parts.port
+    except ValueError as error:
+        raise ValueError('use an origin like "https://api.example.com"') from error
+    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError('use an origin like "https://api.example.com", without a path')
+    if "@" in parts.netloc or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("use the host as browsers send it: no user, no wildcard, other letters as punycode (xn--…)")
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default_port = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if port in (None, default_port) else f":{port}")
+
+
+def origins(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+    return tuple(origin(one) for one in values)
+
+
+def domain(value: Any) -> str:
+    domain = text(value)
+    if any(char in domain for char in "/:; ,"):
+        raise ValueError('use a host name like "example.com" or ".example.com"')
+    return domain
+
+
+def one_of(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"use one of {', '.join(map(repr, choices))}")
+        return str(value)
+
+    return read
+
+
+def anti_csrf(value: Any) -> AntiCsrfMode:
+    return cast("AntiCsrfMode", one_of("VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE")(value))
+
+
+def transfer_method(value: Any) -> str | Callable[..., str]:
+    return cast("Callable[..., str]", value) if callable(value) else one_of("any", "cookie", "header")(value)
+
+
+def prefix(value: Any) -> str:
+    prefix = text(value)
+    if not all(char.isascii() and (char.isalnum() or char in "_-.") for char in prefix):
+        raise ValueError('use letters, digits, "_" and "-"; or "auto", or "" for none')
+    return prefix
+
+
+def database(value: Any) -> str:
+    scheme, colon, rest = text(value).partition(":")
+    if "/file:" in rest:
+        raise ValueError("SQLite's file: URIs are not taken; make an engine yourself: SuperTokens(database_engine=…)")
+    if scheme not in _DATABASES or not colon or not rest.startswith("//"):
+        raise ValueError('use a database URL like "postgresql://user@host/name" or "sqlite:///file.sqlite3"')
+    for prefixes, driver, extra in _DRIVERS:
+        if scheme.startswith(prefixes) and importlib.util.find_spec(driver) is None:
+            raise ValueError(f'the driver is missing; install it: pip install "flask-supertokens[{extra}]"')
+    return _parsed(f"{_DATABASES[scheme]}:{rest}")
+
+
+def _parsed(uri: str) -> str:
+    from .stores.sqlalchemy import is_url  # noqa: PLC0415 - slow; only where it is used
+
+    if not is_url(uri):
+        raise ValueError(
+            'no database URL; use "postgresql://user:password@host:5432/name", or "sqlite:///file.sqlite3" with three slashes'
+        )
+    return uri
+
+
+def core_uris(value: Any) -> tuple[str, ...]:
+    """Addresses of cores, separated by ``;``, each with its base path."""
+    uris = tuple(dict.fromkeys(uri.strip().rstrip("/") for uri in text(value).split(";") if uri.strip()))
+    for uri in uris:
+        if "@" in uri:
+            raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
+        if not _is_core_uri(uri):
+            raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
+    if not uris:
+        raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
+    if importlib.util.find_spec("requests") is None:
+        raise ValueError('requests is missing; install it: pip install "flask-supertokens[core]"')
+    return uris
+
+
+def _is_core_uri(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError:
+        return False
+    odd = any(char in "?#" or char.isspace() or not char.isprintable() for char in uri)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not odd
+
+
+def core_timeout(value: Any) -> int:
+    timeout = milliseconds(value)
+    if timeout > _LONGEST_CALL:
+        raise ValueError("use an hour at most; a request waits as long")
+    return timeout
+
+
+def api_key(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value.strip():
+        raise ValueError("use a string of printable ASCII characters")
+    return value.strip()
+
+
+def api_keys(value: Any) -> tuple[str, ...]:
+    """The keys that a core of ours admits: a list, or a text with commas."""
+    keys = value.split(",") if isinstance(value, str) else value
+    if not isinstance(keys, list | tuple) or not keys:
+        raise ValueError("use a list of keys, or one text with commas between them")
+    stripped = tuple(map(api_key, keys))
+    if any(len(key) < _SHORTEST_API_KEY for key in stripped):
+        raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
+    return stripped
+
+
+def is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -97,7 +97,7 @@ docs: $(STAMPS)/docs
 	@echo "Open build/site/index.html"
 
 changelog: $(STAMPS)/dev
-	@$(BIN)/towncrier build --version "$$($(BIN)/python setup.py --version)"
+	@$(BIN)/towncrier build --yes --version "$$($(BIN)/python setup.py --version)"
 
 dist: $(STAMPS)/dev
 	@rm -rf dist

@@ -631,4 +631,6 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     app = create_app()
     assert app.extensions["supertokens"].settings.access_token_lifetime == 60_000
     assert app.extensions["supertokens"].settings.secret_keys == ("12345678",)
-    assert create_core().test_client().get("/hello").text == "Hello\n"
+    core = create_core()
+    assert core.test_client().get("/hello").text == "Hello\n"
+    core.extensions["supertokens"].engine.store._engine.dispose()

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from tests.support.browser import ROOT, press, session_cookies
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Flask:
+def app(tmp_path: Path) -> Iterator[Flask]:
     """The example app with a database of its own."""
-    return an_app(tmp_path)
+    made = an_app(tmp_path)
+    yield made
+    made.extensions["supertokens"].engine.store._engine.dispose()
 
 
 def an_app(folder: Path, **config: object) -> Flask:

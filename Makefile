@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format docs bench torture clean
+.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format docs changelog dist bench torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
 	@echo "make lab     start the theft lab on http://theft-lab.localhost:$(PORT)"
 	@echo "make test    run all tests (unit: the fast part)"
 	@echo "make docs    build the site, build/site/index.html"
+	@echo "make changelog | dist   for a release: docs/releasing.md"
 	@echo "make oldest | audit | lint | types | format | bench | torture | clean"
 
 $(BIN)/python:
@@ -87,10 +88,21 @@ format: $(STAMPS)/dev
 
 types: $(STAMPS)/dev
 	@$(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)" $(BIN)/pyright --verifytypes flask_supertokens --ignoreexternal >$(STAMPS)/types || \
+	  { cat $(STAMPS)/types; exit 1; }
+	@echo "Each public name of the package has a known type."
 
 docs: $(STAMPS)/docs
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo "Open build/site/index.html"
+
+changelog: $(STAMPS)/dev
+	@$(BIN)/towncrier build --yes --version "$$($(BIN)/python setup.py --version)"
+
+dist: $(STAMPS)/dev
+	@rm -rf dist
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --outdir dist .
+	@$(BIN)/twine check --strict dist/*
 
 bench: $(STAMPS)/dev $(STAMPS)/sdks
 	@$(BIN)/python -m benchmarks

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from flask import Flask
 from sqlalchemy import bindparam, select, update
 
-from flask_supertokens.stores.sqlalchemy import sessions
+from flask_supertokens.stores.schema import sessions
 
 from .figures import Table
 from .operations import NEW, Chain

@@ -11,7 +11,14 @@ project = "flask-supertokens"
 copyright = "the authors of flask-supertokens"
 version = release = installed_version("flask-supertokens")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "rotation_diagrams", "setting_links"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.viewcode",
+    "rotation_diagrams",
+    "setting_links",
+    "coming_changes",
+]
 exclude_patterns = ["_extension"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3

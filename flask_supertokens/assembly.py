@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .core_client import Hook
     from .engines.remote import RemoteEngine
 
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def make_engine(

@@ -27,7 +27,7 @@ _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
 _CHUNK = 65_536
 _LONGEST_URL = 4000
 """Servers refuse request lines that are longer than about this."""
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 # -- who asks ----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from .signing import to_jwk
 from .stores.base import Store
 
 T = TypeVar("T")
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 STATE = "supertokens_core"
 MAX_BODY = 1024 * 1024

@@ -35,13 +35,13 @@ T = TypeVar("T")
 BATCH = 100
 """Few enough that refreshes hardly notice; more would not be much faster."""
 
-group = AppGroup("supertokens")
-as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
-yes = click.option("--yes", is_flag=True, help="Do not ask.")
+group: AppGroup = AppGroup("supertokens")
+_as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @group.command("init-db")
-@as_json
+@_as_json
 def init_db(wants_json: bool) -> None:
     """Create the tables that are missing, and bring older ones up to date."""
     _do(_embedded().create_tables)
@@ -49,7 +49,7 @@ def init_db(wants_json: bool) -> None:
 
 
 @group.command("status")
-@as_json
+@_as_json
 def status(wants_json: bool) -> None:
     """Look at engine, keys, settings and app, and say what looks wrong, with what mends it. Code 1 if something does."""
     report = _do(lambda: examine(app_state()))
@@ -70,7 +70,7 @@ def status(wants_json: bool) -> None:
 
 @group.command("sessions")
 @click.argument("user_id", metavar="USER")
-@as_json
+@_as_json
 def sessions(user_id: str, wants_json: bool) -> None:
     """List a user's sessions, oldest first."""
     found = _do(lambda: list_sessions(user_id))
@@ -86,8 +86,8 @@ def sessions(user_id: str, wants_json: bool) -> None:
 @group.command("revoke")
 @click.argument("handles", nargs=-1, metavar="[HANDLE]...")
 @click.option("--user", "user_id", help="End all sessions of this user.")
-@yes
-@as_json
+@_yes
+@_as_json
 def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json: bool) -> None:
     """End sessions, by handle or of a user. Code 1 if there was none."""
     if bool(handles) == bool(user_id):
@@ -103,7 +103,7 @@ def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json:
 
 @group.command("cleanup")
 @click.option("--batch", default=BATCH, show_default=True, type=click.IntRange(1), help="Sessions a transaction.")
-@as_json
+@_as_json
 def cleanup(batch: int, wants_json: bool) -> None:
     """Remove expired sessions, in batches."""
     engine, removed = _embedded(), 0
@@ -115,8 +115,8 @@ def cleanup(batch: int, wants_json: bool) -> None:
 
 
 @group.command("rotate-keys")
-@yes
-@as_json
+@_yes
+@_as_json
 def rotate_keys(yes: bool, wants_json: bool) -> None:
     """Make a new signing key. It signs after a minute; tokens of the old ones stay good until they expire.
 
@@ -130,8 +130,8 @@ def rotate_keys(yes: bool, wants_json: bool) -> None:
 
 @group.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@yes
-@as_json
+@_yes
+@_as_json
 def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
     """Write all sessions and keys to a file, to move to another database; - is standard output. Stop the app first.
 
@@ -151,7 +151,7 @@ def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
 
 @group.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-@as_json
+@_as_json
 def import_sessions(file: IO[str], wants_json: bool) -> None:
     """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays."""
     engine = _embedded()

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 EXTENSION = "supertokens"
 _ATTRIBUTE = "_flask_supertokens"
@@ -140,8 +140,8 @@ class AppState:
     def __init__(self, settings: Settings, engine: Engine, hooks: Hooks | None = None) -> None:
         self.settings = settings
         self.engine = engine
-        self.hooks = hooks or Hooks()
-        self.allowed_origins = frozenset(settings.website_domains)
+        self.hooks: Hooks = hooks or Hooks()
+        self.allowed_origins: frozenset[str] = frozenset(settings.website_domains)
         self._secure: bool | None = None
         self._warned = False
 

@@ -45,8 +45,14 @@ def examine(state: AppState) -> Report:
         findings += _of_keys_and_clock(state, facts)
         _try_to_write(state)
     except GeneralError as error:
-        findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+        findings.append(f"{error.description}{_address()} Until that is mended sessions are answered 503.")
     return Report(facts, findings, hints)
+
+
+def _address() -> str:
+    """The setting that leads to what can't be reached, if it is one."""
+    keys = ("SUPERTOKENS_CONNECTION_URI", "SUPERTOKENS_DATABASE_URI")
+    return "".join(f" Is {key} right?" for key in keys if current_app.config.get(key))
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------

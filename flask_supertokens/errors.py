@@ -153,7 +153,7 @@ class InvalidClaimError(SuperTokensError):
 
     def __init__(self, description: str | None = None, *, errors: Iterable[Mapping[str, Any]] = ()) -> None:
         super().__init__(description)
-        self.errors = [dict(error) for error in errors]
+        self.errors: list[dict[str, Any]] = [dict(error) for error in errors]
 
     @property
     def data(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class DuplicateCookiesError(SuperTokensError):
         the client's next refresh succeeds: status 200. Otherwise 500, and the body names the setting.
     """
 
-    code = 500
+    code: int = 500
     message = (
         "The request contains multiple session cookies. Set SUPERTOKENS_OLDER_COOKIE_DOMAIN to the cookie domain that"
         ' was used before ("" for host-only cookies), so that the stale cookies can be cleared.'

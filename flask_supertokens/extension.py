@@ -86,7 +86,9 @@ class SuperTokens:
         :raises ValueError: wrong settings, all of them in one text.
         """
         if EXTENSION in app.extensions:
-            raise RuntimeError("SuperTokens is on this app already; call init_app once.")
+            raise RuntimeError(
+                "SuperTokens is on this app already: SuperTokens(app) calls init_app by itself. Leave out one of the two."
+            )
         settings = read_settings(
             app.config,
             needs_database=self._database_engine is None and self._session_engine is None and self._store is None,

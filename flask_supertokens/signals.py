@@ -14,13 +14,13 @@ signal                       arguments
 
 from __future__ import annotations
 
-from blinker import Namespace
+import blinker
 
-_signals = Namespace()
+_signals = blinker.Namespace()
 
-session_created = _signals.signal("session-created")
-session_refreshed = _signals.signal("session-refreshed")
-session_confirmed = _signals.signal("session-confirmed")
-session_revoked = _signals.signal("session-revoked")
-refresh_raced = _signals.signal("refresh-raced")
-token_theft_detected = _signals.signal("token-theft-detected")
+session_created: blinker.NamedSignal = _signals.signal("session-created")
+session_refreshed: blinker.NamedSignal = _signals.signal("session-refreshed")
+session_confirmed: blinker.NamedSignal = _signals.signal("session-confirmed")
+session_revoked: blinker.NamedSignal = _signals.signal("session-revoked")
+refresh_raced: blinker.NamedSignal = _signals.signal("refresh-raced")
+token_theft_detected: blinker.NamedSignal = _signals.signal("token-theft-detected")

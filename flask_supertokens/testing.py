@@ -45,7 +45,7 @@ class FrozenClock:
     """The embedded engine's clock, moved by hand. ``FrozenClock().freeze(app)`` stops the time of an app's sessions."""
 
     def __init__(self, milliseconds: int | None = None) -> None:
-        self.milliseconds = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
+        self.milliseconds: int = time.time_ns() // 1_000_000 if milliseconds is None else milliseconds
 
     def __call__(self) -> int:
         return self.milliseconds

@@ -11,7 +11,7 @@ from .protocol.model import Line, SessionRecord, SigningKey
 from .signing import ALGORITHMS, to_jwk
 from .stores.base import Store
 
-FORMAT = {"format": "flask_supertokens sessions", "version": 1}
+FORMAT: dict[str, Any] = {"format": "flask_supertokens sessions", "version": 1}
 BATCH = 1000
 _ATTEMPTS = 20
 

@@ -25,7 +25,8 @@ LANGUAGES = {"python", "json", "console", "js"}
 JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md"}
 """Pages whose JavaScript `tests/browser/test_web_clients.py` runs."""
 RUN_BY_PYTEST = {"docs/testing.md"}
-PROGRAMS = {"make", "pip", "flask", "python", "curl", "cp", "sleep", "export", ".", "gunicorn", "pip-audit"}
+RELEASING = {"pip-audit", "git", "twine"}
+PROGRAMS = {"make", "pip", "flask", "python", "curl", "cp", "sleep", "export", ".", "gunicorn", *RELEASING}
 """What a command of the docs may begin with. Ours are looked up; the quickstart's are typed in by `tests/test_docs.py`."""
 
 

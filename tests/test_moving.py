@@ -86,6 +86,9 @@ def asked_the_same(app: Any) -> None:
     assert not is_logged_in(client)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)  # Flask-Login, on Python 3.12 or newer
 @pytest.mark.parametrize("page", sorted(set(IN_THIS_PROCESS) - {"supertokens-flask"}))
 def test_the_app_before(load: Load, page: str) -> None:
     """The other library's app does what the page says."""

@@ -1,6 +1,7 @@
 """The README's code runs as it stands there."""
 
 import pathlib
+import re
 from typing import Any
 
 from .support.docs import blocks
@@ -25,3 +26,10 @@ def test_the_first_example_logs_in_and_answers_who_it_is(tmp_path: pathlib.Path)
 def test_it_stays_short() -> None:
     """A README of more than 120 lines is not read."""
     assert len(README.read_text().splitlines()) <= 120
+
+
+def test_its_links_lead_to_files() -> None:
+    """Each is there, from the folder that the README is in."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text("utf-8"))
+    assert len(targets) > 20
+    assert [target for target in targets if not (README.parent / target).exists()] == []

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask
 
@@ -30,6 +30,7 @@ from tests.support.engines import SETTINGS, a_session, an_engine, refresh_token_
 from tests.support.flask_server import an_app, embedded
 from tests.support.plans import HOUR, Clock
 
+T = TypeVar("T")
 NAMES = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
 BROWSERS_SEE_ANOTHER_HOST = ("//", "/\\", "\\", "http:", "https:", "javascript:")
 _ODD = [
@@ -116,7 +117,10 @@ class Grammar:
 
     def _token(self) -> str:
         """A JWT with claims and headers as an attacker writes them."""
-        header = {"alg": self._pick(["ES256", "none", "HS256", "RS256", "NONE", "", None, 1]), "typ": "JWT"}
+        header: dict[str, Any] = {
+            "alg": self._pick(["ES256", "none", "HS256", "RS256", "NONE", "", None, 1]),
+            "typ": "JWT",
+        }
         header |= {
             "kid": self._pick(["d-1700000000000", "s-1", "../../etc/passwd", "d-' OR 1=1", "", None, ["d-1"], 1])
         }
@@ -190,7 +194,7 @@ class Grammar:
             return self._pick(plain)
         return self._pick([*plain, [self._value(depth - 1)], {self._pick(_KEYS): self._value(depth - 1)}])
 
-    def _pick(self, choices: list[Any]) -> Any:
+    def _pick(self, choices: list[T]) -> T:
         return self._random.choice(choices)
 
 
@@ -351,7 +355,7 @@ def _core() -> Parser:
         known = "io.supertokens.session.jwt.JWT$JWTException: Invalid JWT\n"  # what a real core says, with 500
         if any(answer.status_code >= 500 and answer.text != known for answer in answers):
             raise AssertionError(f"statuses {[answer.status_code for answer in answers]}")
-        return any(answer.is_json and answer.json.get("session") for answer in answers)
+        return any(answer.is_json and answer.get_json().get("session") for answer in answers)
 
     return ask
 

@@ -67,7 +67,7 @@ class Browser:
 class _Event:
     at: int
     number: int
-    do: Callable[[], None] = field(compare=False)
+    do: Callable[[], object] = field(compare=False)
 
 
 class Life:
@@ -144,8 +144,12 @@ class Life:
             if answer.outcome == "try refresh" and patience:
                 self._refresh(browser, patience - 1)
 
+        def lost() -> None:
+            if patience:
+                self._use(browser, patience - 1)
+
         access = browser.jar.access
-        self._send(lambda: self._server.use(access), done, lambda: patience and self._use(browser, patience - 1))
+        self._send(lambda: self._server.use(access), done, lost)
 
     def _refresh(self, browser: Browser, patience: int) -> None:
         if browser.out:
@@ -161,7 +165,11 @@ class Life:
             if answer.outcome == "ok" and patience:
                 self._use(browser, patience - 1)
 
-        self._send(present, done, lambda: patience and self._refresh(browser, patience - 1))
+        def lost() -> None:
+            if patience:
+                self._refresh(browser, patience - 1)
+
+        self._send(present, done, lost)
 
     def _note_claim(self, browser: Browser, token: str) -> None:
         got = browser.got.get(token)
@@ -182,10 +190,10 @@ class Life:
 
     # -- the network
 
-    def _send(self, ask: Callable[[], Answer], done: Callable[[Answer], None], lost: Callable[[], object]) -> None:
+    def _send(self, ask: Callable[[], Answer], done: Callable[[Answer], None], lost: Callable[[], None]) -> None:
         """A request on its way: late, doubled or lost, and so is its answer. Who waits too long tries again."""
         if self._random.random() < LOST:
-            self._at(self._now + PATIENCE, lambda: lost() and None)
+            self._at(self._now + PATIENCE, lost)
             return
         arrives = self._now + self._random.randrange(self._weather.leg)
         answer_lost = self._random.random() < LOST
@@ -195,7 +203,7 @@ class Life:
         def arrive() -> None:
             answer = self._ask(ask)
             if answer_lost and answer.outcome != "theft":
-                self._at(self._now + PATIENCE, lambda: lost() and None)
+                self._at(self._now + PATIENCE, lost)
             else:
                 self._at(self._now + self._random.randrange(self._weather.leg), lambda: done(answer))
 
@@ -209,7 +217,7 @@ class Life:
             self.alarm = True
         return answer
 
-    def _at(self, moment: int, do: Callable[[], None]) -> None:
+    def _at(self, moment: int, do: Callable[[], object]) -> None:
         heapq.heappush(self._events, _Event(moment, next(self._numbers), do))
 
     def _gap(self) -> int:

@@ -57,7 +57,7 @@ from .base import (
     check_access_token,
 )
 
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 ATTEMPTS = 20
 SWEEP_EVERY = 60_000

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 T = TypeVar("T")
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = False) -> None:

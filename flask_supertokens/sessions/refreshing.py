@@ -16,7 +16,7 @@ from .cross_site import check_foreign, check_marker
 from .effects import apart, guarded, plan_sets, tell_refreshed, tell_revoked
 from .session import Session
 
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def refresh_session() -> Session:

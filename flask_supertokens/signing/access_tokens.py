@@ -95,8 +95,8 @@ class AccessTokenSigner(AccessTokenVerifier):
         cache_size: int,
     ) -> None:
         cache: BoundedCache[AccessToken] = BoundedCache(cache_size)
-        self.dynamic = settings.dynamic
-        self.keys = KeyRing(settings, sealer, load, swap, cache.drop)
+        self.dynamic: bool = settings.dynamic
+        self.keys: KeyRing = KeyRing(settings, sealer, load, swap, cache.drop)
         super().__init__(self.keys, settings.algorithm, cache)
 
     def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:

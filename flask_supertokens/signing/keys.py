@@ -27,7 +27,7 @@ from ..protocol.model import SigningKey
 from ..protocol.tokens import is_dynamic
 from .sealing import Sealer
 
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 RELOAD_EVERY = 30_000
 COOL_DOWN = 5_000
 PUBLISH_AHEAD = 60_000

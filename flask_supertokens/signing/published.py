@@ -13,7 +13,7 @@ from ..errors import GeneralError
 from ..forks import in_child
 from .keys import COOL_DOWN, within
 
-logger = logging.getLogger("flask_supertokens")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 _RSA_BITS = 2048
 
 

@@ -133,7 +133,7 @@ class SQLite(Database):
 
 
 class PostgreSQL(Database):
-    clock = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
+    clock: str | None = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
@@ -157,7 +157,7 @@ class PostgreSQL(Database):
 
 
 class MariaDB(Database):
-    clock = "SELECT floor(unix_timestamp(now(3)) * 1000)"
+    clock: str | None = "SELECT floor(unix_timestamp(now(3)) * 1000)"
     limits_deletes = False  # it takes no LIMIT below IN
 
     @contextmanager

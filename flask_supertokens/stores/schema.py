@@ -30,10 +30,10 @@ from .databases import LONG_TEXT, TABLE_OPTIONS, exact
 
 VERSION = 2
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
 """The tables of the embedded engine; give it to Alembic as one of the ``target_metadata``."""
 
-sessions = Table(
+sessions: Table = Table(
     "supertokens_sessions",
     metadata,
     Column("handle", exact(128), primary_key=True),
@@ -57,7 +57,7 @@ sessions = Table(
     **TABLE_OPTIONS,
 )
 
-signing_keys = Table(
+signing_keys: Table = Table(
     "supertokens_signing_keys",
     metadata,
     Column("app_id", exact(64), primary_key=True),
@@ -69,7 +69,7 @@ signing_keys = Table(
     **TABLE_OPTIONS,
 )
 
-tenants = Table(
+tenants: Table = Table(
     "supertokens_tenants",
     metadata,
     Column("app_id", exact(64), primary_key=True),
@@ -77,7 +77,7 @@ tenants = Table(
     **TABLE_OPTIONS,
 )
 
-schema = Table(
+schema: Table = Table(
     "supertokens_schema",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),

@@ -18,7 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
 from sqlalchemy import (
@@ -159,7 +159,7 @@ class SQLAlchemyStore(Store):
     :param app_id: whose sessions these are; a core keeps several apps in one database.
     """
 
-    driver_errors = (SQLAlchemyError, sqlite3.Error, OSError, OddSchemaError)
+    driver_errors: ClassVar[tuple[type[Exception], ...]] = (SQLAlchemyError, sqlite3.Error, OSError, OddSchemaError)
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
         self._database = database_of(engine)

@@ -7,6 +7,7 @@ import email
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -64,16 +65,60 @@ def test_the_wheel_holds_the_package_only(distributions: dict[str, pathlib.Path]
     assert "flask_supertokens/py.typed" in ours
 
 
-def test_what_the_wheel_says_of_itself(distributions: dict[str, pathlib.Path]) -> None:
-    """Eight packages are required, each with a lowest version; the README is its description."""
+@pytest.fixture(scope="module")
+def metadata(distributions: dict[str, pathlib.Path]) -> email.message.Message:
+    """What the wheel says of itself."""
     wheel = zipfile.ZipFile(distributions[".whl"])
     [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
-    metadata = email.message_from_bytes(wheel.read(name))
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_what_the_wheel_requires(metadata: email.message.Message) -> None:
+    """Eight packages, each with a lowest version."""
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">=")[0].lower() for line in required} == REQUIRED
     assert metadata["Requires-Python"] == ">=3.10"
+
+
+def test_where_an_index_lists_it(metadata: email.message.Message) -> None:
+    """Each tested Python, Flask, types; the licence as an SPDX expression, and its text."""
+    listed = metadata.get_all("Classifier", [])
+    pythons = [line.rpartition(" ")[2] for line in listed if line.startswith("Programming Language :: Python :: 3.")]
+    assert pythons == ["3.10", "3.11", "3.12", "3.13", "3.14"]
+    assert {"Framework :: Flask", "Typing :: Typed"} <= set(listed)
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+
+
+def test_an_index_takes_it(distributions: dict[str, pathlib.Path]) -> None:
+    """Nothing in it that an index would refuse or warn of."""
+    command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, distributions.values())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_description_has_no_link_into_a_folder(metadata: email.message.Message) -> None:
+    """It is the README; away from its folder a relative link would be broken."""
+    text = str(metadata.get_payload())
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert str(metadata.get_payload()).startswith("# flask-supertokens")
+    assert text.startswith("# flask-supertokens")
+    assert not [target for target in re.findall(r"\]\(([^)]+)\)", text) if not target.startswith("https://")]
+    assert text.count("\n") == (ROOT / "README.md").read_text("utf-8").count("\n")
+
+
+def test_links_of_the_description_lead_to_the_repository() -> None:
+    """Where its address is known; others stay as they are."""
+    description = runpy.run_path(str(ROOT / "setup.py"), run_name="not main")["description"]
+    text = "[a](docs/a.md), [b](https://b.example), [c](#c)"
+    assert description(text, "https://host/blob/v1") == text.replace("docs/", "https://host/blob/v1/docs/")
+    assert description(text, None) == text.replace("[a](docs/a.md)", "a")
+
+
+def test_the_version_is_said_once() -> None:
+    """In setup.cfg; code, docs and site ask the installed package."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    texts = [*PACKAGE.rglob("*.py"), *(ROOT / "docs").rglob("*.py"), *ROOT.glob("*.py"), ROOT / "pyproject.toml"]
+    assert [path.name for path in texts if setup["metadata"]["version"] in path.read_text("utf-8")] == []
 
 
 def test_the_source_distribution_builds_the_same(

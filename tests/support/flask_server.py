@@ -68,7 +68,7 @@ class FlaskServer:
 
     def create(self) -> Jar:
         response = self._app.test_client(use_cookies=False).post("/login")
-        self._handle = response.json["handle"]
+        self._handle = response.get_json()["handle"]
         cookies = _cookies(response.headers.getlist("Set-Cookie"))
         return Jar(cookies["sAccessToken"], cookies["sRefreshToken"])
 
@@ -87,7 +87,7 @@ class FlaskServer:
         response = client.open(path, method=method, headers={"Cookie": cookie})
         if response.status_code != 200:
             assert response.status_code == 401, response.text
-            return Answer(MESSAGES[response.json["message"]])
+            return Answer(MESSAGES[response.get_json()["message"]])
         cookies = _cookies(response.headers.getlist("Set-Cookie"))
         return Answer("ok", cookies.get("sAccessToken"), cookies.get("sRefreshToken"))
 

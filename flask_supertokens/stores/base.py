@@ -30,7 +30,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "decide"):
+        for name in (*Store.__abstractmethods__, "decide", "turn"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 

@@ -234,6 +234,8 @@ class SQLAlchemyStore(Store):
         return self._write(_SWAP_LINE, _of_swap(seen, new, refreshed_at))
 
     def turn(self) -> AbstractContextManager[Any]:
+        """The tables come first: whoever makes them needs the turn, and whoever had it would wait for them."""
+        self._prepare()
         return self._database.turn()
 
     def decide(self, handle: str, judge: Judge) -> bool:

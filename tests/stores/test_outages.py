@@ -113,6 +113,24 @@ def test_a_thread_writes_and_does_not_come_to_an_end(
         assert pool.submit(sqlite_store.read, "handle-1").result() == RECORD
 
 
+def test_two_threads_are_the_first(sqlite_store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One has its turn, the other one wants to make the tables: neither waits for the other."""
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_MS", 300)
+    has_it = threading.Event()
+
+    def refresh() -> None:
+        with sqlite_store.turn():
+            has_it.set()
+            time.sleep(0.1)
+            sqlite_store.read("handle-1")
+
+    with ThreadPoolExecutor(1) as pool:
+        refreshing = pool.submit(refresh)
+        has_it.wait()
+        assert sqlite_store.keys() == []
+        refreshing.result()
+
+
 def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> None:
     """The tables are made when the lock is gone."""
     file_of(sqlite_store).parent.mkdir()

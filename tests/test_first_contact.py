@@ -50,9 +50,11 @@ class Server:
         address = f"http://127.0.0.1:{self.port}/login"
         request = urllib.request.Request(address, ADA, {"Host": f"{host}:{self.port}"})
         try:
-            return int(urllib.request.urlopen(request, timeout=30).status)
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return int(answer.status)
         except urllib.error.HTTPError as error:
-            return error.code
+            with error:
+                return error.code
 
     def wait(self) -> Server:
         for _ in range(200):

@@ -87,7 +87,8 @@ class SuperTokens:
         """
         if EXTENSION in app.extensions:
             raise RuntimeError(
-                "SuperTokens is on this app already: SuperTokens(app) calls init_app by itself. Leave out one of the two."
+                "SuperTokens is on this app already; call init_app once. SuperTokens(app) does it by itself:"
+                " leave out one of the two."
             )
         settings = read_settings(
             app.config,

@@ -121,8 +121,8 @@ def test_init_app_twice(start: Start) -> None:
     """``SuperTokens(app)`` and then ``init_app``: one of them is too many."""
     line = start(SET_UP, f"supertokens = {SET_UP}", "supertokens.init_app(app)").ended_with()
     assert line == (
-        "RuntimeError: SuperTokens is on this app already: SuperTokens(app) calls init_app by itself."
-        " Leave out one of the two."
+        "RuntimeError: SuperTokens is on this app already; call init_app once. SuperTokens(app) does it by itself:"
+        " leave out one of the two."
     )
 
 

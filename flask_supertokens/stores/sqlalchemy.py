@@ -182,7 +182,8 @@ class SQLAlchemyStore(Store):
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).partition("\nDETAIL:")[0].split())  # PostgreSQL's details quote the row
         mend = "" if self._creates_tables else " If the tables are missing or older, run: flask supertokens init-db."
-        return f"{type(cause).__name__}: {said}.{mend}"
+        asks = "" if self._root._ready else " Is the address of the database right (SUPERTOKENS_DATABASE_URI)?"
+        return f"{type(cause).__name__}: {said}.{mend}{asks}"
 
     # -- sessions
 

@@ -32,7 +32,7 @@ from .protocol.model import FIRST_APP, SessionInformation
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 
 T = TypeVar("T")
-BATCH = 100
+BATCH = 50
 """Few enough that refreshes hardly notice; more would not be much faster."""
 
 group: AppGroup = AppGroup("supertokens")

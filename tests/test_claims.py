@@ -386,7 +386,7 @@ def test_claims_do_not_suffice(make: Make) -> None:
 
 
 def test_the_status_is_chosen(make: Make) -> None:
-    """``SUPERTOKENS_INVALID_CLAIM_STATUS_CODE``."""
+    """A refused claim has the status of ``SUPERTOKENS_INVALID_CLAIM_STATUS_CODE``."""
     app = make(invalid_claim_status_code=418)
     assert asking(app, [Own(lambda _: ClaimValidationResult(False))], signed_in(app).access_token).status_code == 418
 

@@ -498,7 +498,7 @@ def test_without_the_extension() -> None:
 
 
 def test_init_app_twice() -> None:
-    """Refused."""
+    """The second call is refused, and says which of the two to leave out."""
     app = an_app()
     with pytest.raises(RuntimeError, match="once"):
         SuperTokens(app)

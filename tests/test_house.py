@@ -12,7 +12,7 @@ from types import FrameType
 import pytest
 
 from flask_supertokens.engines.base import Capability
-from tools.style import cycles, measure
+from tools import style
 
 from .support.records import sql_store, sqlite_uri
 from .support.wire import an_app, call, clock_of, set_cookies, signed_in
@@ -91,7 +91,7 @@ def test_the_capabilities_are_documented() -> None:
 
 def test_the_code_keeps_its_limits() -> None:
     """The limits of models in the field; the map has our figures beside theirs."""
-    figures = measure()
+    figures = style.measure()
     assert (figures.annotated, figures.complex, figures.specified) == (100, 0, 100)
     assert figures.median <= 6
     assert figures.p90 <= 15
@@ -100,17 +100,28 @@ def test_the_code_keeps_its_limits() -> None:
 
 def test_no_files_import_each_other() -> None:
     """Neither drawers nor files know each other in a circle, wherever in a file the import stands."""
-    assert [names for names in cycles() if names != KNOWN_CYCLE] == []
+    assert [names for names in style.cycles() if names != KNOWN_CYCLE] == []
 
 
 def test_the_figures_of_the_map_are_measured() -> None:
     """The row of this package is what the code is, give or take a tenth."""
     row = re.findall(r"\d[\d,.]*", MAP.partition("| **this** |")[2].partition("\n")[0])
     told = [float(number.strip(",").replace(",", "")) for number in row]
-    found = measure()
+    found = style.measure()
     lengths = (found.median, found.p90, found.longest)
     measured = (found.files, found.lines, *lengths, found.annotated, found.complex, found.tests_to_source)
     assert told == [pytest.approx(number, rel=0.1) for number in measured]
+
+
+def test_the_examples_of_contributing_are_pieces_of_the_code() -> None:
+    """What it shows is what is done: each line of its Python stands in the package or in the tests."""
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    commit = page.partition("## A commit")[2].partition("## ")[0]
+    files = [*PACKAGE.rglob("*.py"), *style.test_files()]
+    known = {line.strip() for path in files for line in path.read_text("utf-8").splitlines()}
+    shown = [line.strip() for line in page.replace(commit, "").splitlines() if line.startswith("    ")]
+    assert [line for line in shown if line not in known] == []
+    assert len(shown) > 20
 
 
 # -- the map and the journey of the docs -------------------------------------------------------------------------------

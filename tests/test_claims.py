@@ -40,6 +40,7 @@ from flask_supertokens.protocol.tokens import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
 from .support.both import ENGINES, Make, maker
+from .support.cookies import set_cookies
 from .support.names import spelled
 from .support.plans import Clock
 from .support.wire import (
@@ -53,7 +54,6 @@ from .support.wire import (
     handed_out,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -14,8 +14,9 @@ import pytest
 from flask_supertokens.engines.base import Capability
 from tools import style
 
+from .support.cookies import set_cookies
 from .support.records import sql_store, sqlite_uri
-from .support.wire import an_app, call, clock_of, set_cookies, signed_in
+from .support.wire import an_app, call, clock_of, signed_in
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "flask_supertokens"
 DOCS = PACKAGE.parent / "docs"

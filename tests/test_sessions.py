@@ -37,6 +37,7 @@ from flask_supertokens import (
     verify_session,
 )
 
+from .support.cookies import set_cookies
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -51,7 +52,6 @@ from .support.wire import (
     handed_out,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

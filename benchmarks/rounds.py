@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import threading
 import time
@@ -17,6 +18,8 @@ def interleaved(cases: dict[str, Case], rounds: int, *, warm_up: bool = True) ->
     """The figures of each case, round by round; a first round that warms up does not count."""
     for case in cases.values() if warm_up else ():
         case()
+    gc.collect()
+    gc.freeze()  # what this program has made by now is no case's garbage to look through
     figures: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():

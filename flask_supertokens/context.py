@@ -79,12 +79,13 @@ class RequestState:
         self.plan = plan
 
 
-def request_state() -> RequestState:
+def request_state(app: AppState | None = None) -> RequestState:
     """This request's state, made at first use.
 
+    :param app: the current app's state, if it is at hand.
     :raises RuntimeError: there is no request, or it is one of another app.
     """
-    current, owner = _request(), app_state()
+    current, owner = _request(), app or app_state()
     state: RequestState | None = current.__dict__.get(_ATTRIBUTE)
     if state is None:
         state = current.__dict__[_ATTRIBUTE] = RequestState(owner)
@@ -142,6 +143,7 @@ class AppState:
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
         self.allowed_origins: frozenset[str] = frozenset(settings.website_domains)
+        self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         self._secure: bool | None = None
         self._warned = False
 
@@ -210,9 +212,10 @@ class AppState:
     def presented(self, state: RequestState) -> Presented:
         """What the request brought; read once."""
         if state.presented is None:
-            environ = request.environ
+            current = _request()
+            environ = current.environ
             cookies = environ.get("HTTP_COOKIE", "")
-            state.presented = read(request.method, cookies, _header_of(environ), self.cookie_names())
+            state.presented = read(current.method, cookies, _header_of(environ), self.cookie_names())
         return state.presented
 
     def allowed_method(self, *, for_create: bool) -> AllowedMethod:
@@ -236,16 +239,19 @@ class AppState:
 
     def cookie_names(self) -> CookieNames:
         """This request's cookie names and paths; both go under the script root."""
-        settings, root = self.settings, request.root_path.rstrip("/")
+        return self._names_below(_request().root_path.rstrip("/"), self.is_secure())
+
+    def _make_names(self, root: str, is_secure: bool) -> CookieNames:
+        settings = self.settings
         path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path  # noqa: S105 - a path
-        access, refresh = self._prefixes(path)
+        access, refresh = self._prefixes(path, is_secure)
         return CookieNames(access + "sAccessToken", refresh + "sRefreshToken", path, root + settings.refresh_path)
 
-    def _prefixes(self, path: str) -> tuple[str, str]:
+    def _prefixes(self, path: str, is_secure: bool) -> tuple[str, str]:
         prefix = self.settings.cookie_prefix
         if prefix != "auto":
             return prefix, prefix
-        if not self.is_secure():
+        if not is_secure:
             return "", ""
         host_only = self.settings.cookie_domain is None and path == "/"
         return "__Host-" if host_only else "__Secure-", "__Secure-"

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from flask import current_app, request
+from flask import Request, current_app, request
 
 from .protocol.transport import SESSIONLESS_METHODS
 from .sessions import get_session
@@ -82,7 +82,8 @@ def verify_session(
 
 def _guarded(view: F, check: Callable[[], Any]) -> F:
     def checked() -> None:
-        if request.method not in SESSIONLESS_METHODS and not _is_ours():
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        if current.method not in SESSIONLESS_METHODS and not _is_ours(current):
             check()
 
     if inspect.iscoroutinefunction(view):
@@ -102,7 +103,10 @@ def _guarded(view: F, check: Callable[[], Any]) -> F:
     return cast(F, wrapper)
 
 
-def _is_ours() -> bool:
+def _is_ours(current: Request) -> bool:
     """Our blueprint; and our views where the app serves them at paths of its own."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    return request.blueprint == _OURS or getattr(view, "__module__", None) == _OUR_VIEWS
+    if current.blueprint == _OURS:
+        return True
+    if current.method != "POST":
+        return False
+    return getattr(current_app.view_functions.get(current.endpoint or ""), "__module__", None) == _OUR_VIEWS

@@ -41,7 +41,8 @@ def get_session(
     :raises CrossSiteRequestError: another site sent this.
     :raises GeneralError: the store was needed and can't be reached.
     """
-    state, request = app_state(), request_state()
+    state = app_state()
+    request = request_state(state)
     checks_database = state.settings.check_database if check_database is None else check_database
     session = guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
     if session is None:

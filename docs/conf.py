@@ -18,6 +18,8 @@ extensions = [
     "rotation_diagrams",
     "setting_links",
     "coming_changes",
+    "source_pages",
+    "house_picture",
 ]
 exclude_patterns = ["_extension"]
 myst_enable_extensions = ["colon_fence"]

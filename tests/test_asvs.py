@@ -24,19 +24,21 @@ ASKED = re.findall(
 
 
 def test_every_requirement_has_a_row_with_a_test() -> None:
+    """The page answers each requirement that touches sessions, and names a test for its answer."""
     rows = re.findall(r"^\| (\d+\.\d+\.\d+) \|.*\| `tests/.*` \|$", PAGE, re.MULTILINE)
     assert sorted(rows) == sorted(ASKED)
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_a_named_test_exists(file: str, name: str) -> None:
-    """Its function is defined, in that file, and has a body that asserts or expects something."""
+    """Its function is defined in that file, once."""
     tree = ast.parse((ROOT / file).read_text())
     found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
     assert len(found) == 1
 
 
 def test_decisions_are_linked_where_we_do_otherwise() -> None:
+    """The pages that say why are there, and the page links to no other."""
     decisions = {path.name for path in (ROOT / "docs" / "decisions").glob("*.md")}
     assert {"race-window.md", "cookie-prefixes.md", "default-algorithm.md", "stateless-verification.md"} <= decisions
     assert set(re.findall(r"\(decisions/([\w-]+\.md)\)", PAGE)) <= decisions

@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
 from flask_supertokens import Session, create_new_session, current_session, merge_into_access_token_payload
 
+from .support.cookies import set_cookies
 from .support.names import spelled
 from .support.wire import (
     CLAIMS,
@@ -36,7 +37,6 @@ from .support.wire import (
     forged,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -11,13 +11,12 @@ from werkzeug.test import TestResponse
 
 from flask_supertokens import SuperTokensError, revoke_session
 
+from .support.cookies import EPOCH, Cookie, set_cookies
 from .support.wire import (
     CLAIMS,
-    EPOCH,
     THEFT,
     TRY_REFRESH,
     UNAUTHORISED,
-    Cookie,
     a_session,
     an_app,
     asserted_answer,
@@ -29,7 +28,6 @@ from .support.wire import (
     front,
     handed_out,
     handles,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -29,6 +29,7 @@ from flask_supertokens import (
     verify_session,
 )
 
+from .support.cookies import parsed_cookie
 from .support.docs import ROOT, blocks
 from .support.plans import Clock
 from .support.wire import (
@@ -43,7 +44,6 @@ from .support.wire import (
     cleared,
     clock_of,
     handles,
-    parsed_cookie,
     signed_in,
     state_of,
     untouched,

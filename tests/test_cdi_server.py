@@ -240,7 +240,7 @@ def test_a_path_is_unknown(plain: FlaskClient, path: str) -> None:
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "PUT", "HEAD"])
 def test_a_method_is_unknown(plain: FlaskClient, method: str) -> None:
-    """405."""
+    """A known path that is asked by another method is answered 405."""
     assert plain.open("/recipe/session", method=method).status_code == 405
 
 

@@ -40,6 +40,7 @@ from flask_supertokens.protocol.tokens import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
 from .support.both import ENGINES, Make, maker
+from .support.cookies import set_cookies
 from .support.names import spelled
 from .support.plans import Clock
 from .support.wire import (
@@ -53,7 +54,6 @@ from .support.wire import (
     handed_out,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,
@@ -386,7 +386,7 @@ def test_claims_do_not_suffice(make: Make) -> None:
 
 
 def test_the_status_is_chosen(make: Make) -> None:
-    """``SUPERTOKENS_INVALID_CLAIM_STATUS_CODE``."""
+    """A refused claim has the status of ``SUPERTOKENS_INVALID_CLAIM_STATUS_CODE``."""
     app = make(invalid_claim_status_code=418)
     assert asking(app, [Own(lambda _: ClaimValidationResult(False))], signed_in(app).access_token).status_code == 418
 

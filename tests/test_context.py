@@ -22,10 +22,10 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import Cookie, set_cookies
 from .support.wire import (
     SECRET,
     UNAUTHORISED,
-    Cookie,
     add,
     an_app,
     call,
@@ -34,7 +34,6 @@ from .support.wire import (
     contents,
     front,
     login,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

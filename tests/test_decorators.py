@@ -21,6 +21,7 @@ from flask_supertokens import (
 )
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS
 
+from .support.cookies import set_cookies
 from .support.names import spelled
 from .support.wire import (
     TRY_REFRESH,
@@ -35,7 +36,6 @@ from .support.wire import (
     forged,
     front,
     handed_out,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -17,8 +17,9 @@ from flask_supertokens.context import Hooks
 from flask_supertokens.errors import LEAVES
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import set_cookies
 from .support.records import sql_store
-from .support.wire import SECRET, a_session, add, an_app, call, handles, run, set_cookies, signed_in, state_of
+from .support.wire import SECRET, a_session, add, an_app, call, handles, run, signed_in, state_of
 
 
 def bare_app(**config: Any) -> Flask:

@@ -19,9 +19,10 @@ from flask_supertokens.errors import LEAVES, GeneralError, SuperTokensError, Tok
 from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import cleared_cookies, cookie_lines, cookie_values
 from .support.names import spelled
 from .support.plans import Clock
-from .support.web import an_app, ask, cleared_cookies, cookie_lines, log_in, set_cookies
+from .support.wire import an_app, ask, log_in
 
 BOTH_COOKIES = {"sAccessToken", "sRefreshToken"}
 
@@ -149,9 +150,12 @@ def test_a_user_id_of_any_script(user_id: str, algorithm: str) -> None:
     """255 characters fit a cookie session with every algorithm."""
     app = an_app(SUPERTOKENS_ACCESS_TOKEN_ALGORITHM=algorithm)
     app.post("/as")(lambda: {"handle": create_new_session(user_id).handle})
-    cookies = set_cookies(ask(app, "POST", "/as"))
+    cookies = cookie_values(ask(app, "POST", "/as"))
     assert all(len(name) + len(value) <= 4096 for name, value in cookies.items())
-    assert ask(app, "GET", "/me", f"sAccessToken={cookies['sAccessToken']}").json == {"user": user_id}
+    assert ask(app, "GET", "/me", f"sAccessToken={cookies['sAccessToken']}").json == {
+        "user": user_id,
+        "method": "cookie",
+    }
     assert ask(app, "POST", "/refresh", f"sRefreshToken={cookies['sRefreshToken']}").status_code == 200
 
 
@@ -190,8 +194,8 @@ def test_a_session_that_ends_with_the_browser() -> None:
     app = an_app()
     app.post("/short")(lambda: {"handle": create_new_session("u", remember=False).handle})
     response = ask(app, "POST", "/short")
-    again = ask(app, "POST", "/refresh", f"sRefreshToken={set_cookies(response)['sRefreshToken']}")
-    assert not any("Expires" in line.attributes for line in cookie_lines(response) + cookie_lines(again))
+    again = ask(app, "POST", "/refresh", f"sRefreshToken={cookie_values(response)['sRefreshToken']}")
+    assert not any(line.expires for line in cookie_lines(response) + cookie_lines(again))
 
 
 def test_a_payload_that_would_not_fit_a_cookie() -> None:
@@ -256,7 +260,7 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
     response = ask(app, "POST", "/handle", cookies)
     assert (response.json, cookie_lines(response)) == ({"cart": [1]}, [])
     response = ask(app, "POST", "/method", cookies)
-    assert (response.json, set(set_cookies(response))) == ({"x": 2}, {"sAccessToken"})
+    assert (response.json, set(cookie_values(response))) == ({"x": 2}, {"sAccessToken"})
 
 
 # -- handlers ----------------------------------------------------------------------------------------------------------
@@ -310,7 +314,7 @@ def test_a_theft_with_a_handler_that_forgets_it(caplog: pytest.LogCaptureFixture
     app = an_app(clock=clock)
     app.register_error_handler(TokenTheftError, lambda error: ("welcome", 200))
     tokens = log_in(app)
-    child = set_cookies(ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}"))
+    child = cookie_values(ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}"))
     ask(app, "GET", "/me", f"sAccessToken={child['sAccessToken']}")
     clock.wait(60_000)
     with signals.token_theft_detected.connected_to(lambda sender, **about: told.append((sender, about)), app):
@@ -474,7 +478,7 @@ def test_no_token_is_ever_logged_or_signalled(caplog: pytest.LogCaptureFixture) 
         if hasattr(getattr(signals, name), "connect") and not name.startswith("_"):
             getattr(signals, name).connect(lambda sender, **about: seen.append(repr(about)), app, weak=False)
     tokens = log_in(app)
-    child = set_cookies(ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}"))
+    child = cookie_values(ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}"))
     ask(app, "GET", "/me", f"sAccessToken={child['sAccessToken']}")
     with app.test_request_context("/", headers={"Cookie": f"sAccessToken={child['sAccessToken']}"}):
         session = get_session()
@@ -498,7 +502,7 @@ def test_without_the_extension() -> None:
 
 
 def test_init_app_twice() -> None:
-    """Refused."""
+    """The second call is refused, and says which of the two to leave out."""
     app = an_app()
     with pytest.raises(RuntimeError, match="once"):
         SuperTokens(app)

@@ -28,6 +28,7 @@ from flask_supertokens import (
 from flask_supertokens.errors import LEAVES
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import set_cookies
 from .support.names import spelled
 from .support.wire import (
     SECRET,
@@ -40,7 +41,6 @@ from .support.wire import (
     cleared,
     handles,
     run,
-    set_cookies,
     signed_in,
     untouched,
 )

@@ -21,6 +21,7 @@ from flask_supertokens import (
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.both import ENGINES, Make, maker
+from .support.cookies import set_cookies
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -32,7 +33,6 @@ from .support.wire import (
     handed_out,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -30,22 +30,11 @@ from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.both import ENGINES, Make, maker
+from .support.cookies import set_cookies
 from .support.plans import Clock
 from .support.records import sql_store, sqlite_uri
 from .support.threads import at_once
-from .support.wire import (
-    a_session,
-    add,
-    an_app,
-    call,
-    clock_of,
-    contents,
-    handles,
-    run,
-    set_cookies,
-    signed_in,
-    state_of,
-)
+from .support.wire import a_session, add, an_app, call, clock_of, contents, handles, run, signed_in, state_of
 
 SECOND, HOUR, DAY = 1000, 3_600_000, 86_400_000
 NOW = 1_700_000_000_000

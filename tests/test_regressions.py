@@ -23,6 +23,7 @@ from flask_supertokens.signals import session_revoked, token_theft_detected
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support import wire
+from .support.cookies import cookie_values, set_cookies
 from .support.plans import Clock
 
 OK = 200
@@ -67,11 +68,6 @@ def forged(**claims: Any) -> str:
     return ".".join([*parts, "AA"])
 
 
-def cookies_set(response: Any) -> dict[str, str]:
-    lines = response.headers.getlist("Set-Cookie")
-    return {line.partition("=")[0]: line.partition("=")[2].partition(";")[0] for line in lines}
-
-
 def test_a_session_object_that_is_used_in_another_users_request() -> None:
     """It changes the store, and never the response to somebody else."""
     app, kept = an_app(), {}
@@ -92,7 +88,7 @@ def test_a_session_object_that_is_used_in_another_users_request() -> None:
     alice.post("/login/alice"), bob.post("/login/bob")
     alice.get("/keep")
     response = bob.get("/use")
-    assert (response.text, cookies_set(response)) == ("bob", {})
+    assert (response.text, set_cookies(response)) == ("bob", {})
     assert bob.get("/me").json == {"user": "bob", "role": "admin"}
 
 
@@ -112,7 +108,7 @@ def test_a_checked_view_after_a_cheap_check_in_the_same_request() -> None:
         st.merge_into_access_token_payload(handle, {"role": "none"})
     response = client.get("/checked")
     assert response.json == {"role": "none"}
-    assert "sAccessToken" in cookies_set(response)
+    assert "sAccessToken" in set_cookies(response)
 
 
 @pytest.mark.parametrize("on_blueprint", [False, True])
@@ -164,7 +160,7 @@ def test_functions_without_a_request_inside_a_request() -> None:
     client = app.test_client()
     client.post("/login/alice")
     response = client.post("/introspect")
-    assert (response.text, cookies_set(response)) == ("alice", {})
+    assert (response.text, set_cookies(response)) == ("alice", {})
 
 
 def test_a_payload_that_changes_does_not_make_a_fork_young_again() -> None:
@@ -201,7 +197,7 @@ def test_a_client_with_a_short_lived_access_token_refreshes_when_it_expires(life
     for _ in range(5):
         while client.get("/me").status_code == OK:
             clock.wait(100)
-        assert set(cookies_set(client.post("/refresh"))) == {"sAccessToken", "sRefreshToken"}
+        assert set(set_cookies(client.post("/refresh"))) == {"sAccessToken", "sRefreshToken"}
 
 
 @pytest.mark.parametrize("claims", [{"antiCsrfToken": "\ud800"}, {"sub": "\ud800"}, {"exp": 1e308}, {"z": "\udfff"}])
@@ -277,7 +273,7 @@ def test_tokens_of_another_audience_on_the_same_database() -> None:
     store = MemoryStore()
     one, other = an_app(store, SUPERTOKENS_AUDIENCE="a"), an_app(store, SUPERTOKENS_AUDIENCE="b")
     client: FlaskClient = one.test_client()
-    jar = cookies_set(client.post("/login/alice"))
+    jar = cookie_values(client.post("/login/alice"))
     headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
     assert other.test_client(use_cookies=False).get("/me", headers=headers).json == {"message": "try refresh token"}
     assert other.test_client(use_cookies=False).post("/refresh", headers=headers).json == {"message": "unauthorised"}
@@ -437,9 +433,9 @@ def test_a_key_whose_lifetime_was_shortened_stays_for_its_last_tokens(tmp_path: 
     """A restart with a shorter SUPERTOKENS_SIGNING_KEY_LIFETIME replaces the key and forgets no token."""
     clock, store = Clock(time.time_ns() // 1_000_000), MemoryStore()
     before = an_app(store, clock)
-    early = cookies_set(before.test_client().post("/login/alice"))["sAccessToken"]
+    early = cookie_values(before.test_client().post("/login/alice"))["sAccessToken"]
     clock.wait(5 * 86_400_000)
-    fresh = cookies_set(before.test_client().post("/login/alice"))["sAccessToken"]
+    fresh = cookie_values(before.test_client().post("/login/alice"))["sAccessToken"]
     after = an_app(store, clock, SUPERTOKENS_SIGNING_KEY_LIFETIME=86_400)
     after.test_client().post("/login/bob")
     client = after.test_client(use_cookies=False)
@@ -452,7 +448,7 @@ def test_a_foreign_form_that_posts_to_the_refresh_route_without_cookies(method: 
     """Lax cookies stay at home, but the answer would clear them: it is refused, and clears nothing."""
     client = an_app(SUPERTOKENS_TOKEN_TRANSFER_METHOD=method).test_client()
     response = client.post("/refresh", headers={"Sec-Fetch-Site": "cross-site"})
-    assert (response.status_code, cookies_set(response)) == (403, {})
+    assert (response.status_code, set_cookies(response)) == (403, {})
     assert "front-token" not in response.headers
 
 

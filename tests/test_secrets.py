@@ -28,11 +28,12 @@ from flask_supertokens.protocol.tokens import hash1, hash2, refresh_token_conten
 from flask_supertokens.signing import RefreshTokenSigner
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import set_cookies
 from .support.engines import a_session, an_engine, issued, presented, refresh_token_of, refreshed
 from .support.plans import HOUR, Clock
 from .support.records import kids_of
 from .support.served import a_core, serving
-from .support.wire import SECRET, an_app, call, clock_of, set_cookies, signed_in, state_of
+from .support.wire import SECRET, an_app, call, clock_of, signed_in, state_of
 
 API_KEY = "an-api-key-of-the-tests"
 SECRET_OF_ENGINES = SECRET

@@ -37,6 +37,7 @@ from flask_supertokens import (
     verify_session,
 )
 
+from .support.cookies import set_cookies
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -51,7 +52,6 @@ from .support.wire import (
     handed_out,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,
@@ -499,7 +499,7 @@ def test_a_young_child_is_refreshed_again(app: Flask) -> None:
 
 @pytest.mark.parametrize("token", ["", "garbage", "a.b.c", "\ud800", "ä.b.c"], ids=ascii)
 def test_no_token_of_ours_is_given(app: Flask, token: str) -> None:
-    """*Unauthorised*."""
+    """A string that is no token of ours is *unauthorised*."""
     for function in (get_session_without_request, refresh_session_without_request):
         with pytest.raises(UnauthorisedError):
             function(token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import os
 import pathlib
@@ -49,6 +50,29 @@ def test_the_site_works_without_a_network(site: pathlib.Path) -> None:
     """Scripts, styles, fonts and pictures are its own."""
     texts = {path: path.read_text("utf-8") for suffix in ("html", "css") for path in site.rglob(f"*.{suffix}")}
     assert {str(path): found[0] for path, text in texts.items() if (found := ELSEWHERE.search(text))} == {}
+
+
+@pytest.mark.parametrize(("page", "named"), [("architecture", 0), ("journey", 17)])
+def test_the_code_can_be_read_where_it_is_named(site: pathlib.Path, page: str, named: int) -> None:
+    """A link to a file leads to a page that shows it, one to a function to its definition; nothing is downloaded."""
+    text = (site / f"{page}.html").read_text("utf-8")
+    links = re.findall(r'href="(source/[^"#]+)(?:#([^"]+))?"', text)
+    assert all((site / file).exists() for file, _ in links)
+    assert all(not name or f'id="{name}"' in (site / file).read_text("utf-8") for file, name in links)
+    assert "_downloads/" not in text
+    assert sum(bool(name) for _, name in links) >= named
+    assert links
+
+
+def test_the_house_is_drawn_as_lint_checks_it(site: pathlib.Path) -> None:
+    """Each file and drawer of the contract is in the picture, from the outside to the inside."""
+    drawn = re.findall(r'<svg class="rotation".*?</svg>', (site / "architecture.html").read_text("utf-8"))
+    names = re.findall(r"<text[^>]*>([^<]+)</text>", drawn[0])
+    setup = configparser.ConfigParser()
+    setup.read(DOCS.parent / "setup.cfg")
+    assert [name.rstrip("/") for name in names] == setup["importlinter:contract:order"]["layers"].replace(
+        "|", " "
+    ).split()
 
 
 @pytest.fixture

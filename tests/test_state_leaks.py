@@ -28,7 +28,8 @@ from flask_supertokens import (
     verify_session,
 )
 
-from .support.wire import add, an_app, call, cleared, set_cookies, signed_in, whoami
+from .support.cookies import set_cookies
+from .support.wire import add, an_app, call, cleared, signed_in, whoami
 
 BOTH = {"sAccessToken", "sRefreshToken"}
 USERS = 8

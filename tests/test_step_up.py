@@ -23,6 +23,7 @@ from flask_supertokens import (
 from flask_supertokens.engines.base import NewSession
 
 from .support.both import ENGINES, Make, maker
+from .support.cookies import set_cookies
 from .support.wire import (
     a_session,
     asserted_answer,
@@ -31,7 +32,6 @@ from .support.wire import (
     contents,
     front,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

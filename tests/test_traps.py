@@ -28,6 +28,7 @@ from flask_supertokens.protocol import tokens
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS, PROTECTED_NAMES, parse_access_token
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.cookies import set_cookies
 from .support.engines import CountingStore
 from .support.threads import at_once
 from .support.wire import (
@@ -49,7 +50,6 @@ from .support.wire import (
     front,
     handles,
     run,
-    set_cookies,
     signed_in,
     state_of,
     untouched,

@@ -6,8 +6,8 @@ import pytest
 from flask import Flask
 
 from flask_supertokens import create_new_session, current_session, get_session
+from tests.support.cookies import cookie_lines
 from tests.support.threads import at_once
-from tests.support.web import cookie_lines
 
 from .conftest import Run
 

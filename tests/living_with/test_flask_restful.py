@@ -7,7 +7,7 @@ from flask import Flask
 
 from flask_supertokens import TokenTheftError, UnauthorisedError
 from flask_supertokens.errors import SuperTokensError
-from tests.support.web import cleared_cookies
+from tests.support.cookies import cleared_cookies
 
 from .conftest import Run
 

@@ -17,7 +17,8 @@ from flask_supertokens import (
     get_session_information,
 )
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.web import an_app, cleared_cookies
+from tests.support.cookies import cleared_cookies
+from tests.support.wire import an_app
 
 from .conftest import Run
 

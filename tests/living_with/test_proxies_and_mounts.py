@@ -7,7 +7,8 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 
-from tests.support.web import an_app, cookie_lines
+from tests.support.cookies import cookie_lines
+from tests.support.wire import an_app
 
 from .conftest import Run
 
@@ -22,7 +23,7 @@ FORWARDED = {
 
 def paths(response: TestResponse) -> dict[str, object]:
     """The cookies that are set, and where the browser sends them."""
-    return {line.name: line.attributes["Path"] for line in cookie_lines(response)}
+    return {line.name: line.path for line in cookie_lines(response)}
 
 
 # -- proxies -----------------------------------------------------------------------------------------------------------
@@ -33,7 +34,7 @@ def test_cookies_behind_a_proxy(run: Run) -> None:
     app: Flask = run("Behind a proxy", TESTING=False).app
     response = app.test_client().post("/login", headers=FORWARDED)
     assert paths(response) == {"__Secure-sAccessToken": "/shop", "__Secure-sRefreshToken": "/shop/refresh"}
-    assert all(line.attributes["Secure"] for line in cookie_lines(response))
+    assert all(line.secure for line in cookie_lines(response))
 
 
 @pytest.mark.parametrize(("section", "status"), [("Behind a proxy", 200), ("async views", 403)])

@@ -74,6 +74,7 @@ def shape_of(store: SQLAlchemyStore) -> dict[str, Any]:
 
 
 def test_each_earlier_version_is_tried() -> None:
+    """Tables are kept as every earlier version wrote them, so that none is forgotten when a version is added."""
     assert [*VERSIONS, VERSION] == list(range(1, VERSION + 1))
     assert sorted(path.stem for path in WRITTEN.glob("*.sql")) == [f"tables-{version}" for version in VERSIONS]
 

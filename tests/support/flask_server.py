@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_supertokens import SuperTokens, create_new_session, current_session, revoke_session, verify_session
 from flask_supertokens.stores.memory import MemoryStore
 
+from .cookies import cookie_values
 from .plans import ACCESS_LIFETIME, REFRESH_LIFETIME, WINDOW, Answer, Clock, Jar, Outcome
 
 MESSAGES: dict[str, Outcome] = {
@@ -69,7 +70,7 @@ class FlaskServer:
     def create(self) -> Jar:
         response = self._app.test_client(use_cookies=False).post("/login")
         self._handle = response.get_json()["handle"]
-        cookies = _cookies(response.headers.getlist("Set-Cookie"))
+        cookies = cookie_values(response)
         return Jar(cookies["sAccessToken"], cookies["sRefreshToken"])
 
     def refresh(self, token: str) -> Answer:
@@ -88,10 +89,5 @@ class FlaskServer:
         if response.status_code != 200:
             assert response.status_code == 401, response.text
             return Answer(MESSAGES[response.get_json()["message"]])
-        cookies = _cookies(response.headers.getlist("Set-Cookie"))
+        cookies = cookie_values(response)
         return Answer("ok", cookies.get("sAccessToken"), cookies.get("sRefreshToken"))
-
-
-def _cookies(lines: list[str]) -> dict[str, str]:
-    pairs = (line.split(";")[0].partition("=") for line in lines)
-    return {name: value for name, _, value in pairs}

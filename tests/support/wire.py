@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask, current_app, jsonify
@@ -29,10 +28,10 @@ from flask_supertokens.errors import GeneralError
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from .cookies import Cookie, cookie_values, set_cookies
 from .plans import Clock
 
 SECRET = "a secret of the tests"
-EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
 TOKEN_HEADERS = ("front-token", "anti-csrf", "st-access-token", "st-refresh-token")
 UNAUTHORISED = {"message": "unauthorised"}
 TRY_REFRESH = {"message": "try refresh token"}
@@ -54,7 +53,7 @@ CLAIMS: dict[str, Any] = {
 # -- the app -----------------------------------------------------------------------------------------------------------
 
 
-def an_app(store: Store | None = None, **settings: Any) -> Flask:
+def an_app(store: Store | None = None, clock: Callable[[], int] | None = None, **settings: Any) -> Flask:
     """An app with `/login`, `/me` (a session is required) and `/maybe` (it is optional), its clock standing still.
 
     ``settings`` are those of the extension without their prefix, in lower case, and Flask's own in upper case.
@@ -63,7 +62,7 @@ def an_app(store: Store | None = None, **settings: Any) -> Flask:
     given = {key if key.isupper() else f"SUPERTOKENS_{key.upper()}": value for key, value in settings.items()}
     app.config.update({"SECRET_KEY": SECRET, "SUPERTOKENS_COOKIE_SECURE": False, **given})
     SuperTokens(app, store=MemoryStore() if store is None else store)
-    state_of(app).engine.clock = Clock()  # type: ignore[attr-defined]
+    state_of(app).engine.clock = clock or Clock()  # type: ignore[attr-defined]
     app.add_url_rule("/login", view_func=login, methods=["POST"])
     app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     app.add_url_rule("/maybe", "maybe", verify_session(session_required=False)(whoami), methods=["GET", "POST"])
@@ -167,6 +166,33 @@ def call(
     return app.test_client(use_cookies=False).open(path, method=method, headers=all_headers, **more)
 
 
+class Tokens(NamedTuple):
+    """The tokens of one session."""
+
+    handle: str
+    access: str
+    refresh: str
+    anti_csrf: str | None
+
+
+def log_in(app: Flask, mode: str = "cookie") -> Tokens:
+    """A new session by cookies or by headers."""
+    response = app.test_client(use_cookies=False).post("/login", headers={"st-auth-mode": mode})
+    headers = response.headers
+    if mode == "header":
+        return Tokens(response.json["handle"], headers["st-access-token"], headers["st-refresh-token"], None)
+    names = {name.rpartition("-")[2]: value for name, value in cookie_values(response).items()}
+    return Tokens(response.json["handle"], names["sAccessToken"], names["sRefreshToken"], headers.get("anti-csrf"))
+
+
+def ask(
+    app: Flask, method: str, path: str, cookies: str = "", bearer: str | None = None, **headers: str
+) -> TestResponse:
+    """As `call`, its cookies in one text and headers by name (``sec_fetch_site="…"`` is ``Sec-Fetch-Site``)."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return call(app, method, path, bearer=bearer, cookies=filter(None, [cookies]), headers=named)
+
+
 def encoded(content: object) -> str:
     """A part of a JWT; bytes are taken as they are."""
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -194,46 +220,6 @@ def decoded(part: str) -> dict[str, Any]:
 
 
 # -- what comes out ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cookie:
-    """One ``Set-Cookie`` line, attribute by attribute."""
-
-    name: str
-    value: str
-    path: str | None = None
-    domain: str | None = None
-    expires: str | None = None
-    same_site: str | None = None
-    secure: bool = False
-    http_only: bool = False
-
-    @property
-    def cleared(self) -> bool:
-        return self.value == "" and self.expires == EPOCH
-
-
-ATTRIBUTES = {"path": "path", "domain": "domain", "expires": "expires", "samesite": "same_site"}
-FLAGS = {"secure": "secure", "httponly": "http_only"}
-
-
-def parsed_cookie(line: str) -> Cookie:
-    """The one place where ``Set-Cookie`` is read. An attribute that is not expected (Max-Age) is an error."""
-    pair, *attributes = line.split("; ")
-    name, _, value = pair.partition("=")
-    fields: dict[str, Any] = {}
-    for attribute in attributes:
-        key, _, text = attribute.partition("=")
-        fields |= {FLAGS[key.lower()]: True} if key.lower() in FLAGS else {ATTRIBUTES[key.lower()]: text}
-    return Cookie(name, value, **fields)
-
-
-def set_cookies(response: TestResponse) -> dict[str, Cookie]:
-    """The cookies of a response by name; no two lines for one name."""
-    cookies = [parsed_cookie(line) for line in response.headers.getlist("Set-Cookie")]
-    assert len({cookie.name for cookie in cookies}) == len(cookies), "two lines for one cookie"
-    return {cookie.name: cookie for cookie in cookies}
 
 
 def cleared(response: TestResponse) -> set[str]:

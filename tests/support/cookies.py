@@ -1,0 +1,65 @@
+"""What responses do to cookies: the one place where ``Set-Cookie`` is read, attribute by attribute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+@dataclass(frozen=True)
+class Cookie:
+    """One ``Set-Cookie`` line, attribute by attribute."""
+
+    name: str
+    value: str
+    path: str | None = None
+    domain: str | None = None
+    expires: str | None = None
+    same_site: str | None = None
+    secure: bool = False
+    http_only: bool = False
+
+    @property
+    def cleared(self) -> bool:
+        return self.value == "" and self.expires == EPOCH
+
+
+ATTRIBUTES = {"path": "path", "domain": "domain", "expires": "expires", "samesite": "same_site"}
+FLAGS = {"secure": "secure", "httponly": "http_only"}
+
+
+def parsed_cookie(line: str) -> Cookie:
+    """An attribute that is not expected (Max-Age) is an error."""
+    pair, *attributes = line.split("; ")
+    name, _, value = pair.partition("=")
+    fields: dict[str, Any] = {}
+    for attribute in attributes:
+        key, _, text = attribute.partition("=")
+        fields |= {FLAGS[key.lower()]: True} if key.lower() in FLAGS else {ATTRIBUTES[key.lower()]: text}
+    return Cookie(name, value, **fields)
+
+
+def cookie_lines(response: TestResponse) -> list[Cookie]:
+    """All of a response, in order."""
+    return [parsed_cookie(line) for line in response.headers.getlist("Set-Cookie")]
+
+
+def set_cookies(response: TestResponse) -> dict[str, Cookie]:
+    """The cookies of a response by name; no two lines for one name."""
+    cookies = cookie_lines(response)
+    assert len({cookie.name for cookie in cookies}) == len(cookies), "two lines for one cookie"
+    return {cookie.name: cookie for cookie in cookies}
+
+
+def cookie_values(response: TestResponse) -> dict[str, str]:
+    """Names and values of the cookies that a response gives, not of those that it removes."""
+    return {line.name: line.value for line in cookie_lines(response) if line.value}
+
+
+def cleared_cookies(response: TestResponse) -> set[str]:
+    """Names of the cookies that a response removes."""
+    return {line.name for line in cookie_lines(response) if line.cleared}

@@ -486,3 +486,12 @@ def test_a_page_of_ours_in_an_app_whose_templates_ask_for_the_session() -> None:
     headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin", "Cookie": f"sAccessToken={token}"}
     response = app.test_client(use_cookies=False).get("/page", headers=headers)
     assert (response.status_code, "<form" in response.text) == (401, True)
+
+
+@pytest.mark.parametrize("payload", [{"word": "st-static"}, {"a": {"st-static": 1}}])
+def test_a_payload_that_holds_the_name_of_a_mark_of_ours(payload: dict[str, Any]) -> None:
+    """It is a word like any other: with the static key the tokens of a refresh are good."""
+    app = wire.an_app(use_dynamic_signing_key=False)
+    tokens = wire.signed_in(app, access_token_payload=payload)
+    fresh = cookie_values(wire.call(app, "POST", "/refresh", refresh=tokens.refresh_token))
+    assert wire.call(app, "GET", "/me", access=fresh["sAccessToken"]).status_code == OK

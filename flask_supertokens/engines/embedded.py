@@ -551,9 +551,9 @@ def _with_key_kind(new: NewSession) -> Mapping[str, Any]:
 
 
 def _as_created(kind: TokenKind, record: SessionRecord) -> TokenKind:
-    if kind.dynamic is not None or STATIC_KEY not in record.payload:
-        return kind
-    return replace(kind, dynamic=STATIC_KEY not in parse_json_object(record.payload))
+    if kind.dynamic is None and STATIC_KEY in record.payload and STATIC_KEY in parse_json_object(record.payload):
+        return replace(kind, dynamic=False)
+    return kind
 
 
 def _kept(payload: Payload) -> Payload:

@@ -25,11 +25,8 @@ from sqlalchemy.types import TypeEngine
 
 from ..errors import GeneralError
 from ..forks import in_child
+from .waiting import ANSWER_TIMEOUT_SECONDS, BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS
 
-BUSY_TIMEOUT_MS = 5000
-CONNECT_TIMEOUT_SECONDS = 3
-ANSWER_TIMEOUT_SECONDS = 10
-LOCK_TIMEOUT_SECONDS = 5
 _MARIADB = ("mysql", "mariadb")
 _DEADLOCK = 1213
 _BINARY: Any = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import psycopg
 
-from .databases import ANSWER_TIMEOUT_SECONDS
+from .waiting import ANSWER_TIMEOUT_SECONDS
 
 T = TypeVar("T")
 CANCEL_TIMEOUT_SECONDS = 1.0

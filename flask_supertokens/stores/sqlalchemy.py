@@ -44,14 +44,14 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 from ..forks import in_child
 from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
 from .base import Judge, Store
-from .databases import BUSY_TIMEOUT_MS, bound_waiting, connect_arguments, database_of
+from .databases import bound_waiting, connect_arguments, database_of
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
+from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
 __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
 
 T = TypeVar("T")
 
-POOL_TIMEOUT_SECONDS = 5
 _POOL: Any = {"pool_size": 15, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_SECONDS}
 """As many connections at once as SQLAlchemy's default; but all of them are kept, so that a crowd does not connect anew."""
 _AUTOCOMMITS = "supertokens_autocommits"

@@ -1,0 +1,7 @@
+"""How long the SQL store waits at most, and then gives up with a 503."""
+
+BUSY_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_SECONDS = 3
+ANSWER_TIMEOUT_SECONDS = 10
+LOCK_TIMEOUT_SECONDS = 5
+POOL_TIMEOUT_SECONDS = 5

@@ -78,6 +78,7 @@ class AccessToken:
 
     @property
     def hash2(self) -> str:
+        """Of the refresh token that came with it. (On the wire it is called hash1.)"""
         return self.claims["refreshTokenHash1"]  # type: ignore[no-any-return]
 
     @property

@@ -7,7 +7,7 @@
   from now (either way, since clocks step); *young* means born not more than W ago.
 * An access token never chooses between children and never raises the alarm.
 * Theft is a verdict, not an action. Time is an argument; the functions read nothing and write nothing. What they say about
-  the row is written by one compare-and-swap on (current_hash2, children, used_at); who loses it asks again.
+  the row is written by one compare-and-swap on (current_hash2, children, used_at, payload); who loses it asks again.
 """
 
 from __future__ import annotations

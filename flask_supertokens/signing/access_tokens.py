@@ -32,7 +32,7 @@ class KeySource(Protocol):
 class AccessTokenVerifier:
     """Knows which of the access tokens presented were signed by one of our keys.
 
-    :param cache_size: how many verified tokens are remembered; 0 verifies every time.
+    :param cache: of verified tokens; one of size 0 verifies every time.
     """
 
     def __init__(self, keys: KeySource, algorithm: str, cache: BoundedCache[AccessToken]) -> None:

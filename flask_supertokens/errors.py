@@ -81,7 +81,10 @@ class SuperTokensError(HTTPException):
         """The JSON answer. Clearing tokens is noted first: frameworks that bypass Flask's handlers come through here."""
         observer = _observer()
         if observer is not None:
-            observer.note(self)
+            try:
+                observer.note(self)
+            except GeneralError as failure:  # the session of a theft could not be revoked
+                return failure.get_response(environ, scope)
         response: Response = super().get_response(environ, scope)
         return response
 
@@ -126,7 +129,8 @@ class TokenTheftError(SuperTokensError):
     """A refresh token came back after its line had moved on: two parties hold one session.
 
     :param user_id: whose session it was.
-    :param session_handle: the session, revoked before anything is rendered.
+    :param session_handle: the session, revoked before anything is rendered. Where that fails a `GeneralError` takes the place of
+        this error, and no token is cleared: the next use of the old refresh token rings again.
     """
 
     code = 401

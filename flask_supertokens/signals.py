@@ -1,5 +1,7 @@
 """What happens to sessions, for whoever wants to listen (blinker). The sender is the app; tokens are never in the arguments.
 
+``token_theft_detected`` is sent at least once for a theft: again, where the process died or the session could not be revoked.
+
 ===========================  ==========================================================
 signal                       arguments
 ===========================  ==========================================================
@@ -8,7 +10,7 @@ signal                       arguments
 ``session_confirmed``        ``user_id``, ``session_handle``: first use after a refresh
 ``session_revoked``          ``session_handle``
 ``refresh_raced``            ``user_id``, ``session_handle``: the race window forgave something
-``token_theft_detected``     ``user_id``, ``session_handle``: revoked already
+``token_theft_detected``     ``user_id``, ``session_handle``: before the revoke
 ===========================  ==========================================================
 """
 

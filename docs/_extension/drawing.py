@@ -23,7 +23,7 @@ SAYS = {
     Verdict.MINT: "a new pair",
     Verdict.ECHO: "a new access token",
     Verdict.PASS: "passes",
-    Verdict.CONFIRM: "passes; a fresh access token",
+    Verdict.CONFIRM: "passes; an access token without parent",
     Verdict.TRY_REFRESH: "401 try refresh token",
     Verdict.UNAUTHORISED: "401 unauthorised",
     Verdict.THEFT: "THEFT: session ends",

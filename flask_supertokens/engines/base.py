@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
-from ..errors import TryRefreshTokenError, UnauthorisedError
+from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import AS_SET, AccessToken, SessionInformation, SessionTokens, SigningKey, TokenKind
 
 
@@ -86,13 +86,16 @@ class RefreshRequest:
     """A refresh token and what came with it.
 
     ``checks_anti_csrf``: compare ``anti_csrf_token`` with the session's own. ``access_handle``: the session that a genuine
-    access token in the same request names; another one means that a cookie was tossed in. ``kind`` as in `NewSession`.
+    access token in the same request names; another one means that a cookie was tossed in. ``refusal``: what the caller has
+    against the request itself; raised before anything is written, but after a theft, which is told in any case. ``kind`` as in
+    `NewSession`.
     """
 
     token: str = field(repr=False)
     checks_anti_csrf: bool = False
     anti_csrf_token: str | None = field(default=None, repr=False)
     access_handle: str | None = None
+    refusal: SuperTokensError | None = None
     kind: TokenKind = AS_SET
 
 
@@ -167,6 +170,8 @@ class Engine(ABC):
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         """Judge an access token (CDI: POST /recipe/session/verify), locally in the usual case.
 
+        A token that is handed out here keeps the expiry and the ``auth_time`` of the presented one (on a core the core decides).
+
         :raises TryRefreshTokenError: expired, or signed by nobody we know.
         :raises UnauthorisedError: the session was asked for and is gone.
         """
@@ -176,14 +181,15 @@ class Engine(ABC):
         """Exchange a refresh token (CDI: POST /recipe/session/refresh).
 
         :raises UnauthorisedError: the token or its session is unknown, expired or malformed.
-        :raises TokenTheftError: two parties hold this session. It is *not* revoked yet.
+        :raises TokenTheftError: two parties hold this session. It is *not* revoked yet, but it could be written a moment ago.
+            Judged before anti-CSRF and ``refusal``.
         """
 
     @abstractmethod
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
         """Merge into the payload and mint an access token with it (CDI: POST /recipe/session/regenerate).
 
-        :param token: verified in this request; its expiry is kept.
+        :param token: verified in this request; its expiry is kept, and its ``auth_time`` unless ``update`` has one.
         :raises UnauthorisedError: the session is gone.
         :raises ValueError: not JSON, or too large; the old payload stays.
         """

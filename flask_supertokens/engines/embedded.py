@@ -26,6 +26,7 @@ from ..protocol.model import (
 )
 from ..protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
 from ..protocol.tokens import (
+    AUTH_TIME,
     STATIC_KEY,
     access_token_claims,
     front_token,
@@ -34,6 +35,7 @@ from ..protocol.tokens import (
     merged,
     parse_json_object,
     to_json_object,
+    with_auth_time,
 )
 from ..protocol.transport import same_secret
 from ..signing import (
@@ -190,7 +192,7 @@ class EmbeddedEngine(Engine):
         def judge(record: SessionRecord | None, now: int) -> Decision:
             return decide_access(record.line if record else None, token, now, window)
 
-        record, decision, now = self._settled(token.handle, judge, refreshes=False)
+        record, decision, now = self._settled(token.handle, judge)
         if record is None or decision.verdict is Verdict.UNAUTHORISED:
             raise UnauthorisedError("The session has ended.")
         if decision.verdict is Verdict.TRY_REFRESH:
@@ -211,11 +213,16 @@ class EmbeddedEngine(Engine):
 
         def judge(record: SessionRecord | None, now: int) -> Decision:
             decision = decide_refresh(record.line if record else None, token, now, window)
-            if record is not None and decision.verdict is not Verdict.UNAUTHORISED:
-                _check_anti_csrf(record, request)
+            if record is None or decision.verdict is Verdict.UNAUTHORISED:
+                return decision
+            if decision.verdict is Verdict.THEFT:
+                return replace(decision, line=record.line)  # written as it is: what can't be written can't be revoked
+            if request.refusal is not None:
+                raise request.refusal
+            _check_anti_csrf(record, request)
             return decision
 
-        record, decision, now = self._settled(token.handle, judge, refreshes=True)
+        record, decision, now = self._settled(token.handle, judge)
         if record is None or decision.verdict is Verdict.UNAUTHORISED:
             raise UnauthorisedError("The session has ended, or the refresh token has expired.")
         if decision.verdict is Verdict.THEFT:
@@ -228,20 +235,21 @@ class EmbeddedEngine(Engine):
         return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
-        return self._regenerated(token, self._merge(token.handle, update))
+        return self._regenerated(token, self._merge(token.handle, update), sets_auth_time=AUTH_TIME in update)
 
     def regenerate_with(self, token: AccessToken, payload: Mapping[str, Any]) -> Grant:
         """As `regenerate`, but the payload replaces the stored one; an expired token gets no successor."""
         record = self._replace(token.handle, payload)
         if record is not None and token.expires_at <= self.clock():
             return Grant(token)
-        return self._regenerated(token, record)
+        return self._regenerated(token, record, sets_auth_time=True)
 
-    def _regenerated(self, token: AccessToken, record: SessionRecord | None) -> Grant:
+    def _regenerated(self, token: AccessToken, record: SessionRecord | None, *, sets_auth_time: bool) -> Grant:
         if record is None:
             raise UnauthorisedError("The session has ended.")
         now = self.clock()
-        access, tokens = self._like(token, record, now, token.expires_at)
+        claims = self._reissue(token, record, now, expires_at=token.expires_at, sets_auth_time=sets_auth_time)
+        access, tokens = self._signed(claims, now, token.kind)
         self._keep_quiet(access, self._quiet.get(token.raw))
         return Grant(access, tokens)
 
@@ -354,7 +362,7 @@ class EmbeddedEngine(Engine):
     # -- decisions
 
     def _settled(
-        self, handle: str, judge: Callable[[SessionRecord | None, int], Decision], *, refreshes: bool
+        self, handle: str, judge: Callable[[SessionRecord | None, int], Decision]
     ) -> tuple[SessionRecord | None, Decision, int]:
         """What was seen of a session, what was decided on it and written, and when. What lost a swap is decided again."""
         for now in self._attempts():
@@ -367,7 +375,8 @@ class EmbeddedEngine(Engine):
                 decision = judge(seen, now)
                 if seen is None or decision.line is None:
                     return None
-                return self._limited_line(seen.created_at, decision.line), now if refreshes else seen.refreshed_at
+                refreshed_at = now if decision.verdict in (Verdict.MINT, Verdict.ECHO) else seen.refreshed_at
+                return self._limited_line(seen.created_at, decision.line), refreshed_at
 
             if self.store.decide(handle, weigh):
                 return seen, decision, now
@@ -383,16 +392,17 @@ class EmbeddedEngine(Engine):
 
     def _with_stored_payload(self, token: AccessToken, record: SessionRecord, now: int) -> Grant:
         """The same token, or one with the payload that was stored meanwhile."""
-        wanted = self._claims(_like_before(record, token), (token.hash2, token.parent_hash2), 0, 0, token.kind)
-        if lasting(wanted) == lasting(token.claims):
+        claims = self._reissue(token, record, now, expires_at=token.expires_at)
+        if lasting(claims) == lasting(token.claims):
             return Grant(token)
-        return Grant(*self._like(token, record, now))
+        return Grant(*self._signed(claims, now, token.kind))
 
     def _passed(
         self, token: AccessToken, record: SessionRecord, decision: Decision, now: int, check_database: bool
     ) -> Grant:
         if decision.verdict is Verdict.CONFIRM:
-            return Grant(*self._access_token(_like_before(record, token), (token.hash2, None), now, token.kind))
+            claims = self._reissue(token, record, now, expires_at=token.expires_at, keeps_parent=False)
+            return Grant(*self._signed(claims, now, token.kind))
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
             self._keep_quiet(token, _Quiet(line.used_at, line.used_at + self._settings.window.race))
@@ -485,16 +495,27 @@ class EmbeddedEngine(Engine):
         expiry = self._not_after(record.created_at, now + self._settings.keys.access_token_lifetime)
         return self._signed(self._claims(record, hashes, now, expiry, kind), now, kind)
 
-    def _like(
-        self, token: AccessToken, record: SessionRecord, now: int, expires_at: int | None = None
-    ) -> tuple[AccessToken, SessionTokens]:
-        """A token with the record's payload that stands where ``token`` stands, and is as old."""
-        lifetime = self._settings.keys.access_token_lifetime
-        expiry = self._not_after(record.created_at, now + lifetime if expires_at is None else expires_at)
-        record = _like_before(record, token)
-        claims = self._claims(record, (token.hash2, token.parent_hash2), now, expiry, token.kind)
-        claims |= {} if token.parent_hash2 is None else {"st-born": token.born}
-        return self._signed(claims, now, token.kind)
+    def _reissue(
+        self,
+        token: AccessToken,
+        record: SessionRecord,
+        now: int,
+        *,
+        expires_at: int,
+        keeps_parent: bool = True,
+        sets_auth_time: bool = False,
+    ) -> Payload:
+        """Make the claims of an access token that takes the presented one's place, with the payload that is stored.
+
+        Everything but create and refresh hands out such tokens. None of them lives longer than the presented one, and only
+        `Session.reauthenticate` changes when the user logged in: a copy of a token must not gain by what its owner does.
+        """
+        parent_hash2 = token.parent_hash2 if keeps_parent else None
+        expiry = self._not_after(record.created_at, expires_at)
+        claims = self._claims(_like_before(record, token), (token.hash2, parent_hash2), now, expiry, token.kind)
+        if not sets_auth_time:
+            claims = with_auth_time(claims, token.claims)
+        return claims if parent_hash2 is None else {**claims, "st-born": token.born}
 
     def _signed(self, claims: Payload, now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
         token = self._access_tokens.sign(claims, now, kind)

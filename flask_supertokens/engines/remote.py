@@ -39,7 +39,7 @@ from ..protocol.cdi import (
     verify_request,
 )
 from ..protocol.model import AccessToken, Payload, SessionInformation, SessionTokens, SigningKey
-from ..protocol.tokens import front_token, merged, to_json_object, to_utf8_json
+from ..protocol.tokens import AUTH_TIME, front_token, merged, to_json_object, to_utf8_json
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
 
@@ -150,9 +150,12 @@ class RemoteEngine(Engine):
         session = _read(read_session, answer)
         confirmed = token.parent_hash2 is not None and session.access is not None
         grant = self._granted(session) if session.access is not None else Grant(token)
+        _check_same_login(token, grant.access.claims)
         return Grant(grant.access, grant.tokens, confirmed=confirmed)
 
     def refresh(self, request: RefreshRequest) -> Grant:
+        if request.refusal is not None:
+            raise request.refusal  # a core judges and rotates in one call: there is no verdict to be had before
         answer, _ = self.client.call(
             lambda _: refresh_request(
                 request.token,
@@ -180,6 +183,8 @@ class RemoteEngine(Engine):
         if information is None:
             raise UnauthorisedError("The session has ended.")
         payload = self._merged(information, update)
+        if AUTH_TIME not in update:
+            _check_same_login(token, information.access_token_payload)
         answer, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
         if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
             raise UnauthorisedError(f"The core says: {_message(answer)}")
@@ -308,6 +313,15 @@ class RemoteEngine(Engine):
                 f"With this payload the access token would have {length} bytes; a cookie holds {self._settings.max_token}. "
                 "Keep less in the access token's payload; session_data has no such limit."
             )
+
+
+def _check_same_login(token: AccessToken, payload: Mapping[str, Any]) -> None:
+    """A core puts the payload that is stored into any token of a session; one from before a step-up must not gain by that.
+
+    :raises TryRefreshTokenError: the user has proved again who they are since this token was made; a refresh tells of it.
+    """
+    if token.claims.get(AUTH_TIME) != payload.get(AUTH_TIME):
+        raise TryRefreshTokenError("The user has proved again who they are since this access token was made.")
 
 
 def _read(reader: Callable[..., Any], answer: Any, *arguments: str) -> Any:

@@ -253,6 +253,13 @@ def lasting(claims: Payload) -> Payload:
     return {name: value for name, value in claims.items() if name not in ("iat", "exp", "st-born")}
 
 
+def with_auth_time(claims: Payload, presented: Payload) -> Payload:
+    """The claims with the moment of the log-in that the presented ones have, or without one where they have none."""
+    if AUTH_TIME not in presented:
+        return {name: value for name, value in claims.items() if name != AUTH_TIME}
+    return {**claims, AUTH_TIME: presented[AUTH_TIME]}
+
+
 def parse_json_object(text: str) -> Payload:
     """The object of a text that `to_json_object` made."""
     return json.loads(text)  # type: ignore[no-any-return]

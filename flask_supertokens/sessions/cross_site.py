@@ -25,10 +25,11 @@ def check_request(state: AppState, presented: Presented, token: AccessToken, wan
         raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
 
 
-def check_marker(state: AppState, presented: Presented) -> None:
-    """A refresh by cookie in mode ``VIA_CUSTOM_HEADER``."""
-    if not has_request_marker(presented) and not is_own_form(presented, state.own_origins()):
-        raise _without_marker(presented, UnauthorisedError("The rid header is missing (anti-CSRF)."))
+def missing_marker(state: AppState, presented: Presented) -> SuperTokensError | None:
+    """The error of a refresh by cookie in mode ``VIA_CUSTOM_HEADER`` that comes without the marker."""
+    if has_request_marker(presented) or is_own_form(presented, state.own_origins()):
+        return None
+    return _without_marker(presented, UnauthorisedError("The rid header is missing (anti-CSRF)."))
 
 
 def check_foreign(state: AppState, presented: Presented) -> None:

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
-from ..errors import DuplicateCookiesError, UnauthorisedError
+from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
 from ..protocol.model import AccessToken, Method
 from ..protocol.tokens import COOKIE_LIMIT, placeholder_front_token
 from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
 from .arguments import text
-from .cross_site import check_foreign, check_marker
+from .cross_site import check_foreign, missing_marker
 from .effects import apart, guarded, plan_sets, tell_refreshed, tell_revoked
 from .session import Session
 
@@ -42,14 +42,12 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     if picked is None:
         raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
     method, raw = picked
-    if method == "cookie" and lacks_host_cookie(presented, state.cookie_names()):
-        raise UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
-    if method == "cookie" and state.settings.anti_csrf == "VIA_CUSTOM_HEADER":
-        check_marker(state, presented)
+    refusal = _refusal(state, presented) if method == "cookie" else None
     known = _genuine_token(state, presented.access_cookie() if method == "cookie" else None)
-    if known is not None:
+    if known is not None and refusal is None:
         _check_user(state, known)  # before anything is changed, where that is possible
-    grant = state.engine.refresh(_refresh_request(state, presented, method, raw, known))
+    asked = replace(_refresh_request(state, presented, method, raw, known), refusal=refusal)
+    grant = state.engine.refresh(asked)
     if known is None:
         _check_user(state, grant.access)
     session = Session(state, grant, method, request)
@@ -60,6 +58,13 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     request.session, request.verified = session, None
     tell_refreshed(session, grant)
     return session
+
+
+def _refusal(state: AppState, presented: Presented) -> SuperTokensError | None:
+    """What is wrong with a refresh by cookie, whatever its token. A theft is told all the same, so the engine raises this."""
+    if lacks_host_cookie(presented, state.cookie_names()):
+        return UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
+    return missing_marker(state, presented) if state.settings.anti_csrf == "VIA_CUSTOM_HEADER" else None
 
 
 def _check_user(state: AppState, token: AccessToken) -> None:

@@ -55,6 +55,15 @@ DIFFERENCES = (
         lambda it: _status(it) == ("TOKEN_THEFT_DETECTED", "OK"),
     ),
     Difference(
+        "only a refresh lengthens",
+        "An access token that a verify hands out (`checkDatabase` with a changed payload) expires when the presented one does;"
+        " a real core gives it a full life.",
+        lambda it: (
+            (_path(it).endswith("/session/verify") and it.unlike == ("accessToken.lifetime",))
+            or it.unlike == ("lifetime",)
+        ),
+    ),
+    Difference(
         "regenerated child",
         "A token that was not replaced yet is regenerated as it stands: with its parent, its expiry and when it was made.",
         lambda it: it.unlike in _REGENERATED,

@@ -80,7 +80,7 @@ class PureServer:
         decision = decide_access(self.line, presented, self.clock.now, self._window)
         self.line = decision.line or self.line
         if decision.verdict is Verdict.CONFIRM:
-            return Answer("ok", self._access_token(presented.hash2, None))
+            return Answer("ok", self._access_token(presented.hash2, None, presented.expires_at))
         return Answer("ok" if decision.verdict is Verdict.PASS else _OUTCOMES[decision.verdict])
 
     def revoke(self) -> None:
@@ -96,10 +96,11 @@ class PureServer:
         self._refresh_tokens[raw] = token
         return token
 
-    def _access_token(self, hash2: str, parent_hash2: str | None) -> str:
+    def _access_token(self, hash2: str, parent_hash2: str | None, expires_at: int | None = None) -> str:
         raw, now = f"access token {len(self._access_tokens)}", self.clock.now
         claims = {"sub": "user", "sessionHandle": "handle", "iat": now // 1000}
-        claims |= {"exp": (now + self._access_lifetime) // 1000, "refreshTokenHash1": hash2}
+        expiry = now + self._access_lifetime if expires_at is None else expires_at
+        claims |= {"exp": expiry // 1000, "refreshTokenHash1": hash2}
         claims |= {"parentRefreshTokenHash1": parent_hash2}
         self._access_tokens[raw] = AccessToken(raw, "d-1", 5, claims)
         return raw

@@ -5,6 +5,8 @@ user to user, and not in the environ, which may be handed on to another app.
 
 Who raises a `SuperTokensError`, the extension or the app, the error is *noted* before anything is rendered: tokens are
 cleared and a stolen session is revoked whatever a handler answers. Noting the same error again does nothing.
+
+A log-in whose request fails is none: its session is ended and no token of it leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import Flask, Request, Response, current_app, has_request_context, request
+from flask import Flask, Request, Response, current_app, got_request_exception, has_request_context, request
+from werkzeug.exceptions import HTTPException
 from werkzeug.http import dump_cookie
 
 from . import signals
@@ -58,8 +61,9 @@ _ATTRIBUTE = "_flask_supertokens"
 class RequestState:
     """One request's session and response plan.
 
-    ``owner`` is the app that serves it, ``verified`` the access token that ``session`` came from, if one did, ``sent`` whether
-    the response has its headers.
+    ``owner`` is the app that serves it, ``verified`` the access token that ``session`` came from, if one did, ``created`` the
+    sessions that were made for this response, ``before_created`` the plan before the first of them, ``replaced`` whether they
+    ended one that the browser held, ``sent`` whether the response has its headers.
     """
 
     owner: AppState
@@ -67,8 +71,18 @@ class RequestState:
     session: Session | None = None
     verified: str | None = field(default=None, repr=False)
     presented: Presented | None = None
+    created: list[Session] = field(default_factory=list)
+    before_created: ResponsePlan = field(default_factory=ResponsePlan)
+    replaced: bool = False
     noted: list[SuperTokensError] = field(default_factory=list)
     sent: bool = False
+
+    def note_created(self, session: Session, *, replaced: bool) -> None:
+        """Remember a new session, so that it can be ended if the request fails."""
+        if not self.created:
+            self.before_created = self.plan
+        self.created.append(session)
+        self.replaced |= replaced
 
     def change(self, plan: ResponsePlan) -> None:
         """Go on with another plan."""
@@ -159,10 +173,13 @@ class AppState:
         return error_class.code
 
     def note(self, error: SuperTokensError) -> None:
-        """Do what an error demands of tokens and session, once, before anything is rendered."""
+        """Do what an error demands of tokens and session, once, before anything is rendered.
+
+        :raises GeneralError: the session of a theft could not be revoked; the tokens stay, so that the theft is found again.
+        """
+        self.act_on(error)
         if has_request_context():
             self._note_on_plan(request_state(), error)
-        self.act_on(error)
 
     def _note_on_plan(self, state: RequestState, error: SuperTokensError) -> None:
         if any(known is error for known in state.noted):
@@ -174,7 +191,10 @@ class AppState:
             self.clear_legacy(state)
 
     def act_on(self, error: SuperTokensError) -> None:
-        """What an error demands besides the response: a theft is ended, a failure is logged, once."""
+        """What an error demands besides the response: a theft is ended, a failure is logged, once.
+
+        :raises GeneralError: the session of a theft could not be revoked.
+        """
         if isinstance(error, TokenTheftError):
             self._end_stolen(error)
         if isinstance(error, GeneralError) and not error.logged:
@@ -182,25 +202,45 @@ class AppState:
             logger.error("%s", error.description)
 
     def _end_stolen(self, error: TokenTheftError) -> None:
-        """Revoke the session of a theft and tell it, once. A revoke that fails is logged; the answer stays *theft*."""
+        """Tell a theft and revoke its session. Told first: a process that dies between the two tells it at the next use again.
+
+        :raises GeneralError: the revoke failed.
+        """
         if error.revoked or error.session_handle is None:
             return
-        error.revoked = True
         handle, user_id = error.session_handle, error.user_id
         logger.error("Token theft detected: session %s of user %r is being revoked.", handle, user_id)
-        removed: list[str] = []
+        _send_safely(signals.token_theft_detected, user_id=user_id, session_handle=handle)
         try:
             removed = self.engine.revoke([handle])
         except GeneralError as failure:
-            logger.error("The stolen session %s could not be revoked: %s", handle, failure.description)
-        else:
-            logger.info("Session %s was revoked.", handle)
+            text = f"The stolen session {handle} could not be revoked, so its tokens stay: {failure.description}"
+            raised = GeneralError(text)
+            self.act_on(raised)
+            raise raised from failure
+        error.revoked = True
+        logger.info("Session %s was revoked.", handle)
+        for revoked in removed:
+            _send_safely(signals.session_revoked, session_handle=revoked)
+
+    def end_created(self, state: RequestState) -> None:
+        """End the sessions that a request made before it failed. None of their tokens leaves, whether that works or not."""
+        created, state.created = state.created, []
+        if not created:
+            return
+        handles = [session.handle for session in created]
+        logger.warning("The request failed after a log-in: session %s is being ended.", ", ".join(handles))
+        if state.plan.sets_handle in handles:
+            state.plan = state.before_created.cleared() if state.replaced else state.before_created
+        if state.session in created:
+            state.session = None
         try:
-            send(signals.token_theft_detected, user_id=user_id, session_handle=handle)
-            for revoked in removed:
-                send(signals.session_revoked, session_handle=revoked)
-        except Exception:  # a receiver of the app's; the answer stays *theft*
-            logger.exception("A receiver of a theft's signal failed.")
+            removed = self.engine.revoke(handles)
+        except GeneralError as failure:
+            logger.error("The session %s could not be ended: %s", ", ".join(handles), failure.description)
+            return
+        for handle in removed:
+            _send_safely(signals.session_revoked, session_handle=handle)
 
     def clear_legacy(self, state: RequestState) -> None:
         """Remove the cookie of an old SDK, if the request brought it."""
@@ -324,6 +364,14 @@ def send(signal: Any, **arguments: Any) -> None:
     signal.send(current_app._get_current_object(), **arguments)  # type: ignore[attr-defined]
 
 
+def _send_safely(signal: Any, **arguments: Any) -> None:
+    """Send a signal whose receivers must not change what is done."""
+    try:
+        send(signal, **arguments)
+    except Exception:  # a receiver of the app's
+        logger.exception("A receiver of %s failed.", signal.name)
+
+
 def note_errors(app: Flask) -> None:
     """Wrap what runs the app's code, so that an error of ours is noted before any handler sees it.
 
@@ -331,6 +379,7 @@ def note_errors(app: Flask) -> None:
     """
     app.preprocess_request = _noting(app.preprocess_request)  # type: ignore[method-assign]
     app.dispatch_request = _noting(app.dispatch_request)  # type: ignore[method-assign]
+    got_request_exception.connect(_end_created, app)  # what fails elsewhere: a function for after_request
 
 
 def _noting(run: F) -> F:
@@ -338,11 +387,28 @@ def _noting(run: F) -> F:
     def noting(*args: Any, **kwargs: Any) -> Any:
         try:
             return run(*args, **kwargs)
-        except SuperTokensError as error:
-            app_state().note(error)
+        except Exception as error:
+            if _is_failure(error):
+                _end_created(current_app)
+            if isinstance(error, SuperTokensError):
+                app_state().note(error)
             raise
 
     return cast(F, noting)
+
+
+def _end_created(_app: Flask, **_: Any) -> None:
+    state = known_request_state()
+    if state is not None:
+        state.owner.end_created(state)
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether the app failed; other than an answer that it chose, like 404."""
+    if not isinstance(error, HTTPException):
+        return True
+    status = error.code if error.response is None else error.response.status_code
+    return status is None or status >= 500  # noqa: PLR2004 - errors of the server (RFC 9110, section 15.6)
 
 
 def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:

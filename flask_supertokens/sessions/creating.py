@@ -11,11 +11,11 @@ from flask import request as flask_request
 
 from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import NewSession
-from ..protocol.model import PUBLIC_TENANT, Payload
+from ..protocol.model import PUBLIC_TENANT, Payload, SessionInformation
 from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
 from ..protocol.transport import method_for_new_session
 from .arguments import json_object
-from .effects import apart, guarded, plan_sets, tell_created
+from .effects import apart, guarded, plan_sets, tell_created, tell_revoked
 from .session import Session
 
 
@@ -32,7 +32,11 @@ def create_new_session(
     """Sign a user in: a new session, its tokens on the response (CDI: POST /recipe/session).
 
     A session that the request carries, or made a moment ago, ends in the same step (session fixation, ASVS 7.2.4) unless
-    ``keep_existing``. ``remember=False``: cookies that end with the browser.
+    ``keep_existing``: one of the same user also where its access token has expired, one of another user while that token is
+    valid. ``remember=False``: cookies that end with the browser.
+
+    Where the view ends in an exception that is no ``HTTPException``, or in one of 500 and more, the new session is ended and its
+    tokens do not leave: a log-in that fails is none.
 
     :param user_id: 1 to 255 characters.
     :param access_token_payload: a JSON object that the access token carries; readable by the client.
@@ -44,7 +48,6 @@ def create_new_session(
     presented = state.presented(request)
     asked = state.allowed_method(for_create=True)
     method = method_for_new_session(asked, presented.get_header("st-auth-mode"))
-    replaced = None if keep_existing else _handle_to_replace(state, request)
     new = _new_session(
         state,
         user_id,
@@ -60,13 +63,17 @@ def create_new_session(
         user_agent=flask_request.headers.get("User-Agent") if state.settings.store_user_agent else None,
         ip=flask_request.remote_addr if state.settings.store_ip else None,
     )
-    grant = guarded(state, lambda: state.engine.create(new, replaced))
+    replaced = [] if keep_existing else guarded(state, lambda: _handles_to_replace(state, request, user_id))
+    grant = guarded(state, lambda: state.engine.create(new, replaced[0] if replaced else None))
     session = Session(state, grant, method, request)
+    request.note_created(session, replaced=bool(replaced))
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
     other = presented.bearer if method == "cookie" else presented.access_cookie()
     plan_sets(session, grant.tokens, clear_other=other is not None)
     request.session, request.verified = session, None
+    others = guarded(state, lambda: state.engine.revoke(replaced[1:])) if replaced[1:] else []
     tell_created(session, grant)
+    tell_revoked(others)
     return session
 
 
@@ -140,17 +147,28 @@ def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -
     return payload
 
 
-def _handle_to_replace(state: AppState, request: RequestState) -> str | None:
-    """The session that this request holds: just made, or by a valid access token, or by a current refresh token.
+def _is_of(user_id: str, known: SessionInformation | None) -> bool:
+    return known is not None and known.user_id == user_id
 
-    An expired access token alone ends nothing: whoever holds an old one could log its owner out.
+
+def _handles_to_replace(state: AppState, request: RequestState, user_id: str) -> list[str]:
+    """The sessions that this browser holds and will hold no longer: made a moment ago, or named by the tokens that it sent.
+
+    A valid access token ends its session, and so does a current refresh token. Any other access token, expired or of a key that
+    is gone, proves nothing: it ends the session that it names only if that belongs to the user who logs in now. (Left alive,
+    that session would have a refresh token which nobody presents again but a thief.)
     """
     if request.session is not None:
-        return request.session.handle
+        return [request.session.handle]
     presented, engine = state.presented(request), state.engine
-    for raw in (presented.bearer, *presented.access_cookies[:1]):
-        token = None if raw is None else engine.read_access_token(raw)
-        if token is not None and engine.now() < token.expires_at and engine.is_genuine(token):
-            return token.handle
+    handles: list[str] = []
+    for raw in filter(None, (presented.bearer, *presented.access_cookies)):
+        token = engine.read_access_token(raw)
+        if token is None or token.handle in handles:
+            continue
+        is_valid = engine.now() < token.expires_at and engine.is_genuine(token)
+        if is_valid or _is_of(user_id, engine.information(token.handle)):
+            handles.append(token.handle)
     refresh = presented.refresh_cookie()
-    return None if refresh is None else guarded(state, lambda: engine.current_handle(refresh))
+    handle = None if refresh is None else engine.current_handle(refresh)
+    return handles if handle is None or handle in handles else [*handles, handle]

@@ -44,6 +44,7 @@ from .protocol.transport import (
     plan_headers,
     read,
 )
+from .refusals import RefusalLog
 
 if TYPE_CHECKING:
     from .claims import SessionClaim, SessionClaimValidator
@@ -156,6 +157,7 @@ class AppState:
         self.settings = settings
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
+        self.refusals: RefusalLog = RefusalLog(settings.refresh_path)
         self.allowed_origins: frozenset[str] = frozenset(settings.website_domains)
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         self._secure: bool | None = None
@@ -197,9 +199,15 @@ class AppState:
         """
         if isinstance(error, TokenTheftError):
             self._end_stolen(error)
-        if isinstance(error, GeneralError) and not error.logged:
-            error.logged = True
+        if error.logged:
+            return
+        error.logged = True
+        if isinstance(error, GeneralError):
             logger.error("%s", error.description)
+        elif not isinstance(error, TokenTheftError):
+            self.refusals.write(error, _where())
+            if isinstance(error, TryRefreshTokenError) and error.expired:
+                self.refusals.saw_expired()
 
     def _end_stolen(self, error: TokenTheftError) -> None:
         """Tell a theft and revoke its session. Told first: a process that dies between the two tells it at the next use again.
@@ -409,6 +417,11 @@ def _is_failure(error: Exception) -> bool:
         return True
     status = error.code if error.response is None else error.response.status_code
     return status is None or status >= 500  # noqa: PLR2004 - errors of the server (RFC 9110, section 15.6)
+
+
+def _where() -> str:
+    """Method and path of this request; no query, which may hold a secret of the app's."""
+    return f"{request.method} {request.path[:200]!r}" if has_request_context() else "no request"
 
 
 def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:

@@ -57,6 +57,8 @@ class SuperTokensError(HTTPException):
     def __init__(self, description: str | None = None, *, clear_tokens: bool | None = None) -> None:
         super().__init__(description or self.message)
         self.clear_tokens = clear_tokens
+        self.logged = False
+        self.refused_refresh = False
         observer = _observer()
         if observer is not None:
             self.code = observer.status_of(type(self))
@@ -104,7 +106,6 @@ class GeneralError(SuperTokensError):
 
     code = 503
     message = "service unavailable"
-    logged: bool = False
 
     def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
         return [*super().get_headers(environ, scope), ("Retry-After", RETRY_AFTER_SECONDS)]
@@ -123,6 +124,7 @@ class TryRefreshTokenError(SuperTokensError):
 
     code = 401
     message = "try refresh token"
+    expired: bool = False
 
 
 class TokenTheftError(SuperTokensError):

@@ -128,7 +128,9 @@ def check_access_token(token: AccessToken, now: int, rules: TokenRules, is_genui
     """
     claims = token.claims
     if now >= token.expires_at or ("nbf" in claims and now < claims["nbf"] * 1000):
-        raise TryRefreshTokenError("The access token has expired.")
+        error = TryRefreshTokenError("The access token has expired.")
+        error.expired = True
+        raise error
     if not is_genuine():
         raise TryRefreshTokenError("The access token's signature is not ours.")
     rules.check(token)

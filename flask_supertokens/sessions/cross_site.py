@@ -15,7 +15,7 @@ def check_request(state: AppState, presented: Presented, token: AccessToken, wan
     """
     guarded = not presented.safe or presented.opens_websocket
     if guarded and is_foreign(presented, state.own_origins(), state.allowed_origins):
-        raise CrossSiteRequestError("A request with cookies came from another site.")
+        raise _foreign(state, presented, "A request with cookies")
     mode = state.settings.anti_csrf
     if not wanted or mode == "NONE" or is_own_form(presented, state.own_origins()):
         return
@@ -35,7 +35,21 @@ def missing_marker(state: AppState, presented: Presented) -> SuperTokensError | 
 def check_foreign(state: AppState, presented: Presented) -> None:
     """A refresh; without cookies too (SameSite may have held them back): the answer would clear them, and log the user out."""
     if is_foreign(presented, state.own_origins(), state.allowed_origins):
-        raise CrossSiteRequestError("A refresh came from another site.")
+        raise _foreign(state, presented, "A refresh")
+
+
+def _foreign(state: AppState, presented: Presented, what: str) -> CrossSiteRequestError:
+    """Names what the browser said and what is allowed, for the log: mostly it is the app's own site, which no setting names."""
+    origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
+    allowed = ", ".join([*state.own_origins(), *sorted(state.allowed_origins)])
+    return CrossSiteRequestError(
+        f"{what} came from another site: Origin {_shown(origin)}, Sec-Fetch-Site {_shown(site)}; allowed are {allowed}"
+        " (SUPERTOKENS_WEBSITE_DOMAIN names web sites)."
+    )
+
+
+def _shown(value: str | None) -> str:
+    return "none" if value is None else repr(value[:200])
 
 
 def _without_marker(presented: Presented, error: SuperTokensError) -> SuperTokensError:

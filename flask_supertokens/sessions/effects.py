@@ -29,20 +29,22 @@ def plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = Fa
         session._request.change(session._request.plan.with_sets(sets, clear_other=clear_other))
 
 
-def guarded(state: AppState, action: Callable[[], T]) -> T:
-    """Run it; an error of ours is noted before it leaves, whoever renders it."""
+def guarded(state: AppState, action: Callable[[], T], *, refreshes: bool = False) -> T:
+    """Run it; an error of ours is noted before it leaves, whoever renders it. ``refreshes``: it is a refresh, for the log."""
     try:
         return action()
     except SuperTokensError as error:
+        error.refused_refresh = refreshes
         state.note(error)
         raise
 
 
-def apart(state: AppState, action: Callable[[], T]) -> T:
+def apart(state: AppState, action: Callable[[], T], *, refreshes: bool = False) -> T:
     """Run what is no matter of this request: a theft is ended and failures are logged, its response stays as it is."""
     try:
         return action()
     except SuperTokensError as error:
+        error.refused_refresh = refreshes
         state.act_on(error)
         raise
 

@@ -29,7 +29,7 @@ def refresh_session() -> Session:
     :raises GeneralError: the store can't be reached.
     """
     state, request = app_state(), request_state()
-    return guarded(state, lambda: _refreshed(state, request))
+    return guarded(state, lambda: _refreshed(state, request), refreshes=True)
 
 
 def _refreshed(state: AppState, request: RequestState) -> Session:
@@ -39,6 +39,7 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
         check_foreign(state, presented)
         if allowed != "header":
             _check_duplicates(state, request, presented)
+    state.refusals.saw_refresh(only_access_cookie=picked is None and presented.access_cookie() is not None)
     if picked is None:
         raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
     method, raw = picked
@@ -131,8 +132,8 @@ def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str 
     state, refresh_token = app_state(), text(refresh_token, "refresh_token")
     checks = anti_csrf_token is not None
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
-    grant = apart(state, lambda: state.engine.refresh(asked))
-    apart(state, lambda: _check_user(state, grant.access))
+    grant = apart(state, lambda: state.engine.refresh(asked), refreshes=True)
+    apart(state, lambda: _check_user(state, grant.access), refreshes=True)
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
     session = Session(state, grant)

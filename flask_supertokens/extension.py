@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
@@ -16,7 +16,7 @@ from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
 from .handlers import register_handlers
 from .protocol.model import Payload
-from .sessions import current_session
+from .sessions import current_session, current_user
 from .stores.base import Store
 
 if TYPE_CHECKING:
@@ -103,8 +103,15 @@ class SuperTokens:
         register_handlers(app)
         note_errors(app)
         app.after_request(apply_plan)
-        app.context_processor(lambda: {"current_session": current_session})
+        app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
+
+    def _names_for_templates(self) -> dict[str, Any]:
+        """``current_session``; and ``current_user``, unless that is Flask-Login's or there is no user loader."""
+        names: dict[str, Any] = {"current_session": current_session}
+        if self._hooks.user_loader is not None and not hasattr(current_app, "login_manager"):
+            names["current_user"] = current_user
+        return names
 
 
 class _Commands(click.Group):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, Request
+from flask import Flask, Request, render_template_string
+from flask_login import LoginManager
 
 from flask_supertokens import (
     SuperTokens,
@@ -13,6 +14,7 @@ from flask_supertokens import (
     create_new_session,
     create_new_session_without_request,
     current_session,
+    current_user,
     get_session,
     get_session_without_request,
     refresh_session_without_request,
@@ -245,12 +247,80 @@ def test_a_user_is_loaded(make: Make) -> None:
     assert asked == ["user-1", "user-1"]
 
 
-def test_there_is_no_such_user(make: Make) -> None:
-    """``None`` is an answer too, and asked for once."""
-    asked: list[str] = []
-    app = with_loader(make(), asked.append)
-    session = a_session(app)
-    assert (session.user, session.user, asked) == (None, None, ["user-1"])
+@pytest.mark.parametrize("touch", [lambda: current_session.user, lambda: current_user.name], ids=["session", "user"])
+def test_there_is_no_such_user_where_a_session_is_required(make: Make, touch: Any) -> None:
+    """The first touch ends it: *unauthorised*, tokens cleared, session revoked."""
+    app = with_loader(make(), lambda user_id: None)
+    token = signed_in(app).access_token
+    response = run(app, touch, verified=True, access=token)
+    asserted_answer(response, 401, {"message": "unauthorised"})
+    assert (cleared(response), handles(app)) == ({"cookie", "header"}, [])
+
+
+def test_there_is_no_such_user_on_an_optional_page(make: Make) -> None:
+    """The page is shown, as to nobody: from the first touch on there is no session, and the client's tokens go."""
+    app = with_loader(make(), lambda user_id: None)
+    token = signed_in(app).access_token
+
+    def view() -> list[Any]:
+        session = get_session(session_required=False)
+        assert session is not None
+        return [
+            session.user,
+            session.user,
+            bool(current_session),
+            bool(current_user),
+            get_session(session_required=False),
+        ]
+
+    response = run(app, view, access=token)
+    assert response.json == [None, None, False, False, None]
+    assert ("cookie" in cleared(response), handles(app)) == (True, [])
+
+
+def test_there_is_no_such_user_without_a_request(make: Make) -> None:
+    """`UnauthorisedError`, and the session is revoked."""
+    app = with_loader(make(), lambda user_id: None)
+    token = signed_in(app).access_token
+    with app.app_context(), pytest.raises(UnauthorisedError):
+        _ = get_session_without_request(token).user
+    assert handles(app) == []
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_user_loader_fails_in_a_view(make: Make, required: bool) -> None:
+    """It revokes nothing: the database of the app may be down."""
+    app = with_loader(make(), lambda user_id: {}[user_id])
+    token = signed_in(app).access_token
+    response = run(app, lambda: get_session(session_required=required) and current_session.user, access=token)
+    assert (response.status_code, len(handles(app)), cleared(response)) == (500, 1, set())
+
+
+def test_the_user_in_a_template() -> None:
+    """``current_user`` is there where the app has a user loader; without a session it is falsy."""
+    app = with_loader(an_app_with_supertokens(), lambda user_id: {"name": user_id.title()})
+    page = "{{ current_user.name if current_user else 'nobody' }}"
+    app.add_url_rule("/page", view_func=lambda: (get_session(session_required=False), render_template_string(page))[1])
+    assert call(app, "GET", "/page", access=signed_in(app).access_token).text == "User-1"
+    assert call(app, "GET", "/page").text == "nobody"
+
+
+@pytest.mark.parametrize("case", ["no loader", "flask-login"])
+def test_a_template_has_no_user_of_ours(case: str) -> None:
+    """Without a user loader the name is free, and Flask-Login keeps its own."""
+    app = an_app_with_supertokens()
+    if case == "flask-login":
+        with_loader(app, str.title)
+        LoginManager(app).request_loader(lambda request: None)
+    app.add_url_rule("/page", view_func=lambda: render_template_string("{{ current_user is defined }}"))
+    assert call(app, "GET", "/page").text == str(case == "flask-login")
+
+
+def an_app_with_supertokens() -> Flask:
+    app = Flask("app")
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_COOKIE_SECURE=False)
+    app.supertokens = SuperTokens(app, store=MemoryStore())  # type: ignore[attr-defined]
+    return app
 
 
 def test_a_user_is_loaded_without_a_request(make: Make) -> None:

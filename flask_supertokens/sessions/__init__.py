@@ -3,7 +3,7 @@
 from .creating import create_new_session, create_new_session_without_request
 from .refreshing import refresh_session, refresh_session_without_request
 from .services import check_health, create_jwt, get_cors_headers
-from .session import Session, current_session
+from .session import Session, current_session, current_user
 from .stored import (
     get_all_session_handles_for_user,
     get_session_information,
@@ -23,6 +23,7 @@ __all__ = [
     "create_new_session",
     "create_new_session_without_request",
     "current_session",
+    "current_user",
     "get_all_session_handles_for_user",
     "get_cors_headers",
     "get_session",

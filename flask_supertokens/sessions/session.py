@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ..claims import SessionClaim, SessionClaimValidator
 
 T = TypeVar("T")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 AUTH_TIME_ID = "st-auth-time"
 _CLOCKS_DIFFER = 60
 """Seconds that a log-in may lie ahead of us; what lies further ahead is no moment of a log-in."""
@@ -45,6 +47,7 @@ class Session:
         self._method: Method = method
         self._request = request
         self._user: Any = _NOT_LOADED
+        self._required = True
 
     def __repr__(self) -> str:
         return f"<Session {self.handle} of user {self.user_id!r}>"
@@ -223,14 +226,27 @@ class Session:
     def user(self) -> Any:
         """The app's own user, from ``@supertokens.user_loader``; loaded at first use, once a request.
 
+        A loader that returns ``None`` says that there is no such user: the session is revoked. Where a session is only optional
+        the user is ``None`` then, and there is no session from then on.
+
         :raises RuntimeError: there is no user loader.
+        :raises UnauthorisedError: the loader returned ``None``, and a session is required here.
         """
         if self._user is _NOT_LOADED:
             load = self._state.hooks.user_loader
             if load is None:
                 raise RuntimeError("There is no user loader. Write one: @supertokens.user_loader def load(user_id): …")
-            self._user = plain(load(self.user_id), "The user loader")
+            user = plain(load(self.user_id), "The user loader")
+            if user is None:
+                self._end_without_user()
+            self._user = user
         return self._user
+
+    def _end_without_user(self) -> None:
+        self.revoke()
+        if self._required:
+            raise self._gone("The user loader knows no such user; the session was revoked.")
+        logger.info("The user loader does not know the user of session %s; the session was revoked.", self.handle)
 
     # -- inside
 
@@ -239,8 +255,11 @@ class Session:
         return self._request if is_serving(self._request) else None
 
     def _ended(self) -> UnauthorisedError:
+        return self._gone("The session has ended.")
+
+    def _gone(self, description: str) -> UnauthorisedError:
         request = self._here()
-        error = UnauthorisedError("The session has ended.")
+        error = UnauthorisedError(description)
         if request is not None and request.plan.sets_handle in (None, self.handle):
             self._state.note(error)
         else:
@@ -265,6 +284,11 @@ class Session:
             )
 
 
+def _find_user() -> Any:
+    session = request_state().session if has_request_context() else None
+    return None if session is None else session.user
+
+
 def _find_current() -> Session:
     session = request_state().session if has_request_context() else None
     if session is None:
@@ -276,3 +300,6 @@ def _find_current() -> Session:
 
 current_session: Session = LocalProxy(_find_current)  # type: ignore[assignment]
 """This request's `Session`. Falsy where none was verified; any attribute is a RuntimeError then."""
+
+current_user: Any = LocalProxy(_find_user)
+"""The app's own user of this request's session (`Session.user`); falsy where there is no session."""

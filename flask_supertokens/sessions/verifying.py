@@ -47,6 +47,7 @@ def get_session(
     session = guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
     if session is None:
         return None
+    session._required = session_required
     validators = validators_for(state, claim_validators)
     if validators:
         guarded(state, lambda: session.assert_claims(validators))

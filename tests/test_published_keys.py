@@ -67,8 +67,8 @@ def test_a_key_is_known() -> None:
     assert shop.fetches == ["d-1"]
 
 
-def test_many_threads_need_a_key() -> None:
-    """One fetches, the others wait for it."""
+def test_many_threads_need_a_key_at_the_start() -> None:
+    """No key is known yet: one fetches, the others wait for it."""
     shop = Shop("d-1")
     shop.slow = 0.1
     keys = shop.keys()
@@ -77,21 +77,45 @@ def test_many_threads_need_a_key() -> None:
 
 
 def test_many_threads_need_a_new_key() -> None:
-    """One fetches, the others wait for it; whoever knows its key does not wait, though it be stale."""
+    """One fetches; the others, and whoever knows its key though it be stale, do not wait."""
     shop = Shop("d-1")
     keys = shop.keys(COOL_DOWN)
     keys.public_key("d-1", 0)
     shop.jwks.append({**JWK, "kid": "d-2"})
-    shop.slow = 0.5
-    waiting = threading.Thread(target=at_once, args=(8, lambda _: keys.public_key("d-2", COOL_DOWN)))
-    waiting.start()
+    shop.slow = 1.0
+    fetching = threading.Thread(target=keys.public_key, args=("d-2", COOL_DOWN))
+    fetching.start()
     assert settled(shop, 2)
     start = time.monotonic()
+    assert at_once(8, lambda number: keys.public_key("d-2", COOL_DOWN * (number + 1))) == [None] * 8
     assert keys.public_key("d-1", COOL_DOWN) is not None
-    assert time.monotonic() - start < 0.2
-    waiting.join()
+    assert time.monotonic() - start < 0.5
+    fetching.join()
     assert keys.public_key("d-2", COOL_DOWN) is not None
     assert len(shop.fetches) == 2
+
+
+def test_a_core_hangs() -> None:
+    """It has failed before: one thread waits for it, the others are told at once that it could not be asked."""
+    shop = Shop()
+    shop.down = True
+    keys = shop.keys()
+    with pytest.raises(GeneralError):
+        keys.public_key("d-1", 0)
+    shop.slow, now = 1.0, 2 * COOL_DOWN
+
+    def ask(moment: int) -> None:
+        with pytest.raises(GeneralError):
+            keys.public_key("d-1", moment)
+
+    hanging = threading.Thread(target=ask, args=(now,))
+    hanging.start()
+    assert settled(shop, 2)
+    start = time.monotonic()
+    for number in range(12):
+        ask(now + number * COOL_DOWN)
+    assert time.monotonic() - start < 0.5
+    hanging.join()
 
 
 @pytest.mark.parametrize("down", [True, False])

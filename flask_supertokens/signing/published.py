@@ -21,7 +21,8 @@ class PublishedKeys:
     """The keys of a core's JWKS, as this process knows them.
 
     An immutable snapshot; known keys are looked up without a lock and go on while the core is down or one thread fetches
-    anew, aside. Only an unknown ``kid`` waits for a fetch, one at a time and not again within `COOL_DOWN`.
+    anew, aside. Only an unknown ``kid`` is fetched for, by one thread at a time and not again within `COOL_DOWN`; the others
+    do not wait for it, but at the start, when there is no key to go on with.
 
     :param fetch: ``fetch(kid) -> (keys of the JWKS, max-age in seconds or None)``; asks other hosts if one lacks ``kid``.
     :param interval: how long a snapshot is fresh at most, in ms.
@@ -52,10 +53,15 @@ class PublishedKeys:
                 self._renew_aside(now)
             return key
         before = self._tried_at
-        with self._lock:
-            waited = self._tried_at != before  # someone asked meanwhile; who waited must not form a queue of fetches
-            if kid not in self._keys and not waited and not within(self._tried_at, now, COOL_DOWN):
-                self._take(kid, now)
+        if self._lock.acquire(blocking=before is None):
+            try:
+                waited = (
+                    self._tried_at != before
+                )  # someone asked meanwhile; who waited must not form a queue of fetches
+                if kid not in self._keys and not waited and not within(self._tried_at, now, COOL_DOWN):
+                    self._take(kid, now)
+            finally:
+                self._lock.release()
         key, failure = self._keys.get(kid), self._failure
         if key is None and failure is not None:
             error = GeneralError(failure.description)

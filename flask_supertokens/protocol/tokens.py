@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import json
@@ -195,14 +194,25 @@ def _is_time(value: object) -> bool:
 
 def _json_part(part: str) -> Payload | None:
     try:
-        raw = base64.b64decode(part.encode("ascii") + b"=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        text = raw.decode("utf-8")  # left to itself, json takes UTF-16 too
+        text = decode_base64url(part).decode("utf-8")  # left to itself, json takes UTF-16 too
         value = _DECODER.decode(text)
         if "\\u" in text:
             to_utf8_json(value)  # an escaped lone surrogate is no text
-    except (ValueError, RecursionError, binascii.Error):
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def decode_base64url(part: str) -> bytes:
+    """The bytes of a part of a JWT (RFC 7515, section 2), in the one spelling that such bytes have.
+
+    :raises ValueError: no base64url, padded, or with bits in its last letter that mean nothing.
+    """
+    spelled = part.encode("ascii")
+    raw = base64.urlsafe_b64decode(spelled + b"=" * (-len(spelled) % 4))
+    if base64.urlsafe_b64encode(raw).rstrip(b"=") != spelled:
+        raise ValueError("not the canonical spelling of base64url")
+    return raw
 
 
 def _finite(number: str) -> float:

@@ -28,8 +28,9 @@ from .doctor import examine
 from .engines.embedded import EmbeddedEngine
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
-from .protocol.model import FIRST_APP, SessionInformation
+from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
+from .signing import RELOAD_EVERY
 
 T = TypeVar("T")
 BATCH = 50
@@ -115,17 +116,43 @@ def cleanup(batch: int, wants_json: bool) -> None:
 
 
 @group.command("rotate-keys")
+@click.option("--reseal", is_flag=True, help="Make none, but seal those of SECRET_KEY_FALLBACKS under SECRET_KEY.")
+@click.option("--revoke-old", is_flag=True, help="End all old keys at once.")
+@click.option("--app", "app_id", default=FIRST_APP, help="Whose keys, for a core with several apps.")
 @_yes
 @_as_json
-def rotate_keys(yes: bool, wants_json: bool) -> None:
+def rotate_keys(reseal: bool, revoke_old: bool, app_id: str, yes: bool, wants_json: bool) -> None:
     """Make a new signing key. It signs after a minute; tokens of the old ones stay good until they expire.
+
+    With --revoke-old it signs at once, and what the old ones signed is over: access tokens are refreshed at their next use,
+    JWTs for other services end.
+
+    With --reseal no key is made. Do this when every process has the new SECRET_KEY and before the old one leaves
+    SECRET_KEY_FALLBACKS; a key that is not sealed again ends with it.
 
     Where an app and a core share the database, each signs with keys of its own algorithm: both get a new one.
     """
-    engine = _embedded()
-    _ask(yes, "Make a new signing key?")
-    kids = [key.kid for key in _do(lambda: [each.rotate_keys() for each in _signers(engine)])]
-    _tell(wants_json, {"kid": kids[0], "kids": kids}, f"Signing a minute from now on: {', '.join(kids)}.")
+    if reseal and revoke_old:
+        raise click.UsageError("Seal the old keys again, or end them: not both.")
+    signers = _do(lambda: _signers(_embedded(), app_id))
+    if reseal:
+        _ask(yes, "Do all processes, on every host, have the new SECRET_KEY?")
+        resealed = _do(signers[0].reseal_keys)
+        _tell(
+            wants_json, {"resealed": resealed}, f"Sealed under SECRET_KEY: {', '.join(resealed) or 'all were before'}."
+        )
+        return
+    _ask(yes, "End all signing keys and make a new one?" if revoke_old else "Make a new signing key?")
+    old = sorted(_do(lambda: [key.kid for key in signers[0].store.keys()])) if revoke_old else []
+    kids = [key.kid for key in _do(lambda: [each.rotate_keys(frozenset(old)) for each in signers])]
+    sentence = f"Signing a minute from now on: {', '.join(kids)}."
+    if revoke_old:
+        sentence = (
+            f"Ended: {', '.join(old) or 'none'}. Signing from now on: {', '.join(kids)}. Nobody has to log in for that: access"
+            " tokens are refreshed at their next use. JWTs of create_jwt are over. Running processes notice within"
+            f" {RELOAD_EVERY // 1000} s, or when they can read the database again."
+        )
+    _tell(wants_json, {"kid": kids[0], "kids": kids, "ended": old}, sentence)
 
 
 @group.command("export")
@@ -243,11 +270,16 @@ def _replacing(file: str) -> Iterator[IO[str]]:
         raise
 
 
-def _signers(engine: EmbeddedEngine) -> list[EmbeddedEngine]:
-    """The app's own engine, and that of a core whose keys are in the same database."""
+def _signers(engine: EmbeddedEngine, app_id: str) -> list[EmbeddedEngine]:
+    """The app's own engine, and that of a core whose keys are in the same database; or that of another app of the core."""
     from .cdi_server import make_core  # noqa: PLC0415 - as above
 
-    core = make_core(app_state(), needs_api_keys=False).engine_of(FIRST_APP)
+    apps = make_core(app_state(), needs_api_keys=False)
+    if not apps.has(app_id, PUBLIC_TENANT):
+        raise ValueError(f"There is no app {app_id} in this database.")
+    core = apps.engine_of(app_id)
+    if app_id != FIRST_APP:
+        return [core]
     others = {key.algorithm for key in engine.store.keys()} - {engine.algorithm}
     return [engine, core] if core.algorithm in others else [engine]
 

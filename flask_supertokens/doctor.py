@@ -43,6 +43,7 @@ def examine(state: AppState) -> Report:
     try:
         facts |= _of_engine(state)
         findings += _of_keys_and_clock(state, facts)
+        hints += _of_sealing(state)
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description}{_address()} Until that is mended sessions are answered 503.")
@@ -139,14 +140,23 @@ def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
     sealed = state.engine.keys_sealed_elsewhere() if isinstance(state.engine, EmbeddedEngine) else []
     if sealed:
         yield (
-            f"The SECRET_KEY of here does not open the signing keys {', '.join(sealed)}: who logged in before it was replaced"
-            " has to log in again. Put the one from before into SECRET_KEY_FALLBACKS."
+            f"The SECRET_KEY of here does not open the signing keys {', '.join(sealed)}: what they signed is not believed."
+            " Put the one from before into SECRET_KEY_FALLBACKS; or, if it leaked: flask supertokens rotate-keys --revoke-old."
         )
     difference = abs(facts.get("clock ahead of the database (s)", 0))
     if difference * SECOND > CLOCK_DIFFERENCE:
         yield (
             f"The clocks of this host and of the database are {difference:.1f} s apart. The race window counts"
             " on the clocks of all hosts: keep them with NTP."
+        )
+
+
+def _of_sealing(state: AppState) -> Iterator[str]:
+    sealed = state.engine.keys_under_fallbacks() if isinstance(state.engine, EmbeddedEngine) else []
+    if sealed:
+        yield (
+            f"The signing keys {', '.join(sealed)} are sealed under one of SECRET_KEY_FALLBACKS and end with it. Before you take"
+            " it away, and when all processes have the new SECRET_KEY: flask supertokens rotate-keys --reseal."
         )
 
 

@@ -23,10 +23,11 @@ from flask_supertokens import SuperTokens, core_app, create_new_session_without_
 from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
 
-from .support.plans import Clock
-from .support.records import a_record, sql_store
+from .support.cookies import set_cookies
+from .support.plans import HOUR, Clock
+from .support.records import a_record, kids_of, sql_store
 from .support.served import a_core, serving
-from .support.wire import SECRET, BrokenStore, an_app, signed_in
+from .support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
 
 
 def test_the_tables_are_made(tmp_path: pathlib.Path) -> None:
@@ -144,6 +145,103 @@ def test_keys_are_rotated(app: Flask) -> None:
     kid = told(app, "rotate-keys", "--yes")["kid"]
     assert {key.kid for key in app.extensions["supertokens"].engine.keys()} == {*before, kid}
     assert run(app, "rotate-keys", input="n\n").exit_code == 1
+
+
+def with_old_secret(store: MemoryStore) -> Flask:
+    """The app with its SECRET_KEY replaced, and the one from before as a fallback."""
+    return an_app(store, SECRET_KEY="a new secret of the tests", SECRET_KEY_FALLBACKS=[SECRET])
+
+
+def without_old_secret(store: MemoryStore) -> Flask:
+    return an_app(store, SECRET_KEY="a new secret of the tests")
+
+
+def test_keys_are_sealed_again() -> None:
+    """Status asks for it as long as a key ends with the fallback; without the fallback they then are what they were."""
+    store = MemoryStore()
+    created(an_app(store))
+    an_app(store).extensions["supertokens"].engine.make_keys()
+    kids = sorted(kids_of(store.keys()))
+    app = with_old_secret(store)
+    before = told(app, "status")
+    assert ([kid in before["hints"][0] for kid in kids], before["findings"]) == ([True, True], [])
+    assert "rotate-keys --reseal" in before["hints"][0]
+    assert run(app, "rotate-keys", "--reseal", input="n\n").exit_code == 1
+    assert [told(app, "rotate-keys", "--reseal", "--yes") for _ in range(2)] == [{"resealed": kids}, {"resealed": []}]
+    for later in (app, without_old_secret(store)):
+        status = told(later, "status")
+        assert [status["facts"]["keys"].split(", "), status["hints"], status["findings"]] == [
+            kids,
+            before["hints"][1:],
+            [],
+        ]
+
+
+def test_the_fallback_goes_too_early() -> None:
+    """Status says which keys ended, until others have taken over for longer than a token lives."""
+    store = MemoryStore()
+    created(an_app(store))
+    [kid] = kids_of(store.keys())
+    app = without_old_secret(store)
+    assert [kid in finding for finding in told(app, "status")["findings"]] == [True]
+    created(app)
+    assert [kid in finding for finding in told(app, "status")["findings"]] == [True]
+    clock_of(app).wait(3 * HOUR)
+    assert told(app, "status")["findings"] == []
+
+
+def test_a_secret_key_leaked() -> None:
+    """With a new one and all old keys ended nothing is left of it, in the table, in what is published, and in status."""
+    store = MemoryStore()
+    for before in (an_app(store), without_old_secret(store)):
+        before.extensions["supertokens"].engine.make_keys()
+    app, old = without_old_secret(store), sorted(kids_of(store.keys()))
+    done = told(app, "rotate-keys", "--revoke-old", "--yes")
+    assert (done["ended"], len(old)) == (old, 4)
+    assert kids_of(store.keys()) == done["kids"]
+    assert told(app, "status")["findings"] == []
+    output = run(app, "rotate-keys", "--revoke-old", "--yes").output
+    assert all(said in output for said in ("Nobody has to log in", "JWTs of create_jwt are over", "within 30 s"))
+
+
+def test_old_keys_are_ended_while_the_app_runs() -> None:
+    """Access tokens are to be refreshed and refresh tokens go on."""
+    store = MemoryStore()
+    app = an_app(store)
+    tokens = signed_in(app)
+    told(app, "rotate-keys", "--revoke-old", "--yes")
+    refused = call(app, "GET", "/me", access=tokens.access_token)
+    assert (refused.status_code, refused.json) == (401, {"message": "try refresh token"})
+    answer = call(app, "POST", "/refresh", refresh=tokens.refresh_token)
+    assert call(app, "GET", "/me", access=set_cookies(answer)["sAccessToken"].value).status_code == 200
+
+
+def test_old_keys_of_an_app_and_its_core_are_ended() -> None:
+    """Each has a new one of its algorithm, and no old one is left."""
+    store = MemoryStore()
+    app = an_app(store)
+    with app.app_context():
+        core = make_core(app.extensions["supertokens"], needs_api_keys=False).engine_of("public")
+    for engine in (app.extensions["supertokens"].engine, core):
+        engine.make_keys()
+    kids = told(app, "rotate-keys", "--revoke-old", "--yes")["kids"]
+    assert {key.kid: key.algorithm for key in store.keys()} == dict(zip(kids, ["ES256", "RS256"], strict=True))
+
+
+def test_keys_of_another_app_of_a_core() -> None:
+    """They are named by the app; an app that is not there is told so."""
+    store = MemoryStore()
+    app = an_app(store)
+    store.of_app("other").add_tenant("public")
+    [kid] = told(app, "rotate-keys", "--app", "other", "--yes")["kids"]
+    assert (kids_of(store.keys()), kids_of(store.of_app("other").keys())) == ([], [kid])
+    assert told(with_old_secret(store), "rotate-keys", "--app", "other", "--reseal", "--yes") == {"resealed": [kid]}
+    assert "no app third" in run(app, "rotate-keys", "--app", "third", "--yes").output
+
+
+def test_old_keys_can_not_be_sealed_and_ended(app: Flask) -> None:
+    """One of the two."""
+    assert run(app, "rotate-keys", "--reseal", "--revoke-old", "--yes").exit_code == 2
 
 
 def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:

@@ -22,10 +22,10 @@ from flask import Flask
 from flask_supertokens import SuperTokens, get_session, signals
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
-from flask_supertokens.errors import SuperTokensError, UnauthorisedError
+from flask_supertokens.errors import SuperTokensError, TokenTheftError, UnauthorisedError
 from flask_supertokens.protocol.model import RefreshToken, SessionRecord
 from flask_supertokens.protocol.tokens import hash1, hash2, refresh_token_content
-from flask_supertokens.signing import RefreshTokenSigner
+from flask_supertokens.signing import RefreshTokenSigner, Sealer
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import set_cookies
@@ -114,6 +114,42 @@ def test_a_stolen_secret_key_alone_mints_nothing(robbed: Robbed) -> None:
     child = signer.mint(robbed.record.handle, robbed.born, signer.mint(robbed.record.handle, robbed.born, None))
     assert not robbed.opens(child.raw)
     assert robbed.opens(refresh_token_of(robbed.grant))
+
+
+@pytest.mark.parametrize("secret_keys", [(SECRET_OF_ENGINES,), (SECRET_OF_ENGINES, "the new one")])
+def test_a_stolen_secret_key_ends_a_session(robbed: Robbed, clock: Clock, secret_keys: tuple[str, ...]) -> None:
+    """With its handle, by a false alarm; also when the stolen key is only a fallback. Without one it is not believed."""
+    forged = RefreshTokenSigner((SECRET_OF_ENGINES,)).mint(robbed.record.handle, robbed.born, None).raw
+    with pytest.raises(TokenTheftError):
+        an_engine(robbed.store, clock, secret_keys=secret_keys).refresh(RefreshRequest(forged))
+    with pytest.raises(UnauthorisedError):
+        an_engine(robbed.store, clock, secret_keys=("the new one",)).refresh(RefreshRequest(forged))
+
+
+def private_halves(store: MemoryStore) -> dict[str, Any]:
+    """What a thief of database and `SECRET_KEY` has."""
+    opened = {key.kid: Sealer((SECRET,)).open(key.sealed_private) for key in store.keys()}
+    return {kid: serialization.load_pem_private_key(pem, None) for kid, pem in opened.items() if pem is not None}
+
+
+def test_secret_key_and_database_are_stolen() -> None:
+    """With another `SECRET_KEY` nothing counts that was or is made of them: not at the first request, not later, for no view."""
+    store = MemoryStore()
+    before = an_app(store)
+    tokens = signed_in(before)
+    state_of(before).engine.published_keys()
+    claims = {**jwt.decode(tokens.access_token, options={"verify_signature": False}), "sub": "admin", "auth_time": 1}
+    stolen = private_halves(store)
+    forged = [jwt.encode(claims, key, "ES256", {"kid": kid, "version": "5"}) for kid, key in stolen.items()]
+    after = an_app(store, SECRET_KEY="a new secret of the tests")
+    for _ in range(2):
+        answers = [call(after, "GET", "/me", access=raw) for raw in [*forged, tokens.access_token]]
+        assert [answer.status_code for answer in answers] == [401] * 3
+        assert call(after, "POST", "/refresh", refresh=tokens.refresh_token).status_code == 401
+        published = call(after, "GET", "/.well-known/jwks.json").json or {}
+        assert not {key["kid"] for key in published["keys"]} & stolen.keys()
+        clock_of(after).wait(60_000)
+        after.test_cli_runner().invoke(args=["supertokens", "rotate-keys", "--yes"])
 
 
 def test_the_guess_that_would_open_it(robbed: Robbed) -> None:
@@ -269,6 +305,8 @@ COMMANDS = (
     ["sessions", "user-1"],
     ["cleanup"],
     ["rotate-keys", "--yes"],
+    ["rotate-keys", "--reseal", "--yes"],
+    ["rotate-keys", "--revoke-old", "--yes"],
     ["revoke", "--user", "user-1", "--yes"],
 )
 

@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -34,7 +35,7 @@ from flask_supertokens.signing import (
 )
 
 from .support.keys import CLAIMS, HOUR, LIFETIME, SECRET, SETTINGS, Shelf, a_ring, a_signer, signs_with
-from .support.records import NOW
+from .support.records import NOW, kids_of
 from .support.threads import at_once
 
 # -- refresh tokens ----------------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_eight_threads_of_a_process_sign_first() -> None:
 def test_other_processes_are_always_faster() -> None:
     """After some attempts it is our error."""
     shelf = Shelf()
-    shelf.swap = lambda seen, new, gone: False  # type: ignore[method-assign]
+    shelf.swap_keys = lambda seen, new, gone: False  # type: ignore[method-assign]
     with pytest.raises(GeneralError, match="No signing key could be agreed on"):
         a_ring(shelf).signing_key(NOW)
 
@@ -351,8 +352,8 @@ def test_another_process_has_made_a_key() -> None:
     assert other.public_key(f"d-{NOW + COOL_DOWN}", NOW + COOL_DOWN) is not None
 
 
-def test_eight_threads_ask_for_an_unknown_key() -> None:
-    """One of them reads the shelf, all get the key."""
+def test_eight_threads_ask_for_a_key_at_the_start() -> None:
+    """No key is known yet: one of them reads the shelf, all get the key."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW)
     ring, before, shelf.slow = a_ring(shelf), shelf.loads, 0.05
@@ -361,13 +362,48 @@ def test_eight_threads_ask_for_an_unknown_key() -> None:
     assert shelf.loads == before + 1
 
 
+def test_unknown_keys_are_asked_for_while_the_store_hangs() -> None:
+    """One thread waits for it; whoever comes meanwhile, however late, is told at once that there is no such key."""
+    shelf = Shelf()
+    ring = a_ring(shelf)
+    signs_with(ring, NOW)
+    reading, go_on, load = threading.Event(), threading.Event(), shelf.keys
+    shelf.keys = lambda: (reading.set(), go_on.wait(3), load())[-1]  # type: ignore[func-returns-value,method-assign]
+    first = threading.Thread(target=ring.public_key, args=("d-1", NOW + COOL_DOWN))
+    first.start()
+    assert reading.wait(10)
+    begun, moments = time.monotonic(), [NOW + (number + 2) * COOL_DOWN for number in range(12)]
+    assert at_once(12, lambda number: ring.public_key(f"d-{number}", moments[number])) == [None] * 12
+    assert time.monotonic() - begun < 1
+    go_on.set()
+    first.join()
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_the_store_hangs_at_the_start(down: bool) -> None:
+    """All share one attempt and its outcome, also those who came longer after it began than the cool-down lasts."""
+    shelf = Shelf()
+    signs_with(a_ring(shelf), NOW)
+    ring, before, shelf.slow, shelf.down = a_ring(shelf), shelf.loads, 0.3, down
+
+    def ask(number: int) -> str:
+        now = NOW + number * (COOL_DOWN + 1)
+        try:
+            return signs_with(ring, now) if number % 2 else "known" if ring.public_key(f"d-{NOW}", now) else "unknown"
+        except GeneralError:
+            return "down"
+
+    assert at_once(8, ask) == (["down"] * 8 if down else ["known", f"d-{NOW}"] * 4)
+    assert shelf.loads == before + 1
+
+
 def test_the_keys_are_being_read_again() -> None:
     """Who has a known key does not wait for it."""
     shelf = Shelf()
     ring = a_ring(shelf)
     kid = signs_with(ring, NOW)
-    reading, go_on, load = threading.Event(), threading.Event(), shelf.load
-    ring._load = lambda: (reading.set(), go_on.wait(10), load())[-1]  # type: ignore[func-returns-value]
+    reading, go_on, load = threading.Event(), threading.Event(), shelf.keys
+    shelf.keys = lambda: (reading.set(), go_on.wait(10), load())[-1]  # type: ignore[func-returns-value,method-assign]
     thread = threading.Thread(target=lambda: ring.public_key(kid, NOW + RELOAD_EVERY))
     thread.start()
     assert reading.wait(10)
@@ -421,14 +457,71 @@ def test_the_store_is_down_at_the_start() -> None:
 
 
 def test_the_secret_key_is_another_one(caplog: pytest.LogCaptureFixture) -> None:
-    """The key is logged and does not sign, a new one does; the tokens of either process verify in the other."""
+    """The key neither signs nor verifies nor is published, which is logged once; a new one does."""
     shelf = Shelf()
-    before, after = a_signer(shelf, "old"), a_signer(shelf, "new")
-    old, new = before.sign(CLAIMS, NOW), after.sign(CLAIMS, NOW + 1)
-    assert old.kid != new.kid
-    assert f"{old.kid} was sealed under another SECRET_KEY" in caplog.text
-    assert after.is_genuine(old, NOW + COOL_DOWN)
-    assert before.is_genuine(new, NOW + COOL_DOWN)
+    old = a_signer(shelf, "old").sign(CLAIMS, NOW)
+    after = a_signer(shelf, "new")
+    new = after.sign(CLAIMS, NOW + 1)
+    assert [after.is_genuine(token, NOW + COOL_DOWN) for token in (old, new)] == [False, True]
+    assert kids_of(after.keys.stored(NOW + 10 * RELOAD_EVERY)) == [new.kid]
+    assert caplog.text.count(f"{old.kid} does not open") == 1
+
+
+def test_a_token_of_a_key_that_does_not_open_comes_again_and_again() -> None:
+    """The shelf is not asked for it each time; when the key's row is right again, it counts."""
+    shelf = Shelf()
+    ring, kid, sealed = a_ring(shelf), signs_with(a_ring(shelf), NOW), shelf.store.keys()[0].sealed_private
+    shelf.change(kid, sealed_private="garbage")
+    assert ring.public_key(kid, NOW) is None
+    before = shelf.loads
+    assert {ring.public_key(kid, NOW + later) for later in range(0, RELOAD_EVERY, 1000)} == {None}
+    shelf.change(kid, sealed_private=sealed)
+    assert ring.public_key(kid, NOW + RELOAD_EVERY) is not None
+    assert shelf.loads == before + 1
+
+
+@pytest.mark.parametrize("sealed", ["", "of another secret", "of our key"])
+def test_somebody_adds_a_key_to_the_table(sealed: str) -> None:
+    """Who can write there but has no SECRET_KEY makes no token that counts, whatever is beside his public key."""
+    shelf = Shelf()
+    signer = a_signer(shelf, cache_size=0)
+    signer.sign(CLAIMS, NOW)
+    theirs = Shelf(make_key(SETTINGS, Sealer(("another",)), NOW + 1))
+    forged, [row] = a_signer(theirs, "another").sign(CLAIMS, NOW + 1), theirs.store.keys()
+    texts = {"of another secret": row.sealed_private, "of our key": shelf.store.keys()[0].sealed_private}
+    shelf.swap_keys(frozenset(shelf.kids), replace(row, sealed_private=texts.get(sealed, "")), frozenset())
+    for process in (signer, a_signer(shelf)):
+        assert not process.is_genuine(forged, NOW + RELOAD_EVERY)
+        assert row.public_pem not in [key.public_pem for key in process.keys.stored(NOW + RELOAD_EVERY)]
+
+
+def test_the_key_of_a_verified_token_is_exchanged() -> None:
+    """A row that holds another private half now ends what was verified by the first one."""
+    shelf = Shelf()
+    signer = a_signer(shelf)
+    token = signer.sign(CLAIMS, NOW)
+    other = make_key(SETTINGS, Sealer((SECRET,)), NOW)
+    shelf.change(token.kid, sealed_private=other.sealed_private)
+    assert signer.is_genuine(token, NOW + RELOAD_EVERY - 1)
+    assert not signer.is_genuine(token, NOW + RELOAD_EVERY)
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_keys_that_do_not_open_are_outlived(dynamic: bool) -> None:
+    """As long as tokens may be out they are told of; long after a key that opens took over they go."""
+    shelf, hours = Shelf(), HOUR * 3
+    old = signs_with(a_ring(shelf, "old", dynamic=dynamic), NOW)
+    ring = a_ring(shelf, "new")
+    ring.stored(NOW + HOUR)
+    assert ring.unopened(NOW + HOUR) == [old]
+    for kind in (True, False):
+        ring.signing_key(NOW + HOUR, kind)
+    assert [ring.unopened(NOW + HOUR + later) for later in (1, hours)] == [[old], []]
+    assert old in shelf.kids
+    for week in (1, 2):
+        ring.signing_key(NOW + week * LIFETIME + hours)
+    assert old not in shelf.kids
+    assert len(shelf.kids) == 3
 
 
 def test_two_secret_keys_live_side_by_side() -> None:
@@ -438,6 +531,18 @@ def test_two_secret_keys_live_side_by_side() -> None:
     kids = [[signs_with(ring, NOW + minute * 60_000 + i) for i, ring in enumerate(rings)] for minute in range(60)]
     assert {tuple(pair) for pair in kids} == {tuple(kids[0])}
     assert len(shelf.kids) == 2
+
+
+def test_two_secret_keys_live_side_by_side_for_months() -> None:
+    """Each process makes a key a week and removes what it has outlived: the table stays small."""
+    shelf = Shelf()
+    rings = [a_ring(shelf, "old"), a_ring(shelf, "new"), a_ring(shelf, "old", "new")]
+    static = [ring.signing_key(NOW, False)[0] for ring in rings]
+    for day in range(100):
+        for i, ring in enumerate(rings):
+            ring.signing_key(NOW + day * LIFETIME // 7 + i)
+            assert ring.signing_key(NOW + day * LIFETIME // 7 + i, False)[0] in static
+        assert len(shelf.kids) <= 8
 
 
 def test_the_old_secret_key_is_a_fallback() -> None:
@@ -451,25 +556,13 @@ def test_the_old_secret_key_is_a_fallback() -> None:
     ["", "garbage", "é", pytest.param(Sealer((SECRET,)).seal(b"not a key"), id="not a key")],
 )
 def test_a_private_half_is_damaged(sealed: str) -> None:
-    """A new key signs; the tokens of the damaged one verify."""
+    """A new key signs; the damaged one's tokens are not ours any more."""
     shelf = Shelf()
     token = a_signer(shelf).sign(CLAIMS, NOW)
     shelf.change(token.kid, sealed_private=sealed)
     fresh = a_signer(shelf)
     assert fresh.sign(CLAIMS, NOW + 1).kid != token.kid
-    assert fresh.is_genuine(token, NOW + 1)
-
-
-@pytest.mark.parametrize("pem", ["", "garbage", "é", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
-def test_a_public_half_is_damaged(pem: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The key is logged and not used; its tokens are not ours any more, and a new key signs."""
-    shelf = Shelf()
-    token = a_signer(shelf).sign(CLAIMS, NOW)
-    shelf.change(token.kid, public_pem=pem)
-    fresh = a_signer(shelf)
-    assert fresh.is_genuine(token, NOW) is False
-    assert fresh.sign(CLAIMS, NOW + 1).kid != token.kid
-    assert f"Signing key {token.kid} is damaged" in caplog.text
+    assert not fresh.is_genuine(token, NOW + 1)
 
 
 def public_pem(key: Any) -> str:
@@ -477,13 +570,111 @@ def public_pem(key: Any) -> str:
     return str(key.public_key().public_bytes(encoding, form).decode())
 
 
-@pytest.mark.parametrize("key", [x25519.X25519PrivateKey.generate(), ec.generate_private_key(ec.SECP384R1())])
-def test_a_public_half_is_of_another_kind(key: Any) -> None:
-    """Tokens that name it are not genuine, without an exception."""
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "garbage",
+        "é",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+        pytest.param(public_pem(x25519.X25519PrivateKey.generate()), id="of another kind"),
+        pytest.param(public_pem(ec.generate_private_key(ec.SECP256R1())), id="of another key"),
+    ],
+)
+def test_a_public_half_is_not_its_private_half_s(pem: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What the private half says counts: for verifying, and for what is published. It is logged once."""
+    shelf = Shelf()
+    token, [before] = a_signer(shelf).sign(CLAIMS, NOW), shelf.store.keys()
+    shelf.change(token.kid, public_pem=pem)
+    fresh = a_signer(shelf)
+    assert fresh.is_genuine(token, NOW)
+    assert [key.public_pem for key in fresh.keys.stored(NOW + 2 * RELOAD_EVERY)] == [before.public_pem]
+    assert caplog.text.count(f"public half of signing key {token.kid}") == 1
+
+
+@pytest.mark.parametrize("algorithm", ["HS999", "EdDSA", "RS256"])
+def test_a_key_is_said_to_be_of_another_kind(algorithm: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, once, and not used; its tokens are not genuine, without an exception, and a new key signs."""
     shelf = Shelf()
     token = a_signer(shelf).sign(CLAIMS, NOW)
-    shelf.change(token.kid, public_pem=public_pem(key))
-    assert a_signer(shelf).is_genuine(token, NOW) is False
+    shelf.change(token.kid, algorithm=algorithm)
+    fresh = a_signer(shelf)
+    assert fresh.is_genuine(token, NOW) is False
+    assert fresh.sign(CLAIMS, NOW + 1).kid != token.kid
+    fresh.keys.stored(NOW + 2 * RELOAD_EVERY)
+    assert caplog.text.count(f"Signing key {token.kid} is damaged") == 1
+
+
+# -- sealing again, and ending -----------------------------------------------------------------------------------------
+
+
+def test_keys_are_sealed_again() -> None:
+    """Those that a fallback opened open without it; they and their tokens stay what they were. Once is enough."""
+    shelf = Shelf()
+    token = a_signer(shelf, "old").sign(CLAIMS, NOW)
+    both = a_ring(shelf, "old", "new")
+    static = both.signing_key(NOW, False)[0]
+    assert both.under_fallbacks() == [token.kid]
+    assert (both.reseal(NOW + 1), both.reseal(NOW + 2), both.under_fallbacks()) == ([token.kid], [], [])
+    after = a_signer(shelf, "new")
+    assert after.is_genuine(token, NOW + 1)
+    assert {key.kid for key in after.keys.stored(NOW + 1)} == {token.kid, static}
+    assert after.keys.signing_key(NOW + 1)[0] == token.kid
+
+
+def test_nobody_seals_keys_again_by_itself() -> None:
+    """A process that has a new SECRET_KEY leaves the keys as they are: others may not have it yet."""
+    shelf = Shelf()
+    signs_with(a_ring(shelf, "old"), NOW)
+    before = shelf.store.keys()
+    signs_with(a_ring(shelf, "old", "new"), NOW + RELOAD_EVERY)
+    assert shelf.store.keys() == before
+
+
+def test_a_key_changes_while_it_is_sealed_again() -> None:
+    """It is looked at once more, and not brought back if it is gone."""
+    shelf = Shelf()
+    kid = signs_with(a_ring(shelf, "old"), NOW)
+    ring, swap, lost = a_ring(shelf, "old", "new"), shelf.reseal_key, [False]
+    shelf.reseal_key = lambda *args: lost.pop() if lost else swap(*args)  # type: ignore[method-assign]
+    assert ring.reseal(NOW + 1) == [kid]
+    shelf.store._keys.clear()
+    assert (ring.reseal(NOW + 2), shelf.kids) == ([], [])
+
+
+def test_keys_are_sealed_again_too_early() -> None:
+    """A process without the new SECRET_KEY loses them, makes one of its own, and goes on; others read that one."""
+    shelf = Shelf()
+    early, both = a_ring(shelf, "old"), a_ring(shelf, "old", "new")
+    kid = signs_with(early, NOW)
+    both.reseal(NOW + 1)
+    own = [signs_with(early, NOW + RELOAD_EVERY + hour * HOUR) for hour in range(24)]
+    assert set(own) == {f"d-{NOW + RELOAD_EVERY}"}
+    assert shelf.kids == [kid, own[0]]
+    assert both.public_key(own[0], NOW + RELOAD_EVERY) is not None
+
+
+def test_old_keys_are_ended() -> None:
+    """One new key signs at once; what the old ones signed is not genuine, in other processes after 30 s at most."""
+    shelf = Shelf()
+    one, other = a_signer(shelf), a_signer(shelf)
+    tokens = [signer.sign(CLAIMS, NOW) for signer in (one, other)]
+    static = other.keys.signing_key(NOW, False)[0]
+    new = one.keys.rotate(NOW + HOUR, ending=frozenset({tokens[0].kid, static}))
+    assert shelf.kids == [new.kid] == [signs_with(one.keys, NOW + HOUR)]
+    assert not any(one.is_genuine(token, NOW + HOUR) for token in tokens)
+    assert not any(other.is_genuine(token, NOW + RELOAD_EVERY) for token in tokens)
+
+
+def test_the_new_key_tells_other_processes_that_old_ones_ended() -> None:
+    """Its first token makes them read the keys, so that they need not wait."""
+    shelf = Shelf()
+    one, other = a_signer(shelf), a_signer(shelf)
+    token = one.sign(CLAIMS, NOW)
+    assert other.is_genuine(token, NOW)
+    one.keys.rotate(NOW + COOL_DOWN, ending=frozenset({token.kid}))
+    assert other.is_genuine(one.sign(CLAIMS, NOW + COOL_DOWN), NOW + COOL_DOWN)
+    assert not other.is_genuine(token, NOW + COOL_DOWN)
 
 
 def test_the_algorithm_was_changed() -> None:
@@ -547,6 +738,45 @@ def test_a_token_of_another_database_comes(shelves: dict[str, Shelf], algorithm:
     stranger = Shelf(make_key(replace(SETTINGS, algorithm=algorithm), Sealer((SECRET,)), NOW))
     token = a_signer(stranger, algorithm=algorithm).sign(CLAIMS, NOW)
     assert refused(a_signer(shelves[algorithm], algorithm=algorithm), token.raw)
+
+
+def respelled(part: str) -> set[str]:
+    """Other texts that lenient readers of base64 take for this one."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    value = base64_decode(part)
+    twins = {part[:-1] + char for char in alphabet if base64_decode(part[:-1] + char) == value}
+    twins |= {twin.replace("-", "+").replace("_", "/") for twin in twins}
+    twins |= {twin + pad for twin in twins for pad in ("=", "==", "===", "====")}
+    return twins - {part}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("number", range(3))
+def test_an_access_token_is_spelled_otherwise(shelves: dict[str, Shelf], algorithm: str, number: int) -> None:
+    """The same bytes in other letters are refused in each of the three parts: one token, one text, one entry of the cache."""
+    signer = a_signer(shelves[algorithm], algorithm=algorithm)
+    parts = signer.sign({**CLAIMS, "odd": "ÿÿ>>??"}, NOW).raw.split(".")
+    twins = respelled(parts[number])
+    assert len(twins) >= 4
+    assert all(refused(signer, ".".join([*parts[:number], twin, *parts[number + 1 :]])) for twin in twins)
+    assert len(signer._verified) == 1
+
+
+def test_the_structure_is_spelled_otherwise_by_whoever_signs() -> None:
+    """Header and claims in letters that no core writes are foreign, though the signature over them be good."""
+    shelf = Shelf()
+    signer = a_signer(shelf)
+    _, private = signer.keys.signing_key(NOW)
+    method = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+    parts = [
+        encoded({"alg": "ES256", "kid": f"d-{NOW}", "typ": "JWT", "version": "5"}),
+        encoded({**CLAIMS, "odd": "x"}),
+    ]
+    for number, part in enumerate(parts):
+        for twin in {part, *respelled(part)}:
+            text = ".".join([*parts[:number], twin, *parts[number + 1 :]])
+            signature = base64.urlsafe_b64encode(method.sign(text.encode(), private)).rstrip(b"=").decode()
+            assert refused(signer, f"{text}.{signature}") == (twin != part)
 
 
 ATTACKER = ec.generate_private_key(ec.SECP256R1())

@@ -99,7 +99,7 @@ class EmbeddedEngine(Engine):
         self._settings = settings
         self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.rules.audience)
         self._sealer = sealer = Sealer(settings.secret_keys)
-        self._access_tokens = AccessTokenSigner(settings.keys, sealer, store.keys, store.swap_keys, settings.cache_size)
+        self._access_tokens = AccessTokenSigner(settings.keys, sealer, store, settings.cache_size)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
         self._swept_at = 0
 
@@ -300,14 +300,26 @@ class EmbeddedEngine(Engine):
     def ping(self) -> None:
         self.store.read("")
 
-    def rotate_keys(self) -> SigningKey:
-        """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired."""
-        return self._access_tokens.keys.rotate(self.clock())
+    def rotate_keys(self, ending: frozenset[str] = frozenset()) -> SigningKey:
+        """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired.
+
+        :param ending: those that end now instead.
+        """
+        return self._access_tokens.keys.rotate(self.clock(), ending)
+
+    def reseal_keys(self) -> list[str]:
+        """Seal the keys that a fallback opens under ``SECRET_KEY``; their ids. Every process must have it by then."""
+        return self._access_tokens.keys.reseal(self.clock())
 
     def keys_sealed_elsewhere(self) -> list[str]:
-        """Ids of the keys that were sealed under another ``SECRET_KEY`` than those of the settings."""
+        """Ids of the keys that neither ``SECRET_KEY`` nor a fallback opens, as long as that matters to somebody."""
         self.keys()
-        return self._access_tokens.keys.sealed_elsewhere()
+        return self._access_tokens.keys.unopened(self.clock())
+
+    def keys_under_fallbacks(self) -> list[str]:
+        """Ids of the keys that end when ``SECRET_KEY_FALLBACKS`` goes."""
+        self.keys()
+        return self._access_tokens.keys.under_fallbacks()
 
     @property
     def algorithm(self) -> str:

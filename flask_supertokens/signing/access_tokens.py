@@ -6,18 +6,17 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import jwt
 from itsdangerous.encoding import base64_encode
 
-from ..protocol.model import AS_SET, AccessToken, Payload, SigningKey, TokenKind
-from ..protocol.tokens import parse_access_token, to_utf8_json
+from ..protocol.model import AS_SET, AccessToken, Payload, TokenKind
+from ..protocol.tokens import decode_base64url, parse_access_token, to_utf8_json
 from .caches import BoundedCache
-from .keys import KeyRing, KeySettings
+from .keys import KeyRing, KeySettings, KeyStore
 from .sealing import Sealer
 
 _SIGNATURE_BYTES = {"ES256": 64, "RS256": 384, "EdDSA": 64}
@@ -67,7 +66,7 @@ class AccessTokenVerifier:
         """The structure test has parsed the parts and compared the algorithm; what is left is the signature (RFC 7515, 5.2)."""
         signed, _, signature = raw.rpartition(".")
         try:
-            sealed = base64.b64decode(signature.encode("ascii") + b"=" * (-len(signature) % 4), b"-_", validate=True)
+            sealed = decode_base64url(signature)
             return self._method.verify(signed.encode(), self._method.prepare_key(key), sealed)
         except (jwt.PyJWTError, ValueError, TypeError):
             return False  # no base64, or a key of another kind, from before the algorithm was changed
@@ -90,13 +89,12 @@ class AccessTokenSigner(AccessTokenVerifier):
         self,
         settings: KeySettings,
         sealer: Sealer,
-        load: Callable[[], list[SigningKey]],
-        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        store: KeyStore,
         cache_size: int,
     ) -> None:
         cache: BoundedCache[AccessToken] = BoundedCache(cache_size)
         self.dynamic: bool = settings.dynamic
-        self.keys: KeyRing = KeyRing(settings, sealer, load, swap, cache.drop)
+        self.keys: KeyRing = KeyRing(settings, sealer, store, cache.drop)
         super().__init__(self.keys, settings.algorithm, cache)
 
     def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:

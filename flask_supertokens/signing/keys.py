@@ -2,8 +2,10 @@
 
 * A new key is published `PUBLISH_AHEAD` before it signs (the first one signs at once), and stays for verification after it
   was replaced until the last token it signed has expired. Keys are read again every `RELOAD_EVERY`, and at once for a
-  well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at a time.
-* A private half that can't be unsealed does not sign; its public half, in clear, still verifies.
+  well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at a time; the others do not wait for it.
+* A key counts only if its private half opens under ``SECRET_KEY`` or a fallback, and its public half is derived from it:
+  what stands in clear in the database can be written there without the secret.
+* Nobody seals keys again or ends them but by command: other processes may not have the new ``SECRET_KEY`` yet.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -47,17 +49,26 @@ class KeySettings:
 
 @dataclass(frozen=True)
 class _UsableKey:
+    """``stored`` with the public half that belongs to the private one."""
+
     stored: SigningKey
     public: Any
     private: Any = field(repr=False)
 
 
+class KeyStore(Protocol):
+    """Where keys are kept: the verbs of a store that keys need."""
+
+    def keys(self) -> list[SigningKey]: ...
+
+    def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool: ...
+
+    def reseal_key(self, kid: str, seen: str, new: str) -> bool: ...
+
+
 class KeyRing:
     """The keys of one database, as this process knows them.
 
-    :param load: reads all keys from the store.
-    :param swap: ``swap(seen, new, gone) -> bool``: adds ``new`` and removes the kids ``gone`` if the store still holds
-        exactly the kids ``seen``; ``False`` if another process was faster.
     :param on_removal: called when keys that were known are gone.
     """
 
@@ -65,17 +76,16 @@ class KeyRing:
         self,
         settings: KeySettings,
         sealer: Sealer,
-        load: Callable[[], list[SigningKey]],
-        swap: Callable[[frozenset[str], SigningKey, frozenset[str]], bool],
+        store: KeyStore,
         on_removal: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._sealer = sealer
-        self._load = load
-        self._swap = swap
+        self._store = store
         self._on_removal = on_removal
         self._keys: dict[str, _UsableKey] = {}
-        self._kids: frozenset[str] = frozenset()
+        self._rows: dict[str, SigningKey] = {}  # as they stand in the store, those that can't be used too
+        self._reads = 0
         self._loaded_at: int | None = None
         self._tried_at: int | None = None
         self._failed = False
@@ -91,15 +101,13 @@ class KeyRing:
 
         :raises GeneralError: the id is unknown and the store can't be asked.
         """
-        if kid in self._keys:
+        if kid in self._rows:
             self._reload_when_stale(now)
         else:
-            self._look_for(kid, now)
+            self._look_for(now)
         key = self._keys.get(kid)
-        if key is None and self._failed:
-            error = GeneralError("The signing keys can't be read, and this token's key is not known yet.")
-            error.logged = True  # the failure itself was; forged ids must not fill the log
-            raise error
+        if key is None and self._failed and kid not in self._rows:
+            raise _not_read()
         return None if key is None else key.public
 
     def signing_key(self, now: int, dynamic: bool | None = None) -> tuple[str, Any]:
@@ -119,22 +127,45 @@ class KeyRing:
             self._add_key(now, wanted)
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
-    def rotate(self, now: int) -> SigningKey:
+    def rotate(self, now: int, ending: frozenset[str] = frozenset()) -> SigningKey:
         """Publish a new key; it signs after `PUBLISH_AHEAD`, also when another host's clock has made one in the future.
 
+        :param ending: keys to remove in the same step. Without an older one of its kind the new key signs at once.
         :raises GeneralError: the store can't be asked, or other processes were faster too often.
         """
         for _ in range(_ATTEMPTS):
             self._reload(now)
-            newest = max((key.stored.created_at for key in self._keys.values()), default=0)
-            made = self._add_key(max(now, newest + 1), self._settings.dynamic)
+            newest = max((key.stored.created_at for kid, key in self._keys.items() if kid not in ending), default=0)
+            made = self._add_key(max(now, newest + 1), self._settings.dynamic, ending)
             if made is not None:
                 return made
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
-    def sealed_elsewhere(self) -> list[str]:
-        """Ids of the keys whose private half our ``SECRET_KEY`` and its fallbacks do not open."""
-        return sorted(kid for kid, key in self._keys.items() if key.private is None)
+    def reseal(self, now: int) -> list[str]:
+        """Seal the keys that a fallback opens under the newest ``SECRET_KEY``; their ids. A process without it loses them.
+
+        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        """
+        done: list[str] = []
+        for _ in range(_ATTEMPTS):
+            self._reload(now)
+            waiting = {kid: self._rows[kid].sealed_private for kid in self.under_fallbacks()}
+            if not waiting:
+                return sorted(done)
+            done += [
+                kid for kid, seen in waiting.items() if self._store.reseal_key(kid, seen, self._sealer.reseal(seen))
+            ]
+        raise GeneralError("The signing keys are being changed by other processes all the time. Try again.")
+
+    def under_fallbacks(self) -> list[str]:
+        """Ids of the keys that a fallback opens and ``SECRET_KEY`` itself does not: they end when the fallback goes."""
+        return sorted(kid for kid in self._keys if not self._sealer.is_newest(self._rows[kid].sealed_private))
+
+    def unopened(self, now: int) -> list[str]:
+        """Ids of the keys that can't be used, as long as a token of theirs could be good if they could."""
+        return sorted(
+            kid for kid, row in self._rows.items() if kid not in self._keys and not self._is_succeeded(row, now)
+        )
 
     def stored(self, now: int) -> list[SigningKey]:
         """All keys that verify, oldest first."""
@@ -142,47 +173,73 @@ class KeyRing:
         return sorted((key.stored for key in self._keys.values()), key=lambda key: key.created_at)
 
     def _own(self, keys: Iterable[_UsableKey], dynamic: bool) -> list[_UsableKey]:
-        fitting = [
-            key
-            for key in keys
-            if key.private is not None
-            and key.stored.algorithm == self._settings.algorithm
-            and is_dynamic(key.stored.kid) == dynamic
-        ]
+        algorithm = self._settings.algorithm
+        fitting = [k for k in keys if k.stored.algorithm == algorithm and is_dynamic(k.stored.kid) == dynamic]
         return sorted(fitting, key=lambda key: (key.stored.created_at, key.stored.kid))
 
     def _due(self, newest: _UsableKey, now: int) -> bool:
         return is_dynamic(newest.stored.kid) and now - newest.stored.created_at >= self._settings.lifetime
 
-    def _add_key(self, now: int, dynamic: bool) -> SigningKey | None:
+    def _add_key(self, now: int, dynamic: bool, ending: frozenset[str] = frozenset()) -> SigningKey | None:
         """``None``: another process has changed the keys meanwhile."""
-        moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._kids)
+        moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._rows)
         key = make_key(self._settings, self._sealer, moment, dynamic)
-        was_added = self._swap(self._kids, key, self._outlived(now))
+        was_added = self._store.swap_keys(frozenset(self._rows), key, self._outlived(now) | ending)
         if was_added:
             logger.info("A new signing key %s was made.", key.kid)
         self._reload(now)
         return key if was_added else None
 
     def _outlived(self, now: int) -> frozenset[str]:
-        """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too."""
+        """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too.
+
+        A static key has no such time, unless it does not open any more.
+        """
         settings = self._settings
-        stored = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid)]
-        stored.sort(key=lambda key: key.created_at)
-        grace = PUBLISH_AHEAD + 2 * settings.access_token_lifetime
+        latest = now - settings.lifetime - self._grace
         return frozenset(
-            key.kid
-            for key, successor in itertools.pairwise(stored)
-            if successor.created_at + grace < now and key.created_at + settings.lifetime + grace < now
+            kid
+            for kid, row in self._rows.items()
+            if row.created_at < latest and (is_dynamic(kid) or kid not in self._keys) and self._is_succeeded(row, now)
         )
 
-    def _look_for(self, kid: str, now: int) -> None:
-        """Only whoever comes while the store is being asked waits for the answer."""
-        if within(self._tried_at, now, COOL_DOWN) and not self._lock.locked():
+    def _is_succeeded(self, row: SigningKey, now: int) -> bool:
+        """Whether a later key has been here for longer than a token of ``row`` lives.
+
+        A static key is followed by one of its algorithm: an app and a core that share the table have one each.
+        """
+        dynamic = is_dynamic(row.kid)
+        of_its_kind = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid) == dynamic]
+        return any(
+            row.created_at < key.created_at < now - self._grace and (dynamic or key.algorithm == row.algorithm)
+            for key in of_its_kind
+        )
+
+    @property
+    def _grace(self) -> int:
+        return PUBLISH_AHEAD + 2 * self._settings.access_token_lifetime
+
+    def _look_for(self, now: int) -> None:
+        """One thread asks the store for a key that is not known. Only at the start, with none to go on with, others wait."""
+        is_start = self._loaded_at is None and not self._failed
+        if is_start or not within(self._tried_at, now, COOL_DOWN):
+            self._share_a_read(now, waits=is_start)
+
+    def _share_a_read(self, now: int, *, waits: bool) -> None:
+        """Read the store, or take the outcome of a thread that is at it; without ``waits`` go on as if it had found nothing.
+
+        :raises GeneralError: the store can't be asked.
+        """
+        before = self._reads
+        if not self._lock.acquire(blocking=waits):
             return
-        with self._lock:
-            if kid not in self._keys and not within(self._tried_at, now, COOL_DOWN):
+        try:
+            if self._reads == before:
                 self._read_store(now)
+            elif self._failed:
+                raise _not_read()
+        finally:
+            self._lock.release()
 
     def _reload(self, now: int) -> None:
         with self._lock:
@@ -193,59 +250,67 @@ class KeyRing:
         if within(self._loaded_at, now, RELOAD_EVERY):
             return
         if not self._keys:
-            self._reload(now)
-        elif not self._recently_failed(now) and self._lock.acquire(blocking=False):
+            self._share_a_read(now, waits=True)
+        elif not self._recently_failed(now):
             try:
-                self._read_store(now)
+                self._share_a_read(now, waits=False)
             except GeneralError:
                 logger.warning("The signing keys could not be read again; the known ones stay in use.")
-            finally:
-                self._lock.release()
 
     def _recently_failed(self, now: int) -> bool:
         return self._failed and within(self._tried_at, now, COOL_DOWN)
 
     def _read_store(self, now: int) -> None:
-        """Under the lock only."""
+        """Under the lock only. A row that did not change is not opened again, nor complained of."""
         self._tried_at = now
         try:
-            stored = self._load()
+            rows = {row.kid: row for row in self._store.keys()}
         except GeneralError:
             self._failed = True
             raise
+        finally:
+            self._reads += 1
         before = self._keys
-        usable = {key.kid: before.get(key.kid) or self._usable(key) for key in stored}
-        self._keys = {kid: key for kid, key in usable.items() if key is not None}
-        self._kids = frozenset(usable)
+        keys = {kid: before.get(kid) if row == self._rows.get(kid) else self._usable(row) for kid, row in rows.items()}
+        self._keys = {kid: key for kid, key in keys.items() if key is not None}
+        self._rows = rows
         self._loaded_at, self._failed = now, False
-        if before.keys() - self._keys.keys():
+        if any(kid not in self._keys or self._keys[kid].public != key.public for kid, key in before.items()):
             self._on_removal()
 
-    def _usable(self, key: SigningKey) -> _UsableKey | None:
-        try:
-            public: Any = serialization.load_pem_public_key(key.public_pem.encode())
-            to_jwk(key)  # algorithm and key fit together
-        except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, jwt.PyJWTError):
-            logger.error(
-                "Signing key %s is damaged in the database and not used. Restore its row, or delete it.", key.kid
-            )
-            return None
-        return _UsableKey(key, public, self._private(key))
-
-    def _private(self, key: SigningKey) -> Any | None:
-        secret = self._sealer.open(key.sealed_private)
+    def _usable(self, row: SigningKey) -> _UsableKey | None:
+        secret = self._sealer.open(row.sealed_private)
         if secret is None:
             logger.warning(
-                "Signing key %s was sealed under another SECRET_KEY: it verifies old tokens, a new key signs. If "
-                "SECRET_KEY was replaced, put the old one into SECRET_KEY_FALLBACKS.",
-                key.kid,
+                "Signing key %s does not open: it was sealed under another SECRET_KEY, or its row is damaged. What it signed"
+                " is not believed. If SECRET_KEY was replaced, put the old one into SECRET_KEY_FALLBACKS; if it leaked, do"
+                " not: flask supertokens rotate-keys --revoke-old.",
+                row.kid,
             )
             return None
         try:
-            return serialization.load_pem_private_key(secret, None)
-        except (ValueError, UnsupportedAlgorithm):
-            logger.error("The private half of signing key %s can't be read; a new key signs.", key.kid)
+            private: Any = serialization.load_pem_private_key(secret, None)
+            public = private.public_key()
+            stored = replace(row, public_pem=_pem(public))
+            to_jwk(stored)  # algorithm and key fit together
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            logger.error(
+                "Signing key %s is damaged in the database and not used. Restore its row, or delete it.", row.kid
+            )
             return None
+        if stored.public_pem.split() != row.public_pem.split():
+            logger.error(
+                "The public half of signing key %s in the database is not that of its private half, which counts. Who"
+                " changed the row?",
+                row.kid,
+            )
+        return _UsableKey(stored, public, private)
+
+
+def _not_read() -> GeneralError:
+    error = GeneralError("The signing keys can't be read, and this token's key is not known yet.")
+    error.logged = True  # the failure itself was; forged ids must not fill the log
+    return error
 
 
 def within(moment: int | None, now: int, span: int) -> bool:
@@ -265,16 +330,24 @@ def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | No
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     kid = f"d-{now}" if dynamic else f"s-{secrets.token_hex(16)}"
-    return SigningKey(kid, settings.algorithm, now, public.decode(), sealer.seal(pem))
+    return SigningKey(kid, settings.algorithm, now, _pem(private.public_key()), sealer.seal(pem))
+
+
+def _pem(public: Any) -> str:
+    encoded: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return encoded.decode()
 
 
 def to_jwk(key: SigningKey) -> dict[str, str]:
-    """The public half as a member of a JWKS (RFC 7517, section 4)."""
-    public: Any = serialization.load_pem_public_key(key.public_pem.encode())
-    jwk = jwt.get_algorithm_by_name(key.algorithm).to_jwk(public, as_dict=True)
+    """The public half as a member of a JWKS (RFC 7517, section 4).
+
+    :raises ValueError: it can't be read, or it is no key of this algorithm.
+    """
+    try:
+        public: Any = serialization.load_pem_public_key(key.public_pem.encode())
+        jwk = jwt.get_algorithm_by_name(key.algorithm).to_jwk(public, as_dict=True)
+    except (AttributeError, TypeError, NotImplementedError, UnsupportedAlgorithm, jwt.PyJWTError) as error:
+        raise ValueError(f"signing key {key.kid} is no key for {key.algorithm}") from error
     names = [name for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk]
     return {"kid": key.kid, "alg": key.algorithm, "use": "sig", **{name: jwk[name] for name in names}}

@@ -16,8 +16,9 @@ class Sealer:
     """Encrypts private keys at rest (Fernet under HKDF-SHA256 of ``SECRET_KEY``); fallbacks open, the newest key seals."""
 
     def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
-        newest_first = list(secret_keys)[::-1]
-        self._fernet = MultiFernet([Fernet(_derived(key)) for key in newest_first])
+        newest_first = [Fernet(_derived(key)) for key in reversed(list(secret_keys))]
+        self._newest = newest_first[0]
+        self._fernet = MultiFernet(newest_first)
 
     def seal(self, secret: bytes) -> str:
         return self._fernet.encrypt(secret).decode()
@@ -28,6 +29,18 @@ class Sealer:
             return self._fernet.decrypt(sealed.encode())
         except (InvalidToken, ValueError):
             return None
+
+    def is_newest(self, sealed: str) -> bool:
+        """Whether the newest key opens it, without the fallbacks."""
+        try:
+            self._newest.decrypt(sealed.encode())
+        except (InvalidToken, ValueError):
+            return False
+        return True
+
+    def reseal(self, sealed: str) -> str:
+        """What `open` opens, sealed under the newest key."""
+        return self._fernet.rotate(sealed.encode()).decode()
 
 
 def _derived(secret_key: str | bytes) -> bytes:

@@ -116,6 +116,10 @@ class Store(ABC):
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
         """Add a key and remove others if the kids are exactly ``seen``; ``False`` if they are not."""
 
+    @abstractmethod
+    def reseal_key(self, kid: str, seen: str, new: str) -> bool:
+        """Replace the sealed private half of a key if it is still ``seen``; ``False`` if it is not, or there is no such key."""
+
     # What a core serves beside the first app; an app that is no core never asks.
 
     @abstractmethod

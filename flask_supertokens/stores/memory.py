@@ -99,6 +99,14 @@ class MemoryStore(Store):
             self._keys = {kid: key for kid, key in self._keys.items() if kid not in gone} | {new.kid: new}
             return True
 
+    def reseal_key(self, kid: str, seen: str, new: str) -> bool:
+        with self._lock:
+            key = self._keys.get(kid)
+            if key is None or key.sealed_private != seen:
+                return False
+            self._keys = {**self._keys, kid: replace(key, sealed_private=new)}
+            return True
+
     def of_app(self, app_id: str) -> MemoryStore:
         with self._lock:
             if app_id not in self._apps:

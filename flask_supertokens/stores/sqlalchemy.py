@@ -93,6 +93,16 @@ _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam(
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
 _PROBE = text("SELECT 1")
 _KEYS = select(signing_keys).where(signing_keys.c.app_id == bindparam("app"))
+_RESEAL = (
+    update(signing_keys)
+    .where(
+        signing_keys.c.app_id == bindparam("app"),
+        signing_keys.c.kid == bindparam("named"),
+        signing_keys.c.sealed_private == bindparam("seen"),
+        func.length(signing_keys.c.sealed_private) == func.length(bindparam("seen")),
+    )
+    .values(sealed_private=bindparam("new"))
+)
 _TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
 _REMOVE = delete(sessions).where(*_NAMED)
 
@@ -348,6 +358,10 @@ class SQLAlchemyStore(Store):
             return True
 
         return self._transact(swap, _TABLES_AND_KEYS)
+
+    def reseal_key(self, kid: str, seen: str, new: str) -> bool:
+        self._wake()
+        return self._write(_RESEAL, {"app": self._app_id, "named": kid, "seen": seen, "new": new})
 
     # -- apps and tenants
 

@@ -371,14 +371,16 @@ def test_a_token_is_signed_with_the_other_kind_of_key(clock: Clock) -> None:
 
 
 def test_the_secret_key_is_replaced(clock: Clock) -> None:
-    """With a fallback old refresh tokens go on, without it they are unauthorised; access tokens verify in any case."""
+    """With a fallback old refresh tokens go on, without it neither they nor access tokens pass."""
     store = MemoryStore()
     grant = an_engine(store, clock, secret_keys=("old",)).create(a_session())
     with_fallback = an_engine(store, clock, secret_keys=("old", "new"))
     without = an_engine(store, clock, secret_keys=("new",))
-    assert used(without, grant).access == grant.access
+    with pytest.raises(TryRefreshTokenError):
+        used(without, grant)
     with pytest.raises(UnauthorisedError):
         refreshed(without, grant)
+    assert used(with_fallback, grant).access == grant.access
     clock.wait(1)
     moved = refreshed(with_fallback, grant)
     assert refreshed(without, moved).access.handle == grant.access.handle

@@ -326,6 +326,29 @@ class StoreContract:
         assert store.swap_keys(both, a_key(3), frozenset({a_key(1).kid, "d-0"})) is True
         assert sorted(store.keys(), key=lambda key: key.created_at) == [a_key(2), a_key(3)]
 
+    def test_a_key_is_sealed_again(self, store: Store) -> None:
+        """Its sealed text alone is exchanged, if it is what was seen."""
+        for number in (1, 2):
+            store.swap_keys(frozenset(key.kid for key in store.keys()), a_key(number), frozenset())
+        kid, seen = a_key(1).kid, a_key(1).sealed_private
+        tries = [store.reseal_key(kid, text, "new") for text in ("other", seen + " ", seen, seen)]
+        assert tries == [False, False, True, False]
+        assert sorted(store.keys(), key=lambda key: key.created_at) == [a_key(1, sealed_private="new"), a_key(2)]
+
+    def test_a_key_that_is_gone_is_sealed_again(self, store: Store) -> None:
+        """It does not come back, and another app's is not touched."""
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        assert store.reseal_key("d-0", a_key(1).sealed_private, "new") is False
+        assert store.of_app("other").reseal_key(a_key(1).kid, a_key(1).sealed_private, "new") is False
+        assert store.keys() == [a_key(1)]
+
+    def test_many_seal_a_key_again(self, store: Store) -> None:
+        """Exactly one wins."""
+        store.swap_keys(frozenset(), a_key(1), frozenset())
+        won = at_once(THREADS, lambda number: store.reseal_key(a_key(1).kid, a_key(1).sealed_private, str(number)))
+        assert sum(won) == 1
+        assert store.keys() == [a_key(1, sealed_private=str(won.index(True)))]
+
     # -- tables, threads
 
     def test_the_tables_are_made_again(self, store: Store) -> None:

@@ -40,6 +40,7 @@ WRITES: dict[str, Callable[[Store], Any]] = {
     "remove": lambda store: store.remove(["handle-1"]),
     "remove_of_user": lambda store: store.remove_of_user("user-1", None, None),
     "swap_keys": lambda store: store.swap_keys(frozenset(), a_key(1), frozenset()),
+    "one of the keys": lambda store: store.reseal_key("d-1", "sealed", "new"),
 }
 SWAPS = ["swap_line", "swap_payload"]
 """What follows a read of its own; all other writes find out first whether the connection lives."""

@@ -40,23 +40,26 @@ class Shelf:
         self.slow = 0.0
         self.loads = 0
         for key in keys:
-            self.swap(frozenset(self.kids), key, frozenset())
+            self.swap_keys(frozenset(self.kids), key, frozenset())
 
     @property
     def kids(self) -> list[str]:
         return kids_of(self.store.keys())
 
-    def load(self) -> list[SigningKey]:
+    def keys(self) -> list[SigningKey]:
         self.loads += 1
         time.sleep(self.slow)
         if self.down:
             raise GeneralError("The store is down.")
         return self.store.keys()
 
-    def swap(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
+    def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool:
         if self.down:
             raise GeneralError("The store is down.")
         return self.store.swap_keys(seen, new, gone)
+
+    def reseal_key(self, kid: str, seen: str, new: str) -> bool:
+        return self.store.reseal_key(kid, seen, new)
 
     def change(self, kid: str, **changes: Any) -> None:
         """Damage a key."""
@@ -65,13 +68,14 @@ class Shelf:
 
 def a_ring(shelf: Shelf, *secrets: str, **changes: Any) -> KeyRing:
     """A process's view of the shelf; ``changes`` to the settings."""
-    return KeyRing(replace(SETTINGS, **changes), Sealer(secrets or (SECRET,)), shelf.load, shelf.swap, lambda: None)
+    sealer = Sealer(secrets or (SECRET,))
+    return KeyRing(replace(SETTINGS, **changes), sealer, shelf, lambda: None)
 
 
 def a_signer(shelf: Shelf, *secrets: str, cache_size: int = 100, **changes: Any) -> AccessTokenSigner:
     """A process's signer on the shelf; ``changes`` to the settings."""
     sealer = Sealer(secrets or (SECRET,))
-    return AccessTokenSigner(replace(SETTINGS, **changes), sealer, shelf.load, shelf.swap, cache_size)
+    return AccessTokenSigner(replace(SETTINGS, **changes), sealer, shelf, cache_size)
 
 
 def signs_with(ring: KeyRing, now: int) -> str:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, redirect, request
 
 from . import browser
 from .config import Settings
-from .context import app_state
+from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, get_session, refresh_session
 
@@ -71,6 +71,7 @@ def sign_out() -> Any:
     except UnauthorisedError:  # signed out already, but a refresh cookie may be left
         if browser.is_own_form():  # whom another site sends here keeps it
             app_state().note(UnauthorisedError("A sign-out without a session."))
+            request_state().change(request_state().plan.signed_out())
     return redirect(browser.target_of_route() or browser.home(), 303)
 
 

@@ -204,7 +204,7 @@ def test_a_page_is_asked_for_with_an_expired_token(asked: str, returns: str) -> 
     response = navigate(app, path, access=expired(app).access_token, environ_overrides=environ)
     action, hidden = form_of(response)
     assert (response.status_code, next_of(action), hidden) == (401, returns, None)
-    assert untouched(response) is False  # it must not be stored
+    assert (response.headers["Cache-Control"], untouched(response)) == ("no-store", True)
     assert cleared(response) == set()
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app, redirect, request
 
 from . import browser
 from .config import Settings
-from .context import app_state
+from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, get_session, refresh_session
 
@@ -44,7 +44,7 @@ def refresh() -> Any:
     if not browser.is_navigation():
         refresh_session()
         return _json("{}")
-    target = browser.asked_target()
+    target = browser.target_of_route()
     too_large = browser.read_body()
     if too_large is not None:
         raise too_large
@@ -71,7 +71,8 @@ def sign_out() -> Any:
     except UnauthorisedError:  # signed out already, but a refresh cookie may be left
         if browser.is_own_form():  # whom another site sends here keeps it
             app_state().note(UnauthorisedError("A sign-out without a session."))
-    return redirect(browser.asked_target() or browser.home(), 303)
+            request_state().change(request_state().plan.signed_out())
+    return redirect(browser.target_of_route() or browser.home(), 303)
 
 
 def _end_session() -> None:

@@ -27,6 +27,10 @@ _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
 _CHUNK = 65_536
 _LONGEST_URL = 4000
 """Servers refuse request lines that are longer than about this."""
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes that are read before a refusal where the app has no ``MAX_CONTENT_LENGTH``. Anybody can send them, so there is an end;
+what passes a proxy is mostly smaller (nginx takes 1 MB unless it is told otherwise), and what people upload to a page too.
+"""
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
@@ -82,6 +86,12 @@ def way_back() -> str | None:
 def asked_target() -> str | None:
     """The ``next`` of a query or form, if it is a path of our own."""
     return own_path(request.args.get("next") or request.form.get("next"))
+
+
+def target_of_route() -> str | None:
+    """`asked_target` for our own routes, to which anybody may send: no form is looked into that is endless or too large."""
+    length = request.content_length
+    return asked_target() if length is not None and length <= LARGEST_BODY else own_path(request.args.get("next"))
 
 
 def login_url() -> str | None:
@@ -158,14 +168,18 @@ def hop_again() -> Response | None:
 def read_body() -> RequestEntityTooLarge | None:
     """Read what is left of the body: a server that answers before it has it may cut the connection.
 
-    :return: what to answer where the body is larger than ``MAX_CONTENT_LENGTH``, and stays unread.
+    What is larger than ``MAX_CONTENT_LENGTH``, or than `LARGEST_BODY` where the app sets none, stays unread, or is not read to
+    its end where nobody knew its length.
+
+    :return: what to answer where the body is larger than ``MAX_CONTENT_LENGTH``; beyond our own bound that is the caller's.
     """
-    limit = request.max_content_length
-    if limit is not None and (request.content_length or 0) > limit:
-        return _too_large(limit)
+    limit, length = request.max_content_length, request.content_length or 0
+    if length > (LARGEST_BODY if limit is None else limit):
+        return None if limit is None else _too_large(limit)
+    left = LARGEST_BODY if limit is None else limit + 1
     try:
-        while request.stream.read(_CHUNK):
-            pass
+        while left > 0 and (chunk := request.stream.read(_CHUNK)):
+            left -= len(chunk)
     except ClientDisconnected:
         pass
     except RequestEntityTooLarge:  # sent in chunks, so nobody knew

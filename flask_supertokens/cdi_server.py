@@ -4,10 +4,13 @@
 * Domain results are status 200 with ``status``; everything else is a text that ends in a newline. Statuses and texts are
   those of a real core where an SDK reads them; `docs/core.md` lists where this one differs, and why.
 * The rule is ours (`flask_supertokens.protocol.rotation`), with its race window. Access tokens are RS256.
+* Without API keys it serves the programs of this machine, and no page that a browser on it shows: what says ``Origin`` or
+  ``Sec-Fetch-Site``, and what was sent to another name than one of the machine itself (a page's own, that points here), is 403.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
@@ -40,6 +43,7 @@ _TOKEN_NAMES = ("sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "pare
 _OUR_NAMES = frozenset({"st-born", STATIC_KEY})
 _WITH_TENANTS, _WITH_RECIPE_USERS, _STRICT = (3, 0), (4, 0), (5, 0)
 _FORGED = "io.supertokens.session.jwt.JWT$JWTException: JWT verification failed"
+_SET_KEYS = "For services elsewhere set SUPERTOKENS_CORE_API_KEYS."
 _INVALID_JWT = "io.supertokens.session.jwt.JWT$JWTException: Invalid JWT"
 
 
@@ -488,11 +492,41 @@ def _read_call(core: Core, path: str) -> tuple[Callable[[Call], Payload | str], 
     return action, Call(core, app_id, tenant_id, version_number(version), body, request.args)
 
 
-def _body() -> Payload:
-    if (request.content_length or 0) > MAX_BODY:
-        raise Refused(413, f"The body is larger than {MAX_BODY} bytes")
+def _check_caller(core: Core) -> None:
+    if core.api_keys:
+        return
+    if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+        raise Refused(403, f"This core has no API keys, so no browser may call it. {_SET_KEYS}")
+    if not is_loopback(_name_of(request.environ.get("HTTP_HOST", "localhost"))):
+        raise Refused(403, f"This core has no API keys, so it is there as localhost and 127.0.0.1 only. {_SET_KEYS}")
+
+
+def _name_of(host: str) -> str:
+    """A ``Host`` header's name, without its port."""
+    name, _, port = host.rpartition(":")
+    return name if port.isdigit() else host
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address is this machine's own, whatever a name server says."""
+    name = name.lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
     try:
-        body = json.loads(request.stream.read(MAX_BODY + 1))
+        return ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name).is_loopback
+    except ValueError:
+        return False
+
+
+def _body() -> Payload:
+    too_large = Refused(413, f"The body is larger than {MAX_BODY} bytes")
+    if (request.content_length or 0) > MAX_BODY:
+        raise too_large
+    content = request.stream.read(MAX_BODY + 1)
+    if len(content) > MAX_BODY:  # sent in chunks, so nobody knew
+        raise too_large
+    try:
+        body = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise Refused(400, "Invalid Json Input") from error
     if not isinstance(body, dict):
@@ -508,7 +542,7 @@ def make_blueprint(name: str = STATE, *, needs_api_keys: bool = True) -> Bluepri
 
     The app needs `SuperTokens` with the embedded engine, and ``SUPERTOKENS_CORE_API_KEYS``.
 
-    :param needs_api_keys: ``False`` serves anyone who reaches it.
+    :param needs_api_keys: ``False`` serves any program, but no browser, that calls by a name of this machine (``localhost``).
     :raises RuntimeError: when it is registered before `SuperTokens`.
     :raises ValueError: when it is registered on an app without the embedded engine, or without API keys.
     """
@@ -553,6 +587,7 @@ def core_app(core: Core) -> Flask:
 def _serve(path: str = "") -> Response:
     core: Core = current_app.extensions[STATE]
     try:
+        _check_caller(core)
         action, call = _read_call(core, f"/{path}")
         answer = action(call)
     except Refused as error:

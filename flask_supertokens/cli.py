@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import ipaddress
 import json
 import logging
 import os
@@ -208,11 +207,12 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(
             'The server is missing; install it: pip install "flask-supertokens[serve]"'
         ) from error
-    from .cdi_server import core_app, make_core  # noqa: PLC0415 - for this command only
+    from .cdi_server import MAX_BODY, core_app, is_loopback, make_core  # noqa: PLC0415 - for this command only
 
     try:
-        core = make_core(app_state(), needs_api_keys=not _is_loopback(host))
-        server = create_server(core_app(core), host=host, port=port, threads=threads, ident="")
+        core = make_core(app_state(), needs_api_keys=not is_loopback(host))
+        app, too_large = core_app(core), MAX_BODY + 1
+        server = create_server(app, host=host, port=port, threads=threads, ident="", max_request_body_size=too_large)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
     for bound, bound_port in getattr(server, "effective_listen", [(host, getattr(server, "effective_port", port))]):
@@ -224,13 +224,6 @@ def serve_core(host: str, port: int, threads: int) -> None:
 
 def _stop(_signal: int, _frame: object) -> None:
     raise SystemExit(0)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # -- shared ------------------------------------------------------------------------------------------------------------

@@ -334,6 +334,27 @@ class AppState:
         _expose(response, headers)
         response.headers["Cache-Control"] = "no-store"
         response.vary.add("Cookie")
+        if state.plan.clears_pages and state.plan.sets is None:
+            response.headers.setdefault("Clear-Site-Data", '"cache"')
+
+    def keep_apart(self, state: RequestState, response: Response) -> None:
+        """Say what a response depends on that was made with a look at the session; no shared cache keeps it, unless the app
+        says otherwise.
+        """
+        if "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "private"
+        names = self._headers_of_sessions(state)
+        if "Vary" in response.headers:
+            response.vary.update(names)
+        else:
+            response.headers["Vary"] = ", ".join(names)
+
+    def _headers_of_sessions(self, state: RequestState) -> tuple[str, ...]:
+        """The request headers that decided about the session: the one that it came in, or all that it could have come in."""
+        method = self.settings.token_transfer_method if state.session is None else state.session._method
+        if method == "cookie":
+            return ("Cookie",)
+        return ("Authorization",) if method == "header" else ("Cookie", "Authorization")
 
     def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
         if not rules.secure or self._warned or not line.value or request.is_secure or _is_localhost(request.host):
@@ -349,10 +370,13 @@ class AppState:
 def apply_plan(response: Response) -> Response:
     """``after_request``: requests that have nothing to do with sessions pass untouched."""
     state = _request().__dict__.get(_ATTRIBUTE)
-    if state is not None and not state.plan.empty:
+    if state is None:
+        return response
+    if not state.plan.empty:
         app_state().apply(state, response)
-    if state is not None:
-        state.sent = True
+    elif state.presented is not None:
+        app_state().keep_apart(state, response)
+    state.sent = True
     return response
 
 

@@ -25,6 +25,7 @@ from flask_supertokens import (
     TokenTheftError,
     TryRefreshTokenError,
     blueprint,
+    browser,
     create_new_session,
     verify_session,
 )
@@ -203,7 +204,7 @@ def test_a_page_is_asked_for_with_an_expired_token(asked: str, returns: str) -> 
     response = navigate(app, path, access=expired(app).access_token, environ_overrides=environ)
     action, hidden = form_of(response)
     assert (response.status_code, next_of(action), hidden) == (401, returns, None)
-    assert untouched(response) is False  # it must not be stored
+    assert (response.headers["Cache-Control"], untouched(response)) == ("no-store", True)
     assert cleared(response) == set()
 
 
@@ -367,6 +368,32 @@ def test_the_body_is_too_large_and_comes_in_chunks() -> None:
     response = call(app, "POST", "/me", access=expired(app).access_token, headers=FORM, environ_overrides=chunks)
     assert response.status_code == 413
     assert "What you sent is larger than 1000 bytes" in response.text
+
+
+class Endless(BytesIO):
+    """A body without an end, that counts what is read of it."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert (size or -1) >= 0, "read without a bound"
+        assert size is not None
+        self.taken += size
+        return b"a" * size
+
+
+@pytest.mark.parametrize("kind", [FORM["Content-Type"], "multipart/form-data; boundary=b", "image/png"])
+@pytest.mark.parametrize("length", [None, 400_000_000])
+@pytest.mark.parametrize("path", ["/me", "/refresh", "/refresh?next=/me&replay=1", "/signout"])
+def test_nobody_sends_an_endless_body(path: str, length: int | None, kind: str) -> None:
+    """No more of it is read than our bound, also where the app sets none; the answer is the one of a small body."""
+    body, app = Endless(), an_app(SUPERTOKENS_LOGIN_URL="/login")
+    chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    sent = {"CONTENT_LENGTH": str(length)} if length else chunked
+    headers = {**PAGE, "Content-Type": kind}
+    response = call(app, "POST", path, headers=headers, environ_overrides={"wsgi.input": body, **sent})
+    assert response.status_code == (307 if "replay" in path else 303)
+    assert body.taken <= (0 if length else browser.LARGEST_BODY + 65_536)
 
 
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import logging
 import pathlib
@@ -12,6 +13,7 @@ from typing import Any
 
 import jwt
 import pytest
+import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -24,6 +26,8 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.core_process import CoreProcess
+from .support.large_bodies import LITTLE, post_large_body
 from .support.plans import Clock
 from .support.records import sql_store, sqlite_uri
 from .support.served import a_core
@@ -202,6 +206,27 @@ def test_a_body_is_no_object(plain: FlaskClient, body: bytes) -> None:
     assert (response.status_code, response.text) == (400, "Invalid Json Input\n")
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_far_too_large(tmp_path: pathlib.Path, chunked: bool) -> None:
+    """It is answered 413 when little of it was sent: neither disk nor memory fills."""
+    with CoreProcess(sqlite_uri(tmp_path)) as core:
+        sent, answer = post_large_body(core.port, "/recipe/session", chunked=chunked)
+        assert requests.post(f"{core.uri}/recipe/session", json=NEW, timeout=10).json()["status"] == "OK"
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert sent < LITTLE
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_too_large_for_an_app(plain: FlaskClient, chunked: bool) -> None:
+    """413 on every server: no more than a byte too many is read."""
+    body = io.BytesIO(b" " * (MAX_BODY * 2))
+    length = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {}
+    environ = {"wsgi.input": body, "CONTENT_LENGTH": str(MAX_BODY * 2), **length}
+    response = plain.post("/recipe/session", environ_overrides=environ)
+    assert (response.status_code, response.text) == (413, f"The body is larger than {MAX_BODY} bytes\n")
+    assert body.tell() == (MAX_BODY + 1 if chunked else 0)
+
+
 def test_a_body_is_too_large(plain: FlaskClient) -> None:
     """It is not read."""
     assert CoreClient(plain).post("/recipe/session", b'"' + b"x" * MAX_BODY + b'"').status_code == 413
@@ -234,7 +259,7 @@ def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
 )
 def test_a_path_is_unknown(plain: FlaskClient, path: str) -> None:
     """404, not a redirect and not a guess."""
-    response = plain.get(path)
+    response = plain.get(f"http://localhost{path}")
     assert (response.status_code, response.text) == (404, "Not found\n")
 
 
@@ -430,6 +455,56 @@ def test_the_api_key_is_wrong(guarded: FlaskClient, key: str | None) -> None:
         assert len(core.get(path).json["keys"]) == 2
 
 
+BROWSERS = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "none"},
+]
+FOREIGN_HOSTS = [
+    "evil.example",
+    "evil.example:3567",
+    "127.0.0.1.evil.example",
+    "10.0.0.1",
+    "0.0.0.0",
+    "[::2]",
+    "localhost.evil",
+    "x",
+]
+OWN_HOSTS = ["localhost", "LOCALHOST:3567", "core.localhost:1", "127.0.0.1:3567", "127.9.9.9", "[::1]:3567", "[::1]"]
+CALLS_OF_A_PAGE = [
+    ("POST", "/recipe/session"),
+    ("GET", "/recipe/session/user"),
+    ("GET", "/hello"),
+    ("GET", "/recipe/jwt/jwks"),
+    ("GET", "/x"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS_OF_A_PAGE, ids=str)
+@pytest.mark.parametrize("headers", [*BROWSERS, *({"Host": host} for host in FOREIGN_HOSTS)], ids=str)
+def test_a_browser_calls_a_core_without_api_keys(
+    plain: FlaskClient, call: tuple[str, str], headers: dict[str, str]
+) -> None:
+    """A page that is open on this machine gets and ends nothing, also under a name that it lets point here."""
+    response = plain.open(call[1], method=call[0], headers=headers, json=NEW)
+    assert response.status_code == 403
+    assert "SUPERTOKENS_CORE_API_KEYS" in response.text
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("host", OWN_HOSTS)
+def test_a_service_of_this_machine_calls_a_core_without_api_keys(plain: FlaskClient, host: str) -> None:
+    """By each name of the machine itself."""
+    assert plain.post("/recipe/session", json=NEW, headers={"Host": host}).json["status"] == "OK"
+
+
+def test_a_core_with_api_keys_is_called_under_any_name(guarded: FlaskClient) -> None:
+    """The key is what counts; a page does not have it."""
+    headers = {"Host": "core.example.com", "api-key": API_KEY, **BROWSERS[0], **BROWSERS[2]}
+    assert guarded.post("/recipe/session", json=NEW, headers=headers).json["status"] == "OK"
+
+
 @pytest.mark.parametrize("key", [API_KEY, API_KEY[::-1]])
 def test_one_of_several_api_keys_is_sent(guarded: FlaskClient, key: str) -> None:
     """Each is good."""
@@ -588,6 +663,19 @@ def test_a_core_is_below_a_prefix() -> None:
     handle = core.create()["session"]["handle"]
     assert app.extensions["supertokens"].engine.information(handle) is not None
     assert app.test_client().get("/recipe/session").status_code == 404
+
+
+def test_a_key_opens_the_users_of_the_app() -> None:
+    """A session of any user, made by the core, is refreshed at the app; one of another app of the core is not."""
+    app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app.register_blueprint(cdi_server.make_blueprint(), url_prefix="/core")
+    client, statuses = app.test_client(), []
+    core = CoreClient(client, key=API_KEY, base="/core")
+    core.put("/recipe/multitenancy/app/v2", appId="shop")
+    for path in ("/recipe/session", "/appid-shop/recipe/session"):
+        token = core.create(path, userId="victim")["refreshToken"]["token"]
+        statuses.append(client.post("/refresh", headers={"Authorization": f"Bearer {token}"}).status_code)
+    assert statuses == [200, 401]
 
 
 def test_a_core_has_no_api_keys() -> None:

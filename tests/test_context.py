@@ -262,7 +262,7 @@ def test_the_app_caches_and_varies() -> None:
 
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/plain", "/missing", "/static/none.css"])
 def test_a_request_changes_no_tokens(path: str) -> None:
-    """The extension writes nothing to its response."""
+    """The extension writes nothing of them to its response."""
     app = add(an_app(), lambda: "plain", "/plain")
     assert untouched(call(app, "GET", path, access=signed_in(app).access_token))
     assert untouched(call(app, "GET", path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
@@ -37,6 +37,7 @@ from flask_supertokens import (
     verify_session,
 )
 
+from .support.both import ENGINES, Make, maker
 from .support.cookies import set_cookies
 from .support.wire import (
     BrokenStore,
@@ -405,6 +406,11 @@ def app() -> Iterator[Flask]:
         yield app
 
 
+@pytest.fixture(params=ENGINES)
+def make(request: pytest.FixtureRequest) -> Make:
+    return maker(request)
+
+
 def made(user_id: str = "user-1", **arguments: Any) -> str:
     return create_new_session_without_request(user_id, **arguments).handle
 
@@ -537,6 +543,58 @@ def test_an_anti_csrf_token_is_compared(app: Flask, given: str | None, passes: b
             anti_csrf_check=True,
         )
     assert get_session_without_request(tokens.access_token).user_id == "user-1"
+
+
+CSRF_ARGUMENTS = pytest.mark.parametrize(
+    ("given", "asked", "passes"),
+    [
+        ("own", False, True),
+        ("own", True, True),
+        ("wrong", False, False),
+        ("wrong", True, False),
+        ("", False, False),
+        (None, False, True),
+        (None, True, False),
+    ],
+)
+
+
+@CSRF_ARGUMENTS
+def test_an_anti_csrf_token_is_given_or_asked_for(make: Make, given: str | None, asked: bool, passes: bool) -> None:
+    """A given one is always compared; none is a refusal only where the caller asks. The same for both functions."""
+    app = make(anti_csrf="VIA_TOKEN")
+    tokens = signed_in(app, anti_csrf=True)
+    token = tokens.anti_csrf_token if given == "own" else given
+    calls = (
+        (get_session_without_request, tokens.access_token, TryRefreshTokenError),
+        (refresh_session_without_request, str(tokens.refresh_token), UnauthorisedError),
+    )
+    for function, presented, error in calls:
+        with app.app_context(), nullcontext() if passes else pytest.raises(error):
+            function(presented, anti_csrf_token=token, anti_csrf_check=asked)
+    with app.app_context():
+        refreshed = refresh_session_without_request(str(tokens.refresh_token), anti_csrf_token=tokens.anti_csrf_token)
+    assert refreshed.user_id == "user-1"
+
+
+def test_a_session_without_an_anti_csrf_token_is_given_one(make: Make) -> None:
+    """Whoever gives or asks for one is told to refresh, and gets one by that."""
+    app = make(anti_csrf="VIA_TOKEN")
+    tokens = signed_in(app)
+    with app.app_context():
+        with pytest.raises(TryRefreshTokenError):
+            get_session_without_request(tokens.access_token, anti_csrf_token="of nothing")
+        refreshed = refresh_session_without_request(str(tokens.refresh_token), anti_csrf_check=True).tokens
+        own = refreshed.anti_csrf_token
+        assert own is not None
+        get_session_without_request(refreshed.access_token, anti_csrf_token=own, anti_csrf_check=True)
+
+
+@pytest.mark.parametrize("function", [get_session_without_request, refresh_session_without_request])
+def test_something_else_than_an_anti_csrf_token_is_given(app: Flask, function: Any) -> None:
+    """A ValueError says what is expected."""
+    with pytest.raises(ValueError, match="anti_csrf_token must be a string"):
+        function(signed_in(app).access_token, anti_csrf_token=5)
 
 
 def test_a_theft_is_found_without_a_request(app: Flask) -> None:

@@ -235,10 +235,15 @@ class ResponsePlan:
     clears_legacy: bool = False
     clears_duplicates: tuple[bool, bool] = (False, False)
     placeholder: str | None = field(default=None, repr=False)
+    clears_pages: bool = False
 
     def cleared(self, methods: Iterable[Method] = _BOTH) -> ResponsePlan:
         """The plan after an event that clears: pending sets are dropped."""
         return replace(self, clears=self.clears | frozenset(methods), sets=None)
+
+    def signed_out(self, methods: Iterable[Method] = _BOTH) -> ResponsePlan:
+        """The plan after a sign-out: the browser also drops the pages that it kept to go back to."""
+        return replace(self.cleared(methods), clears_pages=True)
 
     def with_sets(self, sets: Sets, *, clear_other: bool = False) -> ResponsePlan:
         """The plan after tokens were made. A new access token of the same session keeps the refresh token before it."""

@@ -38,3 +38,13 @@ def text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} must be a string, not {type(value).__name__}")
     return value
+
+
+def asks_for_anti_csrf(token: str | None, asked: bool) -> bool:
+    """Whether an anti-CSRF token is compared: a given one always is, and none is a refusal where one is asked for.
+
+    :raises ValueError: it is no string.
+    """
+    if token is not None:
+        text(token, "anti_csrf_token")
+    return asked or token is not None

@@ -11,7 +11,7 @@ from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
 from ..protocol.model import AccessToken, Method
 from ..protocol.tokens import COOKIE_LIMIT, placeholder_front_token
 from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
-from .arguments import text
+from .arguments import asks_for_anti_csrf, text
 from .cross_site import check_foreign, missing_marker
 from .effects import apart, guarded, plan_sets, tell_refreshed, tell_revoked
 from .session import Session
@@ -121,16 +121,22 @@ def _genuine_token(state: AppState, raw: str | None) -> AccessToken | None:
     return token if token is not None and state.engine.is_genuine(token) else None
 
 
-def refresh_session_without_request(refresh_token: str, *, anti_csrf_token: str | None = None) -> Session:
+def refresh_session_without_request(
+    refresh_token: str, *, anti_csrf_token: str | None = None, anti_csrf_check: bool = False
+) -> Session:
     """Exchange a refresh token that came some other way. ``Session.tokens`` has the new ones.
 
     Where the client's token is still young (a repeated message), the refresh token is the string that was given.
 
-    :raises UnauthorisedError: unknown, expired or malformed.
+    :param anti_csrf_token: compared with the session's own, in every anti-CSRF mode, unless it is ``None``.
+    :param anti_csrf_check: ask for one: ``None`` is refused then, and is not otherwise. A session that has none gets one by a
+        refresh that gives or asks for it. Ask where a browser sent the refresh token by itself, in a cookie.
+    :raises ValueError: a token is no string.
+    :raises UnauthorisedError: unknown, expired or malformed, or the anti-CSRF token is not this session's.
     :raises TokenTheftError: used before; the session is revoked already.
     """
     state, refresh_token = app_state(), text(refresh_token, "refresh_token")
-    checks = anti_csrf_token is not None
+    checks = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
     grant = apart(state, lambda: state.engine.refresh(asked), refreshes=True)
     apart(state, lambda: _check_user(state, grant.access), refreshes=True)

@@ -103,11 +103,11 @@ class Session:
         return SessionTokens(self._access.raw, self._access.expires_at, front_token(self._access.claims))
 
     def revoke(self) -> None:
-        """End this session and, in a request, remove its tokens from the client."""
+        """End this session and, in a request, remove its tokens from the client, and the pages that its browser kept."""
         removed = apart(self._state, lambda: self._state.engine.revoke([self.handle]))
         request = self._here()
         if request is not None and request.plan.sets_handle in (None, self.handle):
-            request.change(request.plan.cleared([self._method]))
+            request.change(request.plan.signed_out([self._method]))
             request.session = None
         tell_revoked(removed)
 

@@ -9,7 +9,7 @@ from ..errors import TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import AccessToken, Method
 from ..protocol.tokens import is_legacy
 from ..protocol.transport import Presented, same_secret
-from .arguments import MaxAge, text
+from .arguments import MaxAge, asks_for_anti_csrf, text
 from .cross_site import check_request
 from .effects import apart, guarded, plan_sets, tell_confirmed
 from .session import Session
@@ -124,19 +124,23 @@ def get_session_without_request(
 ) -> Session:
     """Verify an access token that came some other way: a websocket, a queue, gRPC.
 
-    :param anti_csrf_check: compare ``anti_csrf_token`` with the session's own.
+    :param anti_csrf_token: compared with the session's own, in every anti-CSRF mode, unless it is ``None``.
+    :param anti_csrf_check: ask for one: ``None`` is refused then, and is not otherwise. Ask where a browser sent the access
+        token by itself, in a cookie.
     :param claim_validators: as in `get_session`.
+    :raises ValueError: a token is no string.
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
-    :raises TryRefreshTokenError: expired or not acceptable.
+    :raises TryRefreshTokenError: expired or not acceptable, or the anti-CSRF token is not this session's.
     """
     state, access_token = app_state(), text(access_token, "access_token")
+    checks_anti_csrf = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
     checks_database = state.settings.check_database if check_database is None else check_database
 
     def verify() -> Session:
         token = state.engine.read_access_token(access_token)
         if token is None:
             raise UnauthorisedError("This is not an access token of ours.", clear_tokens=False)
-        if anti_csrf_check and not same_secret(token.anti_csrf_token, anti_csrf_token):
+        if checks_anti_csrf and not same_secret(token.anti_csrf_token, anti_csrf_token):
             raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)

@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from tests.support.docs import blocks, first_app, section, with_settings
 from tests.support.gunicorn import gunicorn
+from tests.support.large_bodies import LITTLE, post_large_body
 from tests.support.threads import at_once
 
 CLIENTS, ROUNDS = 20, 5
@@ -71,3 +72,12 @@ def test_twenty_clients_at_once(
     }, log
     assert not [line for line in log.splitlines() if "[ERROR]" in line or "Traceback" in line or "Warning" in line]
     report(f"gunicorn, {CLIENTS} clients: {seen.total()} requests, 0 errors")
+
+
+@pytest.mark.parametrize("options", [("--worker-class", "sync"), ("--threads", "4"), ("--worker-class", "gevent")])
+def test_a_large_body_of_nobody(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The answer comes when little has been sent, and the connection ends: nobody reads the rest."""
+    with gunicorn(tmp_path, "tests.support.rendered:create_app()", *options) as port:
+        sent, answer = post_large_body(port, "/letter")
+    assert answer.startswith(b"HTTP/1.1 303 ")
+    assert sent < LITTLE

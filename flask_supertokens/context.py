@@ -35,6 +35,8 @@ from .errors import (
 )
 from .protocol.model import AllowedMethod, Payload
 from .protocol.transport import (
+    ACCESS_NAME,
+    REFRESH_NAME,
     CookieNames,
     CookieRules,
     Presented,
@@ -293,7 +295,7 @@ class AppState:
         settings = self.settings
         path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path  # noqa: S105 - a path
         access, refresh = self._prefixes(path, is_secure)
-        return CookieNames(access + "sAccessToken", refresh + "sRefreshToken", path, root + settings.refresh_path)
+        return CookieNames(access + ACCESS_NAME, refresh + REFRESH_NAME, path, root + settings.refresh_path)
 
     def _prefixes(self, path: str, is_secure: bool) -> tuple[str, str]:
         prefix = self.settings.cookie_prefix

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from flask_supertokens import SuperTokensError, revoke_session
 
-from .support.cookies import EPOCH, Cookie, set_cookies
+from .support.cookies import EPOCH, Cookie, cookie_lines, cookie_values, set_cookies
 from .support.wire import (
     CLAIMS,
     THEFT,
@@ -253,6 +253,7 @@ def test_an_anti_csrf_token_is_asked_for(made_with: bool, given: str | None, pas
         ({"Sec-Fetch-Site": "same-site"}, True),
         ({"Sec-Fetch-Site": "same-origin"}, False),
         ({"Sec-Fetch-Site": "none"}, False),
+        ({"Sec-Fetch-Site": "none", "Origin": "https://evil.com"}, True),
         ({"Origin": "https://evil.com"}, True),
         ({"Origin": "null"}, True),
         ({"Origin": "http://localhost"}, False),
@@ -386,6 +387,75 @@ def test_a_header_token_is_there_beside_duplicates() -> None:
     assert refreshed(app, bearer=tokens.refresh_token, cookies=TWO_REFRESH).status_code == 200
     by_header = an_app(token_transfer_method="header")
     asserted_answer(refreshed(by_header, cookies=TWO_REFRESH), 401, UNAUTHORISED)
+
+
+# -- what a sibling host sets beside our cookies -----------------------------------------------------------------------
+
+
+def refreshed_by(app: Flask, access: str | None, *refresh: str | None) -> TestResponse:
+    """A refresh by cookies that have the names of https."""
+    pairs = [("__Host-sAccessToken", access), *(("__Secure-sRefreshToken", value) for value in refresh)]
+    return refreshed(app, cookies=[f"{name}={value}" for name, value in pairs if value is not None])
+
+
+@pytest.mark.parametrize("days", [0, 30], ids=["today", "when the key of the access token is gone"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_refresh_cookie_is_tossed(first: bool, days: int) -> None:
+    """The ``__Host-`` access cookie tells which one is the user's own; the other one is not touched."""
+    app = an_app(cookie_secure=True)
+    own, tossed = signed_in(app), signed_in(app, "mallory")
+    clock_of(app).wait(days * 24 * HOUR)
+    pair = [own.refresh_token, tossed.refresh_token]
+    response = refreshed_by(app, own.access_token, *(pair if first else reversed(pair)))
+    assert (response.status_code, front(response)["uid"]) == (200, "user-1")
+    assert refreshed_by(app, tossed.access_token, tossed.refresh_token).status_code == 200
+
+
+def test_a_stolen_refresh_token_is_presented_beside_a_tossed_one() -> None:
+    """It rings the alarm as it does alone."""
+    app = an_app(cookie_secure=True)
+    own, tossed = signed_in(app), signed_in(app, "mallory")
+    child = cookie_values(refreshed_by(app, own.access_token, own.refresh_token))["__Secure-sRefreshToken"]
+    clock_of(app).wait(HOUR)
+    assert refreshed_by(app, own.access_token, child).status_code == 200
+    asserted_answer(refreshed_by(app, own.access_token, tossed.refresh_token, own.refresh_token), 401, THEFT)
+    assert (handles(app), len(handles(app, "mallory"))) == ([], 1)
+
+
+def test_a_tossed_refresh_cookie_is_cleared() -> None:
+    """With the older domain known the refresh goes on, and removes it there."""
+    app = an_app(cookie_secure=True, older_cookie_domain="example.com")
+    own, tossed = signed_in(app), signed_in(app, "mallory")
+    response = refreshed_by(app, own.access_token, tossed.refresh_token, own.refresh_token)
+    lines = {(line.domain, line.cleared) for line in cookie_lines(response) if "Refresh" in line.name}
+    assert (response.status_code, lines) == (200, {(None, False), ("example.com", True)})
+
+
+@pytest.mark.parametrize("case", ["own twice", "none is own", "no access cookie", "garbage beside them", "plain names"])
+def test_which_refresh_cookie_is_the_own_one_can_not_be_told(case: str) -> None:
+    """500 as ever: nothing is used, the sessions stay."""
+    app = an_app(cookie_secure=True, cookie_prefix="" if case == "plain names" else "auto")
+    own, tossed, other = (signed_in(app, name) for name in ("user-1", "mallory", "mallory"))
+    first = other.refresh_token if case == "none is own" else own.refresh_token
+    second = own.refresh_token if case == "own twice" else tossed.refresh_token
+    access = {"no access cookie": None, "garbage beside them": "garbage"}.get(case, own.access_token)
+    response = refreshed_by(app, access, first, second)
+    if case == "plain names":
+        response = refreshed(app, access=access, cookies=[f"sRefreshToken={first}", f"sRefreshToken={second}"])
+    assert (response.status_code, untouched(response), len(handles(app))) == (500, True, 1)
+
+
+@pytest.mark.parametrize("path", ["/me", "/maybe"])
+@pytest.mark.parametrize("settings", [{}, {"access_token_path": "/m"}, {"cookie_domain": "example.com"}], ids=str)
+def test_the_cookie_of_an_old_sdk_is_tossed(settings: dict[str, Any], path: str) -> None:
+    """Where our names have a prefix no old SDK left it: public pages stay public, and a visitor is a visitor."""
+    app = an_app(cookie_secure=True, **settings)
+    response = call(app, "GET", path, cookies=["sIdRefreshToken=x"])
+    assert (response.status_code, response.json) == ((401, UNAUTHORISED) if path == "/me" else (200, NOBODY))
+    assert untouched(response)
+
+
+NOBODY = {"user": None, "method": None}
 
 
 # -- sign-out ----------------------------------------------------------------------------------------------------------

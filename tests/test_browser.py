@@ -745,6 +745,15 @@ def test_a_script_root_that_is_another_host() -> None:
     assert response.headers["Location"] == "/"
 
 
+def test_the_scripts_of_our_pages() -> None:
+    """There is one, that sends the form of the hop: one that reloads a page would repeat a refused POST as our own."""
+    pages = ROOT / "flask_supertokens" / "pages"
+    with_script = [page.name for page in pages.glob("*/*.html") if "<script" in page.read_text("utf-8")]
+    assert with_script == ["refresh.html"]
+    (script,) = (pages / "assets").glob("*.js")
+    assert script.read_text("utf-8") == 'document.getElementById("supertokens-refresh").submit();\n'
+
+
 def test_there_is_no_such_log_in_page(caplog: pytest.LogCaptureFixture) -> None:
     """A page without a link, not a failure; the log says what to mend."""
     response = navigate(an_app(login_url="no_such_endpoint"), "/me")

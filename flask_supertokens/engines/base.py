@@ -208,6 +208,10 @@ class Engine(ABC):
     def current_handle(self, refresh_token: str) -> str | None:
         """The session that this refresh token, the current one or a child of it, belongs to, else ``None``; changes nothing."""
 
+    def session_of(self, refresh_token: str) -> str | None:
+        """The session that a refresh token of ours names, whether it lives or not; ``None``: not ours, or nobody can tell."""
+        return None
+
     @abstractmethod
     def revoke(self, handles: Iterable[str]) -> list[str]:
         """End sessions; those that were there (CDI: POST /recipe/session/remove)."""

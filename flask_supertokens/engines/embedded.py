@@ -275,6 +275,10 @@ class EmbeddedEngine(Engine):
             return None
         return record.handle if record.line.current_hash2 in (token.hash2, token.parent_hash2) else None
 
+    def session_of(self, refresh_token: str) -> str | None:
+        token = self._refresh_tokens.read(refresh_token)
+        return None if token is None else token.handle
+
     def revoke(self, handles: Iterable[str]) -> list[str]:
         wanted = list(handles)
         removed = self.store.remove(wanted) if wanted else []

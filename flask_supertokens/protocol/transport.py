@@ -5,7 +5,8 @@
   is what the browser took it for: only blanks and tabs around it are dropped.
 * One plan for a response: all clears first, then the sets. An event that clears cancels the sets before it; what comes
   later wins. Each cookie and each header is written once.
-* Beside a ``__Host-`` cookie the one of an old SDK does not count: a sibling host may have set it, to have us refresh for ever.
+* The cookie of an old SDK counts only where ours have the plain names of that time: elsewhere a sibling host has set it, to
+  have us refresh for ever.
 * Cookie names and paths depend on the request (script root, secure or not), so they come in as `CookieNames`.
 """
 
@@ -19,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from .model import AllowedMethod, Method, SessionTokens
 
+ACCESS_NAME, REFRESH_NAME = "sAccessToken", "sRefreshToken"
 LEGACY_COOKIE = "sIdRefreshToken"
 REMOVE = "remove"
 ACCESS_COOKIE_LIFETIME = 31_536_000_000
@@ -44,6 +46,11 @@ class CookieNames:
     refresh: str
     access_path: str
     refresh_path: str
+
+    @property
+    def is_host_only(self) -> bool:
+        """Whether no other host can set the access cookie."""
+        return self.access.startswith("__Host-")
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tup
         if values is not None and (value := _cookie_value(value)):
             values.append(value)
     access, refresh = tuple(found[names.access]), tuple(found[names.refresh])
-    return access, refresh, bool(found[LEGACY_COOKIE]) and not (access and names.access.startswith("__Host-"))
+    return access, refresh, bool(found[LEGACY_COOKIE]) and names.access == ACCESS_NAME
 
 
 def _cookie_value(value: str) -> str:
@@ -136,15 +143,16 @@ def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None
 
 
 def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins: frozenset[str]) -> bool:
-    """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that is missing).
+    """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that says nothing).
 
     A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
+    ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
     """
-    origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
+    origin, site = presented.get_header("Origin"), (presented.get_header("Sec-Fetch-Site") or "none").lower()
     if origin is not None and origin in allowed_origins:
         return False
-    if site is not None and not presented.opens_websocket:
-        return site.lower() in ("cross-site", "same-site")
+    if site != "none" and not presented.opens_websocket:
+        return site in ("cross-site", "same-site")
     return origin is not None and origin not in own_origins
 
 
@@ -155,7 +163,7 @@ def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:
     it can not.
     """
     is_browser = presented.get_header("Sec-Fetch-Site") is not None or presented.get_header("Origin") is not None
-    return is_browser and names.access.startswith("__Host-") and not presented.access_cookies
+    return is_browser and names.is_host_only and not presented.access_cookies
 
 
 def has_request_marker(presented: Presented) -> bool:

@@ -33,7 +33,7 @@ def refresh_session() -> Session:
 
 
 def _refreshed(state: AppState, request: RequestState) -> Session:
-    presented, allowed = state.presented(request), state.allowed_method(for_create=False)
+    presented, allowed = _without_tossed(state, request), state.allowed_method(for_create=False)
     picked = pick_refresh(presented, allowed)
     if picked is None or picked[0] == "cookie":
         check_foreign(state, presented)
@@ -86,6 +86,24 @@ def _no_refresh_token(state: AppState, request: RequestState, has_access_cookie:
     if has_access_cookie:
         return UnauthorisedError("Refresh token not found but access token is present. Clearing all tokens.")
     return UnauthorisedError("Refresh token not found. Are you sending the refresh token in the request?")
+
+
+def _without_tossed(state: AppState, request: RequestState) -> Presented:
+    """What came in, without refresh cookies that a sibling host tossed in.
+
+    The ``__Host-`` access cookie, which no sibling can set, names the session; its key may be gone by now.
+    """
+    presented = state.presented(request)
+    if len(presented.refresh_cookies) < 2 or not state.cookie_names().is_host_only:  # noqa: PLR2004 - one is no choice
+        return presented
+    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
+    own = {token.handle for token in tokens if token}
+    fitting = [raw for raw in presented.refresh_cookies if state.engine.session_of(raw) in own]
+    if len(own) != 1 or len(fitting) != 1:
+        return presented
+    if state.settings.older_cookie_domain is not None:
+        request.change(replace(request.plan, clears_duplicates=(False, True)))
+    return replace(presented, refresh_cookies=(fitting[0],))
 
 
 def _check_duplicates(state: AppState, request: RequestState, presented: Presented) -> None:

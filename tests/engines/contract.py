@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flask_supertokens.engines.base import Capability, Engine, RefreshRequest
+from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.errors import TokenTheftError, TryRefreshTokenError, UnauthorisedError
 
 from ..support.engines import a_session, issued, presented, refresh_token_of, refreshed
@@ -174,6 +175,7 @@ class EngineContract:
         """It is no access token of ours, and a refresh with it is unauthorised."""
         assert engine.read_access_token(raw) is None
         assert engine.current_handle(raw) is None
+        assert engine.session_of(raw) is None
         with pytest.raises(UnauthorisedError):
             engine.refresh(RefreshRequest(raw))
 
@@ -420,6 +422,14 @@ class EngineContract:
         assert engine.current_handle(refresh_token_of(first)) is None
         engine.revoke([first.access.handle])
         assert engine.current_handle(refresh_token_of(third)) is None
+
+    def test_a_refresh_token_names_its_session(self, engine: Engine) -> None:
+        """Whether it lives or not; an engine that can't read refresh tokens says nothing."""
+        grant = engine.create(a_session())
+        named = engine.session_of(refresh_token_of(grant))
+        assert named == (grant.access.handle if isinstance(engine, EmbeddedEngine) else None)
+        engine.revoke([grant.access.handle])
+        assert engine.session_of(refresh_token_of(grant)) == named
 
     # -- keys
 

@@ -138,13 +138,19 @@ def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("access", "legacy"), [("__Host-sAccessToken", False), ("__Secure-sAccessToken", True), ("sAccessToken", True)]
+    ("access", "legacy"),
+    [
+        ("__Host-sAccessToken", False),
+        ("__Secure-sAccessToken", False),
+        ("my-sAccessToken", False),
+        ("sAccessToken", True),
+    ],
 )
 def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool) -> None:
-    """Beside a cookie that no sibling can set it does not count; alone it is an old session."""
+    """It counts only where our names are those of that time: elsewhere it can't be of an old SDK's session."""
     names = replace(NAMES, access=access)
     assert read("GET", f"sIdRefreshToken=x; {access}=a", lambda _: None, names).legacy is legacy
-    assert read("GET", "sIdRefreshToken=x", lambda _: None, names).legacy is True
+    assert read("GET", "sIdRefreshToken=x", lambda _: None, names).legacy is legacy
 
 
 @pytest.mark.parametrize(
@@ -236,6 +242,11 @@ def test_a_refresh_token_is_picked(
         ({}, False),
         ({"Sec_Fetch_Site": "same-origin"}, False),
         ({"Sec_Fetch_Site": "none"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://app.example.com"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://www.example.com"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://evil.com"}, True),
+        ({"Sec_Fetch_Site": "None", "Origin": "https://evil.example.com"}, True),
+        ({"Sec_Fetch_Site": "none", "Origin": "null"}, True),
         ({"Sec_Fetch_Site": "same-site"}, True),
         ({"Sec_Fetch_Site": "cross-site"}, True),
         ({"Sec_Fetch_Site": "Cross-Site"}, True),
@@ -255,7 +266,7 @@ def test_a_refresh_token_is_picked(
     ],
 )
 def test_a_browser_says_where_a_request_is_from(headers: Mapping[str, str], foreign: bool) -> None:
-    """Fetch Metadata decides, ``Origin`` where that is missing; the website's own origins are let in."""
+    """Fetch Metadata decides, ``Origin`` where that is missing or says *none*; the website's own origins are let in."""
     assert is_foreign(request(**headers), OWN, ALLOWED) is foreign
 
 

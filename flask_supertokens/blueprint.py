@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect, request
+from flask import Blueprint, Response, current_app, redirect
 
 from . import browser
 from .config import Settings
@@ -88,13 +88,13 @@ def jwks() -> Any:
 
 
 def discovery() -> Any:
-    """What other services need to verify our access tokens (OpenID Connect Discovery, section 3)."""
+    """What other services need to verify our access tokens (OpenID Connect Discovery, section 3), by the settings alone."""
     state = app_state()
     settings, (keys, max_age) = state.settings, state.engine.published_keys()
     algorithms = sorted({key["alg"] for key in keys if "alg" in key})
     answer = {
         "issuer": settings.issuer,
-        "jwks_uri": f"{settings.api_domain}{request.root_path.rstrip('/')}{settings.jwks_path}",
+        "jwks_uri": f"{settings.api_domain}{settings.mounted_at}{settings.jwks_path}",
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": algorithms,
     }

@@ -8,13 +8,13 @@ files included. A cookie of some seconds ends a loop after one hop. Nobody is se
 from __future__ import annotations
 
 import logging
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from flask import Response, current_app, redirect, request, url_for
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from .context import AppState, app_state, request_state
+from .context import AppState, app_state, request_state, script_root
 from .errors import SuperTokensError
 from .protocol import transport
 from .protocol.navigation import navigates, own_path, with_next
@@ -31,6 +31,11 @@ LARGEST_BODY = 64 * 1024 * 1024
 """Bytes that are read before a refusal where the app has no ``MAX_CONTENT_LENGTH``. Anybody can send them, so there is an end;
 what passes a proxy is mostly smaller (nginx takes 1 MB unless it is told otherwise), and what people upload to a page too.
 """
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+_PROTECTION = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
+"""What our pages are sent with. Frames of the app's own may hold them: the hop happens there as well."""
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
@@ -63,7 +68,7 @@ def _prefers_html() -> bool:
 
 def this_page() -> str | None:
     """The path of this request, to come back to."""
-    path = quote(request.root_path.rstrip("/") + request.path, safe=_PATH_CHARACTERS)
+    path = script_root() + quote(request.path, safe=_PATH_CHARACTERS)
     return own_path(_with_query(path, request.query_string))
 
 
@@ -100,17 +105,20 @@ def login_url() -> str | None:
     if configured is None:
         return None
     if configured.startswith("/"):
-        return request.root_path.rstrip("/") + configured
+        return script_root() + configured
     try:
-        return url_for(configured)
+        url = url_for(configured)
     except BuildError:
         logger.error("SUPERTOKENS_LOGIN_URL: the app has no endpoint %r (a path begins with a slash).", configured)
         return None
+    if request.root_path and not script_root():  # Flask puts it there, whatever it is
+        url = f"/{url.removeprefix(request.root_path).lstrip('/')}"
+    return url
 
 
 def home() -> str:
-    """The first page of the app; a script root that is no path of ours (a header said so) counts as none."""
-    return own_path(request.root_path.rstrip("/") + "/") or "/"
+    """The first page of the app."""
+    return script_root() + "/"
 
 
 def _with_query(path: str, query: str | bytes) -> str:
@@ -199,7 +207,7 @@ def _seconds_of_hop(state: AppState) -> int:
 
 
 def _refresh_url(target: str | None) -> str:
-    return with_next(request.root_path.rstrip("/") + app_state().settings.refresh_path, target)
+    return with_next(script_root() + app_state().settings.refresh_path, target)
 
 
 def _hop_cookie(state: AppState) -> str:
@@ -225,7 +233,7 @@ def _without_hop_cookie(response: Response) -> Response:
 def to_login(error: SuperTokensError) -> Response:
     """To the log-in page, with the way back; or a page that says that there is no session."""
     url = _login_from(way_back())
-    if url is None or urlsplit(url).path == request.root_path.rstrip("/") + request.path:
+    if url is None or unquote(urlsplit(url).path) == unquote(script_root()) + request.path:
         return page(error, "unauthorised.html", login=None)
     return redirect(url, 303)  # type: ignore[return-value]
 
@@ -249,7 +257,10 @@ def page(error: SuperTokensError, template: str, **context: str | None) -> Respo
     made = current_app.jinja_env.get_template(f"supertokens/{template}")
     html = made.render(stylesheet=_asset("pages.css"), **context)
     response: Response = current_app.response_class(html, error.code)
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(_PROTECTION)
+    # What a browser is redirected to after the hop may be elsewhere, which Chromium takes for the form's own target.
+    form_action = "" if template == "refresh.html" else "; form-action 'self'"
+    response.headers["Content-Security-Policy"] = _POLICY + form_action
     for name, value in error.get_headers():
         if name != "Content-Type":
             response.headers[name] = value
@@ -264,4 +275,4 @@ def _login_from(target: str | None) -> str | None:
 def _asset(name: str) -> str | None:
     """Where a file of ours is served; nowhere, if the app registers no routes of ours."""
     settings = app_state().settings
-    return f"{request.root_path.rstrip('/')}{settings.assets_path}/{name}" if settings.register_routes else None
+    return f"{script_root()}{settings.assets_path}/{name}" if settings.register_routes else None

@@ -93,6 +93,7 @@ class Settings:
     register_routes: bool
     access_token_path: str
     api_domain: str | None
+    mounted_at: str
     website_domains: tuple[str, ...]
     cookie_domain: str | None
     older_cookie_domain: str | None
@@ -215,6 +216,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, values.boolean),
         access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", values.path),
         api_domain=api_domain,
+        mounted_at=get("APPLICATION_ROOT", "", values.script_root),
         website_domains=website_domains,
         cookie_domain=get("SUPERTOKENS_COOKIE_DOMAIN", None, values.domain) or None,
         older_cookie_domain=get("SUPERTOKENS_OLDER_COOKIE_DOMAIN", None, values.domain),

@@ -12,6 +12,7 @@ A log-in whose request fails is none: its session is ended and no token of it le
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ from .errors import (
     UnauthorisedError,
 )
 from .protocol.model import AllowedMethod, Payload
+from .protocol.navigation import plain_root
 from .protocol.transport import (
     ACCESS_NAME,
     REFRESH_NAME,
@@ -126,6 +128,12 @@ def is_serving(state: RequestState | None) -> bool:
 
 def _request() -> Request:
     return request._get_current_object()  # type: ignore[attr-defined,no-any-return]
+
+
+def script_root() -> str:
+    """Where the app is mounted, as it stands in URLs; nothing if that is no plain path (a header may have said so)."""
+    root = _request().root_path
+    return plain_root(root) if root else ""
 
 
 def app_state() -> AppState:
@@ -288,23 +296,19 @@ class AppState:
     # -- what goes out
 
     def cookie_names(self) -> CookieNames:
-        """This request's cookie names and paths; both go under the script root."""
-        return self._names_below(_request().root_path.rstrip("/"), self.is_secure())
+        """This request's cookie names and paths, which go under the script root. ``__Host-`` needs ``/``: there the name does."""
+        return self._names_below(_request().root_path, self.is_secure())
 
-    def _make_names(self, root: str, is_secure: bool) -> CookieNames:
-        settings = self.settings
-        path = root or "/" if settings.access_token_path == "/" else root + settings.access_token_path  # noqa: S105 - a path
-        access, refresh = self._prefixes(path, is_secure)
-        return CookieNames(access + ACCESS_NAME, refresh + REFRESH_NAME, path, root + settings.refresh_path)
-
-    def _prefixes(self, path: str, is_secure: bool) -> tuple[str, str]:
-        prefix = self.settings.cookie_prefix
-        if prefix != "auto":
-            return prefix, prefix
-        if not is_secure:
-            return "", ""
-        host_only = self.settings.cookie_domain is None and path == "/"
-        return "__Host-" if host_only else "__Secure-", "__Secure-"
+    def _make_names(self, mounted_at: str, is_secure: bool) -> CookieNames:
+        root, settings, prefix = plain_root(mounted_at), self.settings, self.settings.cookie_prefix
+        has_root_path = settings.access_token_path == "/"  # noqa: S105 - a path
+        if prefix == "auto":
+            prefix = "__Secure-" if is_secure else ""
+            if is_secure and has_root_path and settings.cookie_domain is None:
+                access = f"__Host-{_mark_of(root)}{ACCESS_NAME}"
+                return CookieNames(access, prefix + REFRESH_NAME, "/", root + settings.refresh_path)
+        path = root or "/" if has_root_path else root + settings.access_token_path
+        return CookieNames(prefix + ACCESS_NAME, prefix + REFRESH_NAME, path, root + settings.refresh_path)
 
     def is_secure(self, *, writing: bool = False) -> bool:
         """Whether cookies are ``Secure``. Unless set, that is fixed when the first one is written."""
@@ -448,6 +452,11 @@ def _is_failure(error: Exception) -> bool:
 def _where() -> str:
     """Method and path of this request; no query, which may hold a secret of the app's."""
     return f"{request.method} {request.path[:200]!r}" if has_request_context() else "no request"
+
+
+def _mark_of(root: str) -> str:
+    """What keeps the ``__Host-`` cookies of apps below several roots of one host apart."""
+    return f"{hashlib.sha256(root.encode()).hexdigest()[:8]}-" if root else ""
 
 
 def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:

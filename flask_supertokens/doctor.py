@@ -98,7 +98,8 @@ def _settings(state: AppState) -> dict[str, Any]:
 
 
 def _cookies(state: AppState) -> dict[str, Any]:
-    with current_app.test_request_context(base_url=state.settings.api_domain or "http://localhost"):
+    address = (state.settings.api_domain or "http://localhost") + state.settings.mounted_at
+    with current_app.test_request_context(base_url=address):
         names = state.cookie_names()
         secure, same_site = state.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
@@ -264,6 +265,12 @@ def _hints(state: AppState) -> Iterator[str]:
         yield (
             "SUPERTOKENS_API_DOMAIN is https and there is no ProxyFix. If a proxy ends TLS, the app takes requests for"
             " plain http: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)."
+        )
+    settings = state.settings
+    if settings.cookie_prefix == "auto" and state.is_secure() and settings.access_token_path != "/":  # noqa: S105 - a path
+        yield (
+            "SUPERTOKENS_ACCESS_TOKEN_PATH keeps the access cookie from the name __Host-: another host of this site can log a"
+            " visitor in as somebody else. Leave it out, unless all of them are yours."
         )
     if getattr(_store(state), "is_in_memory", False):
         yield "Sessions are in memory: each process has its own, these commands an empty one, and all end with it."

@@ -11,7 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from .protocol.model import AntiCsrfMode
-from .protocol.navigation import is_own_path
+from .protocol.navigation import is_own_path, plain_root
 
 _DATABASES = {
     "postgres": "postgresql+psycopg",
@@ -105,6 +105,13 @@ def path(value: Any) -> str:
 
 def base_path(value: Any) -> str:
     return path(value).rstrip("/")
+
+
+def script_root(value: Any) -> str:
+    root = plain_root(text(value))
+    if not root and value.strip("/"):
+        raise ValueError('use an absolute path like "/shop"')
+    return root
 
 
 def origin(value: Any) -> str:

@@ -14,6 +14,7 @@ import pytest
 from flask import Blueprint, Flask, render_template_string
 from jinja2 import DictLoader
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, TestResponse
 
 from flask_supertokens import (
@@ -739,10 +740,63 @@ def test_an_app_is_mounted() -> None:
     assert client.get("/shop/me", headers=PAGE).headers["Location"] == "/shop/login?next=/shop/me"
 
 
-def test_a_script_root_that_is_another_host() -> None:
-    """A proxy's header that says so leads nowhere."""
-    response = submit(an_app(), "/signout", environ_overrides={"SCRIPT_NAME": "//evil.example"})
-    assert response.headers["Location"] == "/"
+BAD_ROOTS = pytest.mark.parametrize(
+    "root", ["//evil.example", "@evil.example", "/\\evil.example", "/a//evil.example", "evil.example"]
+)
+
+
+def told_its_root(root: str, **settings: Any) -> tuple[Flask, Mapping[str, Any]]:
+    """An app that believes a proxy's header, and the arguments of a request with that header."""
+    app = an_app(cookie_secure=False, **settings)
+    app.add_url_rule("/sign-in", "sign_in", lambda: "")
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    return app, {"headers": {"X-Forwarded-Prefix": root}}
+
+
+@BAD_ROOTS
+@pytest.mark.parametrize("login", ["/sign-in", "sign_in"])
+def test_a_script_root_that_is_no_path(root: str, login: str) -> None:
+    """No redirect and no link leads there, and no cookie goes there."""
+    app, so = told_its_root(root, login_url=login)
+    assert submit(app, "/signout", signed_in(app), **so).headers["Location"] == "/"
+    assert navigate(app, "/me", **so).headers["Location"] == "/sign-in?next=/me"
+    assert submit(app, "/me", expired(app), **so).headers["Location"] == "/refresh?next=/me&replay=1"
+    lines = call(app, "POST", "/login", **so).headers.getlist("Set-Cookie")
+    assert [parsed_cookie(line).path for line in lines] == ["/", "/refresh"]
+
+
+@BAD_ROOTS
+def test_a_hop_below_a_script_root_that_is_no_path(root: str) -> None:
+    """Form, script and style stay where they are, and so does the way back."""
+    app, so = told_its_root(root)
+    tokens = expired(app)
+    page = navigate(app, "/me?a=b", access=tokens.access_token, **so)
+    assert form_of(page) == ("/refresh?next=/me%3Fa%3Db", None)
+    assert files_of(app, page, **so) == ["/supertokens-assets/pages.css", "/supertokens-assets/refresh.js"]
+    for target in ("", "?next=/me"):
+        back = submit(app, f"/refresh{target}", tokens, refresh=tokens.refresh_token, **so)
+        assert back.headers["Location"] == ("/me" if target else "/")
+
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+
+@pytest.mark.parametrize("is_hop", [True, False])
+def test_what_our_pages_are_sent_with(is_hop: bool) -> None:
+    """A strict policy, no frames of others, no sniffing. The hop's form may lead elsewhere in the end."""
+    app = an_app()
+    headers = navigate(app, "/me", access=expired(app).access_token if is_hop else None).headers
+    assert headers["Content-Security-Policy"] == POLICY + ("" if is_hop else "; form-action 'self'")
+    assert (headers["X-Frame-Options"], headers["X-Content-Type-Options"]) == ("SAMEORIGIN", "nosniff")
+
+
+def test_an_app_has_a_policy_of_its_own() -> None:
+    """What it says in ``after_request`` stays."""
+    app = an_app()
+    app.after_request(lambda response: response.headers.update({"Content-Security-Policy": "mine"}) or response)
+    assert navigate(app, "/me").headers.getlist("Content-Security-Policy") == ["mine"]
 
 
 def test_the_scripts_of_our_pages() -> None:

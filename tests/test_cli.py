@@ -419,6 +419,27 @@ def test_a_proxy_is_not_believed() -> None:
     assert "x_proto=1" in run(app, "status").output
 
 
+@pytest.mark.parametrize(
+    ("settings", "access", "refresh"),
+    [
+        ({}, "__Host-sAccessToken; Path=/;", "__Secure-sRefreshToken; Path=/refresh;"),
+        (
+            {"APPLICATION_ROOT": "/shop"},
+            "__Host-26315ce1-sAccessToken; Path=/;",
+            "__Secure-sRefreshToken; Path=/shop/refresh;",
+        ),
+        ({"access_token_path": "/api"}, "__Secure-sAccessToken; Path=/api;", "__Secure-sRefreshToken; Path=/refresh;"),
+    ],
+)
+@pytest.mark.parametrize("api", [None, "https://a.example"])
+def test_the_names_of_cookies_are_told(settings: dict[str, Any], access: str, refresh: str, api: str | None) -> None:
+    """Those that are really used, where ``APPLICATION_ROOT`` says that the app is; a path costs the best name."""
+    told_of = told(an_app(cookie_secure=True, api_domain=api, **settings), "status")
+    assert told_of["facts"]["access cookie"].startswith(access)
+    assert told_of["facts"]["refresh cookie"].startswith(refresh)
+    assert any("__Host-" in hint for hint in told_of["hints"]) is ("access_token_path" in settings)
+
+
 def test_the_secret_key_was_replaced() -> None:
     """Without the old one as a fallback."""
     store = MemoryStore()

@@ -61,6 +61,7 @@ def test_nothing_is_set() -> None:
         register_routes=True,
         access_token_path="/",
         api_domain=None,
+        mounted_at="",
         website_domains=(),
         cookie_domain=None,
         older_cookie_domain=None,

@@ -117,7 +117,13 @@ def test_cookies_follow_the_settings(settings: dict[str, Any], attributes: dict[
     ("settings", "root", "names"),
     [
         ({}, "", {"__Host-sAccessToken": "/", "__Secure-sRefreshToken": "/refresh"}),
-        ({}, "/v1", {"__Secure-sAccessToken": "/v1", "__Secure-sRefreshToken": "/v1/refresh"}),
+        ({}, "/v1", {"__Host-2d234c97-sAccessToken": "/", "__Secure-sRefreshToken": "/v1/refresh"}),
+        ({}, "//v1", {"__Host-sAccessToken": "/", "__Secure-sRefreshToken": "/refresh"}),
+        (
+            {"cookie_domain": "a.com"},
+            "/v1",
+            {"__Secure-sAccessToken": "/v1", "__Secure-sRefreshToken": "/v1/refresh"},
+        ),
         ({"access_token_path": "/api"}, "", {"__Secure-sAccessToken": "/api", "__Secure-sRefreshToken": "/refresh"}),
         (
             {"access_token_path": "/api"},
@@ -133,11 +139,12 @@ def test_cookies_follow_the_settings(settings: dict[str, Any], attributes: dict[
             "",
             {"__Host-sAccessToken": "/", "__Secure-sRefreshToken": "/auth/session/refresh"},
         ),
-        ({}, "/é", {"__Secure-sAccessToken": "/%C3%A9", "__Secure-sRefreshToken": "/%C3%A9/refresh"}),
+        ({}, "/é", {"__Host-dd240f6a-sAccessToken": "/", "__Secure-sRefreshToken": "/%C3%A9/refresh"}),
+        ({"cookie_prefix": ""}, "/é", {"sAccessToken": "/%C3%A9", "sRefreshToken": "/%C3%A9/refresh"}),
     ],
 )
 def test_cookies_have_prefix_and_path(settings: dict[str, Any], root: str, names: dict[str, str]) -> None:
-    """The best prefix that the path allows; both paths go under the script root; the session is found again."""
+    """The best prefix that the settings allow; paths go under the script root, or the name does; the session is found again."""
     app = an_app(**{"cookie_secure": True, **settings})
     mounted = {"SCRIPT_NAME": root.encode().decode("latin-1")}
     cookies = set_cookies(call(app, "POST", "/login", environ_overrides=mounted))

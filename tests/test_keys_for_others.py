@@ -205,11 +205,21 @@ def test_an_app_says_not_where_it_is(make: Make) -> None:
 
 
 def test_the_app_is_below_a_path() -> None:
-    """The address of the keys has the script root."""
-    app = an_app(api_domain=API)
-    app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
-    response = call(app, "GET", "/.well-known/openid-configuration", headers={"X-Forwarded-Prefix": "/shop"})
+    """The address of the keys is below it where the settings say so."""
+    app = an_app(api_domain=API, APPLICATION_ROOT="/shop/")
+    response = call(app, "GET", "/.well-known/openid-configuration")
     assert response.json["jwks_uri"] == f"{API}/shop/.well-known/jwks.json"
+
+
+@pytest.mark.parametrize("prefix", ["/shop", "@evil.example", "//evil.example"])
+def test_a_header_says_where_the_app_is(prefix: str) -> None:
+    """Discovery does not listen: what one request says would be cached for others."""
+    app = an_app(api_domain=API)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1, x_prefix=1)  # type: ignore[method-assign]
+    headers = {"X-Forwarded-Prefix": prefix, "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"}
+    told = [call(app, "GET", "/.well-known/openid-configuration", headers=said) for said in ({}, headers)]
+    assert told[0].json["jwks_uri"] == f"{API}/.well-known/jwks.json"
+    assert (told[0].data, list(told[0].headers)) == (told[1].data, list(told[1].headers))
 
 
 # -- JWTs for others ---------------------------------------------------------------------------------------------------

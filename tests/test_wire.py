@@ -142,7 +142,7 @@ def test_cookies_of_a_sign_out() -> None:
         (
             {"SUPERTOKENS_COOKIE_SECURE": True},
             "/shop",
-            ("__Secure-sAccessToken", "/shop", "__Secure-sRefreshToken", "/shop/refresh"),
+            ("__Host-26315ce1-sAccessToken", "/", "__Secure-sRefreshToken", "/shop/refresh"),
         ),
         (
             {"SUPERTOKENS_COOKIE_SECURE": True, "SUPERTOKENS_COOKIE_DOMAIN": "example.com"},

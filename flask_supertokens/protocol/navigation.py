@@ -4,18 +4,21 @@
   has none of the marks of a script. A script never gets HTML.
 * A browser is sent to paths of its own origin only. What is not plainly such a path is nowhere: another host, a scheme, ``//``,
   a backslash (browsers read it as a slash), control characters.
+* The script root, below which our paths are, may come from a header. One that is not plainly such a path counts as none.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 _MARKS_OF_SCRIPTS = ("X-Requested-With", "rid", "st-auth-mode", "Authorization")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _URL_CHARACTERS = "/?#[]@!$&'()*+,;=:%-._~\\ \t\r\n\0"
 """What is left as it is when other letters are encoded; `is_own_path` refuses some of it then."""
+_ROOT = re.compile(r"(/[\w.~!$&'()*+,=:@%-]+)+", re.ASCII)
+_DOTS = {".", ".."}
 MAX_LENGTH = 4096
 
 
@@ -44,6 +47,13 @@ def own_path(url: str | None) -> str | None:
         return None
     plain = url if url.isascii() else quote(url, safe=_URL_CHARACTERS, errors="replace")
     return plain if is_own_path(plain) else None
+
+
+def plain_root(root: str) -> str:
+    """A script root as it stands in URLs, without a slash at its end; nothing if it is no plain path of this origin."""
+    path = quote(root.rstrip("/"), safe=_URL_CHARACTERS.replace(" ", ""), errors="replace")
+    is_plain = _ROOT.fullmatch(path) and len(path) <= MAX_LENGTH and not _DOTS & set(unquote(path).split("/"))
+    return path if is_plain else ""
 
 
 def with_next(path: str, target: str | None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask, send_file
 from playwright.sync_api import Browser, BrowserContext, Page
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_supertokens import create_new_session_without_request
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
@@ -26,6 +27,7 @@ from tests.support.attackers import (
     SIBLING,
     Hosts,
     Seen,
+    attacker,
     cookies,
     post,
     served_everywhere,
@@ -328,6 +330,21 @@ def test_an_access_token_is_tossed(a_victim: NewVictim, context: BrowserContext,
     victim.log_in()
     assert (victim.user(), post(victim.page, "/act"), post(victim.page, "/refresh")) == ("ada", 200, 200)
     assert (victim.user(), victim.app.config["ACTS"]) == ("ada", ["ada"])
+
+
+@pytest.mark.parametrize("prefix", ["__Secure-", "__Host-", "__Host-26315ce1-"])
+def test_an_access_token_is_tossed_to_a_mounted_app(a_victim: NewVictim, context: BrowserContext, prefix: str) -> None:
+    """Below a script root its name is one of ``__Host-`` all the same: a visitor stays nobody, a user stays who he is."""
+    victim = a_victim()
+    victim.hosts.apps[APP] = DispatcherMiddleware(attacker, {"/shop": victim.app})
+    tossed = victim.tokens_of("mallory")
+    toss(context, f"{prefix}sAccessToken", tossed.access_token, "/shop")
+    toss(context, "__Secure-sRefreshToken", tossed.refresh_token, "/shop/refresh")
+    who = "fetch('/shop/me').then(got => got.json()).then(got => got.user)"
+    assert (post(victim.page, "/shop/refresh"), victim.page.evaluate(who)) == (401, None)
+    assert post(victim.page, "/shop/login", name="ada") == 200
+    assert (post(victim.page, "/shop/refresh"), victim.page.evaluate(who)) == (200, "ada")
+    assert ("__Host-26315ce1-sAccessToken", "app.example.com", "/") in cookies(context)
 
 
 def test_an_access_token_is_tossed_without_prefixes(a_victim: NewVictim, context: BrowserContext) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect
 from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
-from flask_supertokens import list_sessions, revoke_all_sessions_for_user
+from flask_supertokens import list_sessions, revoke_all_sessions_for_user, verify_session
 from tests.support.both import served
 from tests.support.browser import quiet_contexts
 from tests.support.gunicorn import gunicorn
@@ -119,6 +119,35 @@ def test_a_link_is_followed_with_an_expired_token(address: str, a_browser: NewCo
     expect(page.locator("#user")).to_have_text("ada")
     assert page.url == address + path.replace("\\", "%5C")
     assert [(method, status) for method, _, status in seen] == [("GET", 401), ("POST", 303), ("GET", 200)]
+
+
+@SCRIPTS
+def test_a_page_that_leads_elsewhere_is_asked_for_with_an_expired_token(
+    app: Flask, address: str, a_browser: NewContext, scripts: bool
+) -> None:
+    """The hop's form may end at another origin, where the page redirects to."""
+    elsewhere = address.replace("localhost", "127.0.0.1") + "/"
+    app.add_url_rule("/elsewhere", view_func=verify_session(lambda: redirect(elsewhere)), endpoint="elsewhere")
+    page = a_browser(scripts=scripts).new_page()
+    log_in(page, address)
+    let_it_expire()
+    page.goto(address + "/elsewhere")
+    if not scripts:
+        press(page, "Go on")
+    heading(page, "Everybody's page")
+    assert page.url == elsewhere
+
+
+def test_a_frame_is_opened_with_an_expired_token(app: Flask, address: str, a_browser: NewContext) -> None:
+    """The hop happens in it, where the frame is the app's own."""
+    app.add_url_rule("/frame", "frame", lambda: "<iframe src='/framed'></iframe>")
+    framed = {"Content-Security-Policy": "frame-ancestors 'self'"}
+    app.add_url_rule("/framed", "framed", verify_session(lambda: ("<h1>In a frame</h1>", framed)))
+    page = a_browser().new_page()
+    log_in(page, address)
+    let_it_expire()
+    page.goto(address + "/frame")
+    expect(page.frame_locator("iframe").get_by_role("heading")).to_have_text("In a frame")
 
 
 def test_the_way_back_after_a_hop(address: str, a_browser: NewContext) -> None:

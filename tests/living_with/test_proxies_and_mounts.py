@@ -30,10 +30,10 @@ def paths(response: TestResponse) -> dict[str, object]:
 
 
 def test_cookies_behind_a_proxy(run: Run) -> None:
-    """Their paths are below the proxy's prefix, and their names those of https."""
+    """Their names are those of https; one goes under the proxy's prefix by its path, the other by its name."""
     app: Flask = run("Behind a proxy", TESTING=False).app
     response = app.test_client().post("/login", headers=FORWARDED)
-    assert paths(response) == {"__Secure-sAccessToken": "/shop", "__Secure-sRefreshToken": "/shop/refresh"}
+    assert paths(response) == {"__Host-26315ce1-sAccessToken": "/", "__Secure-sRefreshToken": "/shop/refresh"}
     assert all(line.secure for line in cookie_lines(response))
 
 
@@ -70,16 +70,19 @@ def test_an_app_above_a_mounted_one(prefix: str, status: int) -> None:
     assert client.get("/me").status_code == 200
 
 
-def test_an_app_above_a_mounted_one_over_https() -> None:
-    """The names differ, so both sessions live."""
-    desk, shop = an_app(SUPERTOKENS_COOKIE_SECURE=True), an_app(SUPERTOKENS_COOKIE_SECURE=True)
-    client = Client(DispatcherMiddleware(desk, {"/shop": shop}))
-    for path in ("/login", "/shop/login", "/refresh", "/shop/refresh"):
+def test_apps_on_one_host_over_https() -> None:
+    """One above, one below, one beside that: the names differ, so all sessions live, and end one by one."""
+    desk, shop, bank = (an_app(SUPERTOKENS_COOKIE_SECURE=True) for _ in range(3))
+    client = Client(DispatcherMiddleware(desk, {"/shop": shop, "/bank": bank}))
+    for path in ("/login", "/shop/login", "/bank/login", "/refresh", "/shop/refresh", "/bank/refresh"):
         assert client.post(path, base_url=OUTSIDE).status_code == 200
-    assert [client.get(path, base_url=OUTSIDE).status_code for path in ("/me", "/shop/me")] == [200, 200]
+    asked = ("/me", "/shop/me", "/bank/me")
+    assert [client.get(path, base_url=OUTSIDE).status_code for path in asked] == [200, 200, 200]
+    client.post("/shop/signout", base_url=OUTSIDE)
+    assert [client.get(path, base_url=OUTSIDE).status_code for path in asked] == [200, 401, 200]
 
 
 def test_application_root_is_set() -> None:
-    """It is not read: the request says where the app is."""
+    """Cookies do not ask it: the request says where the app is."""
     response = Client(an_app(APPLICATION_ROOT="/shop")).post("/login")
     assert paths(response) == {"sAccessToken": "/", "sRefreshToken": "/refresh"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_supertokens.protocol.navigation import MAX_LENGTH, is_own_path, navigates, own_path, with_next
+from flask_supertokens.protocol.navigation import MAX_LENGTH, is_own_path, navigates, own_path, plain_root, with_next
 
 OWN = "https://own.example"
 
@@ -131,3 +131,65 @@ def test_the_place_to_return_to(path: str, target: str) -> None:
 def test_no_place_to_return_to() -> None:
     """The path stays as it is."""
     assert with_next("/refresh", None) == "/refresh"
+
+
+# -- script roots ------------------------------------------------------------------------------------------------------
+
+BAD_ROOTS = [
+    "//evil.example",
+    "@evil.example",
+    ".evil.example",
+    ":80@evil.example",
+    "https://evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/shop//evil.example",
+    "/shop/..//evil.example",
+    "/..",
+    "/./shop",
+    "/%2e%2e/shop",
+    "/.%2E",
+    "/%2F..%2F",
+    "/shop?",
+    "/shop#",
+    "/shop;Domain=example.com",
+    "/shop\r\nSet-Cookie: a=b",
+    "/\t/evil.example",
+    "/\x00",
+    "shop",
+    "/" + "a" * MAX_LENGTH,
+]
+
+
+@pytest.mark.parametrize("root", BAD_ROOTS, ids=ascii)
+def test_a_script_root_is_no_path_of_ours(root: str) -> None:
+    """It counts as none."""
+    assert (plain_root(root), plain_root(root + "/")) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("root", "in_urls"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("//", ""),
+        ("/shop", "/shop"),
+        ("/shop/", "/shop"),
+        ("/shop/v1.2/~ada/a:b@c", "/shop/v1.2/~ada/a:b@c"),
+        ("/..shop/a..b", "/..shop/a..b"),
+        ("/caf\xe9 \N{SNOWMAN}", "/caf%C3%A9%20%E2%98%83"),
+        ("/caf%C3%A9", "/caf%C3%A9"),
+        ('/"><script>', "/%22%3E%3Cscript%3E"),
+    ],
+)
+def test_a_script_root_is_a_path_of_ours(root: str, in_urls: str) -> None:
+    """As it stands in URLs, without a slash at its end."""
+    assert plain_root(root) == in_urls
+
+
+@given(st.text(st.sampled_from("/\\.:@%2eEfF?#;a\t \xe9")))
+def test_a_path_below_any_script_root_stays_here(root: str) -> None:
+    """Whatever it is, a browser resolves what is below it to a path of this origin, and to no shorter one."""
+    path = f"{plain_root(root)}/refresh"
+    assert urljoin(f"{OWN}/a/b", path) == OWN + path
+    assert is_own_path(path)

@@ -81,7 +81,7 @@ TWICE = ("/checked", "/admin", "/fresh")
 
 
 def _protect(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers.setdefault("Content-Security-Policy", POLICY)
     return response
 
 

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from flask import Request, current_app, request
+from flask import Request, Response, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
 
+from .guards import remember
 from .protocol.transport import SESSIONLESS_METHODS
 from .sessions import get_session
 from .sessions.arguments import MaxAge, seconds
@@ -56,7 +58,8 @@ def verify_session(
     """Let a view run only with a session; `current_session` is set then. Bare or with arguments.
 
     Works on functions, ``async def`` views, class-based views (``decorators = [verify_session]``) and functions for
-    ``before_request``. OPTIONS and TRACE pass untouched. Arguments and errors are those of `get_session`.
+    ``before_request``. OPTIONS and TRACE bring no session, so that a view which needs one does not run: Flask answers
+    OPTIONS, or we do as Flask would, and TRACE is 405. Arguments and errors are those of `get_session`.
 
     :raises TypeError: it was put on something that is not a view function.
     """
@@ -75,32 +78,51 @@ def verify_session(
     def decorate(*views: Any) -> Any:
         if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):
             raise TypeError(_RIGHT_FORM)
-        return _guarded(views[0], check)
+        guard = _guarded(views[0], check, session_required)
+        remember(guard, views[0], session_required=session_required)
+        return guard
 
     return decorate if view is None else decorate(view)
 
 
-def _guarded(view: F, check: Callable[[], Any]) -> F:
-    def checked() -> None:
+def _guarded(view: F, check: Callable[[], Any], session_required: bool) -> F:
+    def may_run() -> bool:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if current.method not in SESSIONLESS_METHODS and not _is_ours(current):
-            check()
+        if _is_ours(current):
+            return True
+        if current.method in SESSIONLESS_METHODS:
+            return not session_required
+        check()
+        return True
 
     if inspect.iscoroutinefunction(view):
 
         @functools.wraps(view)
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-            checked()
-            return await view(*args, **kwargs)
+            return await view(*args, **kwargs) if may_run() else _without_view()
 
         return cast(F, async_wrapper)
 
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        checked()
-        return view(*args, **kwargs)
+        return view(*args, **kwargs) if may_run() else _without_view()
 
     return cast(F, wrapper)
+
+
+def _without_view() -> Response | None:
+    """The response to OPTIONS, as Flask makes it; ``None`` before a request that Flask answers by itself.
+
+    :raises MethodNotAllowed: TRACE.
+    """
+    rule, is_options = request.url_rule, request.method == "OPTIONS"
+    if rule is None or (is_options and getattr(rule, "provide_automatic_options", False)):
+        return None
+    response = current_app.make_default_options_response()
+    response.allow.discard("trace")  # in lower case: Werkzeug's takes nothing else
+    if is_options:
+        return response
+    raise MethodNotAllowed(list(response.allow))
 
 
 def _is_ours(current: Request) -> bool:

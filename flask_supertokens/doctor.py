@@ -16,6 +16,7 @@ from .browser import login_url
 from .context import AppState
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
+from .guards import misplaced
 
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
@@ -212,7 +213,7 @@ def _of_routes(state: AppState) -> Iterator[str]:
 
 
 def _of_app(state: AppState) -> Iterator[str]:
-    app = current_app
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     if state.settings.register_routes and _lets_strangers_in(app, state.settings.refresh_path):
         yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
     if state.settings.register_routes and _csrf_guards_our_routes(app):
@@ -220,6 +221,7 @@ def _of_app(state: AppState) -> Iterator[str]:
             "CSRFProtect refuses the refresh route, which has a protection of its own:"
             ' csrf.exempt(app.blueprints["supertokens"]).'
         )
+    yield from misplaced(app)
     if any(proxy.x_proto == 0 for proxy in _proxies(app)):
         yield "ProxyFix does not read X-Forwarded-Proto: the app takes requests over https for plain http. Set x_proto=1."
 

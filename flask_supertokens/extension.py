@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from flask import Flask, current_app
+from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
@@ -14,6 +15,7 @@ from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
+from .guards import misplaced
 from .handlers import register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from .core_client import Hook
 
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 L = TypeVar("L", bound=Callable[[str], Any])
 
 
@@ -103,6 +106,7 @@ class SuperTokens:
         register_handlers(app)
         note_errors(app)
         app.after_request(apply_plan)
+        request_started.connect(_look_at_views, app)
         app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
 
@@ -128,6 +132,13 @@ def _commands() -> click.Group:
     from .cli import group  # noqa: PLC0415 - see above
 
     return group
+
+
+def _look_at_views(app: Flask, **_: Any) -> None:
+    """Warn of views that `verify_session` does not reach, once: when the first request comes all of them are there."""
+    request_started.disconnect(_look_at_views, app)
+    for text in misplaced(app):
+        logger.warning("%s", text)
 
 
 def _check_hooks(hooks: Hooks) -> None:

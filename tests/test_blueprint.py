@@ -426,9 +426,12 @@ def test_a_tossed_refresh_cookie_is_cleared() -> None:
     """With the older domain known the refresh goes on, and removes it there."""
     app = an_app(cookie_secure=True, older_cookie_domain="example.com")
     own, tossed = signed_in(app), signed_in(app, "mallory")
+    two = [f"__Secure-sRefreshToken={tokens.refresh_token}" for tokens in (tossed, own)]
     response = refreshed_by(app, own.access_token, tossed.refresh_token, own.refresh_token)
     lines = {(line.domain, line.cleared) for line in cookie_lines(response) if "Refresh" in line.name}
     assert (response.status_code, lines) == (200, {(None, False), ("example.com", True)})
+    foreign = {"Cookie": f"__Host-sAccessToken={own.access_token}; {'; '.join(two)}", "Sec-Fetch-Site": "same-site"}
+    assert untouched(refreshed(app, headers=foreign))
 
 
 @pytest.mark.parametrize("case", ["own twice", "none is own", "no access cookie", "garbage beside them", "plain names"])

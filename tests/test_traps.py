@@ -104,13 +104,15 @@ def test_d4_requests_share_a_view() -> None:
     assert all(at_once(8, serve))
 
 
-def test_d5_a_preflight_reaches_a_protected_view() -> None:
-    """OPTIONS and TRACE pass through."""
+def test_d5_a_preflight_asks_a_protected_view() -> None:
+    """OPTIONS is answered, TRACE refused, and the view does not run."""
     app = an_app()
     app.add_url_rule(
         "/view", view_func=verify_session(lambda: "in"), methods=["OPTIONS", "TRACE"], provide_automatic_options=False
     )
-    assert [call(app, method, "/view").status_code for method in ("OPTIONS", "TRACE")] == [200, 200]
+    responses = [call(app, method, "/view") for method in ("OPTIONS", "TRACE")]
+    assert [response.status_code for response in responses] == [200, 405]
+    assert "in" not in [response.text for response in responses]
 
 
 def test_d6_an_app_renders_an_error_itself() -> None:

@@ -465,16 +465,17 @@ def test_headers_for_cors() -> None:
     assert get_cors_headers() == wanted
 
 
-def test_a_preflight_reaches_no_session_check() -> None:
-    """OPTIONS and TRACE pass, also on a guarded view."""
+def test_a_preflight_reaches_neither_session_check_nor_view() -> None:
+    """OPTIONS is answered, TRACE is not allowed, on a guarded view too."""
     from flask_supertokens import verify_session
 
     guarded = an_app()
     guarded.route("/all", methods=["OPTIONS", "TRACE", "GET"], provide_automatic_options=False)(
         verify_session(lambda: "ok")
     )
-    assert ask(guarded, "OPTIONS", "/all").text == "ok"
-    assert ask(guarded, "TRACE", "/all").text == "ok"
+    options = ask(guarded, "OPTIONS", "/all")
+    assert (options.status_code, options.text, set(options.allow)) == (200, "", {"GET", "HEAD", "OPTIONS"})
+    assert ask(guarded, "TRACE", "/all").status_code == 405
     assert ask(guarded, "GET", "/all").status_code == 401
 
 

@@ -99,18 +99,17 @@ def _without_tossed(state: AppState, request: RequestState) -> Presented:
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
     own = {token.handle for token in tokens if token}
     fitting = [raw for raw in presented.refresh_cookies if state.engine.session_of(raw) in own]
-    if len(own) != 1 or len(fitting) != 1:
-        return presented
-    if state.settings.older_cookie_domain is not None:
-        request.change(replace(request.plan, clears_duplicates=(False, True)))
-    return replace(presented, refresh_cookies=(fitting[0],))
+    return replace(presented, refresh_cookies=(fitting[0],)) if len(own) == len(fitting) == 1 else presented
 
 
 def _check_duplicates(state: AppState, request: RequestState, presented: Presented) -> None:
     """Two cookies of one name: the right one can't be told, and trying the other could look like theft."""
+    older = state.settings.older_cookie_domain
+    if older is not None and presented is not state.presented(request):  # it was told
+        request.change(replace(request.plan, clears_duplicates=(False, True)))
     if not any(presented.duplicates):
         return
-    if state.settings.older_cookie_domain is None:
+    if older is None:
         logger.error("%s", DuplicateCookiesError.message)
         raise DuplicateCookiesError("The request contains multiple session cookies.")
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]

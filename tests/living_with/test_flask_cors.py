@@ -216,6 +216,18 @@ def test_headers_that_the_app_exposes_itself(cors_first: bool) -> None:
     assert headers.getlist("Access-Control-Allow-Credentials") == ["true"]
 
 
+def test_one_view_has_cors(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Its preflights and its responses have the headers, also the one that refuses; other views have none."""
+    client, asked = run("Flask-CORS on one view").app.test_client(), {"Origin": WEBSITE}
+    preflight = client.options("/orders", headers={**asked, "Access-Control-Request-Method": "GET"})
+    access = client.post("/login", headers={"st-auth-mode": "header"}).headers["st-access-token"]
+    answer = client.get("/orders", headers={**asked, "Authorization": f"Bearer {access}"})
+    assert (preflight.status_code, answer.json) == (200, {"user": "user-1"})
+    allowed = [response.headers.get("Access-Control-Allow-Origin") for response in (preflight, answer)]
+    assert (allowed, caplog.text) == ([WEBSITE, WEBSITE], "")
+    assert "Access-Control-Allow-Origin" not in client.get("/me", headers=asked).headers
+
+
 @pytest.mark.parametrize("path", ["/me", "/auth/session/refresh", "/auth/signout"])
 def test_a_preflight(run: Run, path: str) -> None:
     """It reaches no session check, and allows all that the web client sends."""

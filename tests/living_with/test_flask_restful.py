@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from flask import Flask
 
-from flask_supertokens import TokenTheftError, UnauthorisedError
+from flask_supertokens import TokenTheftError, UnauthorisedError, verify_session
 from flask_supertokens.errors import SuperTokensError
 from tests.support.cookies import cleared_cookies
 
@@ -26,6 +28,27 @@ def test_a_guarded_resource(app: Flask) -> None:
     assert (refused.status_code, refused.json) == (401, {"message": "unauthorised"})
     client.post("/login")
     assert client.get("/orders").json == [{"number": 1, "user": "user-1"}]
+
+
+def test_a_guarded_resource_is_asked_for_its_options(app: Flask) -> None:
+    """Flask answers, or we do where the resource would; TRACE is 405. No method of it runs without a session."""
+    from flask_restful import Api, Resource
+
+    class Open(Resource):
+        method_decorators: ClassVar = [verify_session]
+
+        def options(self) -> str:
+            return "secret"
+
+        get = trace = options
+
+    Api(app).add_resource(Open, "/open")
+    client, allowed = app.test_client(), {"/orders": {"GET", "HEAD", "OPTIONS"}, "/open": {"GET", "HEAD", "OPTIONS"}}
+    for path, methods in allowed.items():
+        response = client.options(path)
+        assert (response.status_code, response.data, set(response.allow)) == (200, b"", methods)
+        assert client.open(path, method="TRACE").status_code == 405
+    assert client.get("/open").status_code == 401
 
 
 @pytest.mark.parametrize("error", [UnauthorisedError, TokenTheftError])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flask import Flask
@@ -15,6 +15,7 @@ from flask_supertokens import (
     UnauthorisedError,
     create_new_session,
     get_session_information,
+    verify_session,
 )
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.cookies import cleared_cookies
@@ -49,6 +50,28 @@ def test_a_guarded_resource(run: Run) -> None:
     client.post("/login")
     assert client.get("/api/orders").json == [{"number": 1, "user": "user-1"}]
     assert client.get("/api/swagger.json").json["security"] == [{"session": []}]
+
+
+@pytest.mark.parametrize("guard", ["method_decorators", "Api", "before_request"])
+def test_a_guarded_resource_is_asked_for_its_options(api: Api, guard: str) -> None:
+    """Wherever the guard stands: Flask answers, or we do where the resource would; TRACE is 405. No method of it runs."""
+    if guard == "before_request":
+        api.app.before_request(verify_session(lambda: None))
+
+    class Open(Resource):
+        method_decorators: ClassVar = [verify_session] if guard == "method_decorators" else []
+
+        def options(self) -> str:
+            return "secret"
+
+        get = trace = options
+
+    api.decorators = [verify_session] if guard == "Api" else []
+    api.add_resource(Open, "/open")
+    client = api.app.test_client()
+    response = client.options("/open")
+    assert (response.status_code, response.data, set(response.allow)) == (200, b"", {"GET", "HEAD", "OPTIONS"})
+    assert (client.open("/open", method="TRACE").status_code, client.get("/open").status_code) == (405, 401)
 
 
 @pytest.mark.parametrize(("status", "answered"), [(409, 409), (440, 500)])

@@ -12,7 +12,8 @@ from . import browser
 from .config import Settings
 from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
-from .sessions import check_health, get_session, refresh_session
+from .sessions import check_health, refresh_session
+from .sessions.verifying import verify_request
 
 
 def make_blueprint(settings: Settings) -> Blueprint:
@@ -76,7 +77,7 @@ def sign_out() -> Any:
 
 
 def _end_session() -> None:
-    session = get_session(claim_validators=[])
+    session = verify_request(app_state(), claim_validators=[])
     assert session is not None, "a session is required here"  # noqa: S101 - an invariant, not input
     session.revoke()
 

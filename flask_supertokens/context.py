@@ -60,6 +60,7 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 EXTENSION = "supertokens"
 _ATTRIBUTE = "_flask_supertokens"
+_BEFORE_VIEW = "_flask_supertokens_before_view"
 
 
 @dataclass
@@ -415,9 +416,27 @@ def note_errors(app: Flask) -> None:
 
     Not around ``app.handle_user_exception``: frameworks put handlers of their own in front of that.
     """
-    app.preprocess_request = _noting(app.preprocess_request)  # type: ignore[method-assign]
+    app.preprocess_request = _noting(_marking(app.preprocess_request))  # type: ignore[method-assign]
     app.dispatch_request = _noting(app.dispatch_request)  # type: ignore[method-assign]
     got_request_exception.connect(_end_created, app)  # what fails elsewhere: a function for after_request
+
+
+def is_before_view(current: Request) -> bool:
+    """Whether a function for ``before_request`` runs now."""
+    return _BEFORE_VIEW in current.__dict__
+
+
+def _marking(run: F) -> F:
+    @functools.wraps(run)
+    def marking(*args: Any, **kwargs: Any) -> Any:
+        attributes = _request().__dict__
+        attributes[_BEFORE_VIEW] = True
+        try:
+            return run(*args, **kwargs)
+        finally:
+            del attributes[_BEFORE_VIEW]
+
+    return cast(F, marking)
 
 
 def _noting(run: F) -> F:

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
+from .context import app_state
 from .guards import remember
 from .protocol.transport import SESSIONLESS_METHODS
 from .sessions import get_session
 from .sessions.arguments import MaxAge, seconds
+from .sessions.own_routes import passes_guard
 from .sessions.validators import check_validators
 
 if TYPE_CHECKING:
     from .sessions.validators import Validators
 
-_OURS = "supertokens"
-"""A guard of the whole app lets our own routes through: refresh mends an expired session, and sign-out guards itself."""
-_OUR_VIEWS = "flask_supertokens.blueprint"
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RIGHT_FORM = (
@@ -88,7 +87,7 @@ def verify_session(
 def _guarded(view: F, check: Callable[[], Any], session_required: bool) -> F:
     def may_run() -> bool:
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if _is_ours(current):
+        if passes_guard(app_state()):
             return True
         if current.method in SESSIONLESS_METHODS:
             return not session_required
@@ -123,12 +122,3 @@ def _without_view() -> Response | None:
     if is_options:
         return response
     raise MethodNotAllowed(list(response.allow))
-
-
-def _is_ours(current: Request) -> bool:
-    """Our blueprint; and our views where the app serves them at paths of its own."""
-    if current.blueprint == _OURS:
-        return True
-    if current.method != "POST":
-        return False
-    return getattr(current_app.view_functions.get(current.endpoint or ""), "__module__", None) == _OUR_VIEWS

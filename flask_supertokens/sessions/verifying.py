@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..context import AppState, RequestState, app_state, request_state
-from ..errors import TryRefreshTokenError, UnauthorisedError
+from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import AccessToken, Method
 from ..protocol.tokens import is_legacy
 from ..protocol.transport import Presented, same_secret
 from .arguments import MaxAge, asks_for_anti_csrf, text
 from .cross_site import check_request
 from .effects import apart, guarded, plan_sets, tell_confirmed
-from .session import Session
+from .own_routes import is_for_our_route
+from .session import Session, current_session
 from .validators import validators_for
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def get_session(
 ) -> Session | None:
     """Verify this request's session; what `verify_session` calls.
 
+    Asked in ``before_request`` at the paths of our own routes (refresh, sign-out, keys, discovery, health, files of our pages)
+    nothing is refused: a missing or expired token is ``None``, or the unset `current_session`, which is falsy, if a session is
+    required.
+
     :param session_required: ``False``: no session is ``None``. An expired one is not "no session": it still raises.
     :param anti_csrf_check: ask for the anti-CSRF token or header; default: on any method but GET and HEAD. Unsafe
         requests from foreign origins are refused in any case.
@@ -42,6 +47,38 @@ def get_session(
     :raises GeneralError: the store was needed and can't be reached.
     """
     state = app_state()
+    if is_for_our_route(state):
+        session = _session_if_any(state, check_database)
+        return session if session is not None or not session_required else current_session
+    return verify_request(
+        state,
+        session_required=session_required,
+        anti_csrf_check=anti_csrf_check,
+        check_database=check_database,
+        claim_validators=claim_validators,
+        max_age=max_age,
+    )
+
+
+def _session_if_any(state: AppState, check_database: bool | None) -> Session | None:
+    """What our routes will judge by themselves is neither refused nor noted here."""
+    checks_database = state.settings.check_database if check_database is None else check_database
+    try:
+        return _verified(state, request_state(state), False, None, checks_database)
+    except SuperTokensError:
+        return None
+
+
+def verify_request(
+    state: AppState,
+    *,
+    session_required: bool = True,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
+) -> Session | None:
+    """As `get_session`, at our own routes too."""
     request = request_state(state)
     checks_database = state.settings.check_database if check_database is None else check_database
     session = guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))

@@ -45,6 +45,7 @@ from ..signing import (
     KeySettings,
     RefreshTokenSigner,
     Sealer,
+    from_the_future,
     to_jwk,
 )
 from ..stores.base import Store
@@ -142,7 +143,11 @@ class EmbeddedEngine(Engine):
     def seconds_until_next_key(self) -> int:
         """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
         now, settings = self.clock(), self._settings.keys
-        ours = [key.created_at for key in self.keys() if is_dynamic(key.kid) and key.algorithm == settings.algorithm]
+        ours = [
+            key.created_at
+            for key in self.keys()
+            if is_dynamic(key.kid) and key.algorithm == settings.algorithm and not from_the_future(key, now)
+        ]
         return max(60, (max(ours, default=now) + settings.lifetime - now) // 1000)
 
     @property
@@ -345,7 +350,8 @@ class EmbeddedEngine(Engine):
     def _sweep(self, now: int) -> None:
         """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it.
 
-        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high.
+        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high. Only what was removed
+        counts: where this host's clock is ahead of the database's, nothing is.
         """
         if abs(now - self._swept_at) < SWEEP_EVERY:
             return

@@ -30,7 +30,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "decide", "turn"):
+        for name in (*Store.__abstractmethods__, "decide", "turn", "server_time"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
@@ -98,11 +98,19 @@ class Store(ABC):
 
     @abstractmethod
     def remove_expired(self, now: int, at_most: int) -> int:
-        """Remove sessions that have expired, the longest expired first; how many there were, ``at_most`` at the limit."""
+        """Remove sessions that have expired, the longest expired first; how many were removed, ``at_most`` at the limit.
+
+        ``now`` is the clock of one host, which may be wrong: where the database has a clock, both must say that they have
+        expired.
+        """
 
     @abstractmethod
     def count_expired(self, now: int) -> int:
-        """How many sessions have expired and are still there."""
+        """How many sessions `remove_expired` would remove."""
+
+    def server_time(self) -> int | None:
+        """The clock of the database's host in ms; ``None`` where that is this one, or there is none."""
+        return None
 
     @abstractmethod
     def all(self, after: str, at_most: int) -> list[SessionRecord]:

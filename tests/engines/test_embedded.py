@@ -63,6 +63,27 @@ def test_sessions_expire_faster_than_once_a_minute(
     assert store.counted()["remove_expired"] == 3
 
 
+@pytest.mark.postgres
+def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
+    """Its log-ins end nobody's session, and do not look for more each time."""
+    right, wrong = Clock(milliseconds()), Clock(milliseconds() + 101 * 24 * HOUR)
+    with sql_store(postgres_uri) as store:
+        engine, host = an_engine(store, right), an_engine(store, wrong)
+        handles = {engine.create(a_session()).access.handle for _ in range(50)}
+        host.create(a_session("user-2"))
+        assert {known.handle for known in engine.sessions_of("user-1", None)} == handles
+        assert (host.count_expired(), host.remove_expired(100), host._swept_at) == (0, 0, wrong.now)
+
+
+def test_a_key_from_the_future_is_published(clock: Clock) -> None:
+    """Whoever keeps the published keys does not keep them until then."""
+    store = MemoryStore()
+    an_engine(store, lambda: clock.now + 520 * 7 * 24 * HOUR).make_keys()
+    engine = an_engine(store, clock)
+    engine.make_keys()
+    assert engine.seconds_until_next_key() == SETTINGS.keys.lifetime // SECOND
+
+
 # -- how often the store is asked --------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ from ..support.mariadb import MariaDBServer
 from ..support.records import RECORD, a_record, sql_store, sqlite_uri
 from .contract import StoreContract
 
+DAY = 86_400_000
+
 
 class TestSQLiteFile(StoreContract):
     @pytest.fixture
@@ -31,8 +33,27 @@ class TestSQLiteInMemory(StoreContract):
             yield store
 
 
+class ServerContract(StoreContract):
+    """A database with a clock of its own."""
+
+    def test_a_host_s_clock_is_ahead(self, store: SQLAlchemyStore) -> None:
+        """What the server does not take for expired stays, whatever a host's clock says."""
+        now = store.server_time() or 0
+        store.add(a_record("lives", expires_at=now + DAY))
+        store.add(a_record("ended", expires_at=now - DAY))
+        assert store.count_expired(now + 10**12) == 1
+        assert (store.remove_expired(now + 10**12, 9), store.remove_expired(now + 10**12, 9)) == (1, 0)
+        assert [record.handle for record in store.all("", 9)] == ["lives"]
+
+    def test_a_host_s_clock_is_behind(self, store: SQLAlchemyStore) -> None:
+        """What has not expired for the host that asks stays as well."""
+        now = store.server_time() or 0
+        store.add(a_record(expires_at=now - 1000))
+        assert (store.count_expired(now - DAY), store.remove_expired(now - DAY, 9)) == (0, 0)
+
+
 @pytest.mark.postgres
-class TestPostgreSQL(StoreContract):
+class TestPostgreSQL(ServerContract):
     @pytest.fixture
     def store(self, postgres_uri: str) -> Iterator[SQLAlchemyStore]:
         with sql_store(postgres_uri) as store:
@@ -40,7 +61,7 @@ class TestPostgreSQL(StoreContract):
 
 
 @pytest.mark.mariadb
-class TestMariaDB(StoreContract):
+class TestMariaDB(ServerContract):
     @pytest.fixture
     def store(self, mariadb_uri: str) -> Iterator[SQLAlchemyStore]:
         with sql_store(mariadb_uri) as store:

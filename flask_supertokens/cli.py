@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from typing import IO, Any, TypeVar
 
 import click
@@ -24,7 +25,7 @@ from flask.cli import AppGroup
 from . import transfer
 from .context import app_state
 from .doctor import examine
-from .engines.embedded import EmbeddedEngine
+from .engines.embedded import PAGE, EmbeddedEngine
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
@@ -70,17 +71,38 @@ def status(wants_json: bool) -> None:
 
 @group.command("sessions")
 @click.argument("user_id", metavar="USER")
+@click.option("--limit", type=click.IntRange(1), help="So many at most.")
+@click.option("--after", help="Those behind this one: its handle, or the position that the page before ended with.")
 @_as_json
-def sessions(user_id: str, wants_json: bool) -> None:
-    """List a user's sessions, oldest first."""
-    found = _do(lambda: list_sessions(user_id))
+def sessions(user_id: str, limit: int | None, after: str | None, wants_json: bool) -> None:
+    """List a user's sessions, oldest first. They are written as they are read, a page at a time."""
+    number, last = 0, None
+    for known in _sessions_of(user_id, after, limit):
+        number, last = number + 1, known
+        if wants_json:
+            click.echo(("[\n" if number == 1 else ",\n") + json.dumps(_described(known), indent=2), nl=False)
+        else:
+            times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
+            click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
     if wants_json:
-        click.echo(json.dumps([_described(known) for known in found], indent=2))
+        click.echo("\n]" if number else "[]")
         return
-    for known in found:
-        times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
-        click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
-    click.echo(f"{len(found)} sessions.")
+    click.echo(f"{number} sessions.")
+    if last is not None and number == limit:
+        click.echo(f"There may be more: --after {last.position}")
+
+
+def _sessions_of(user_id: str, after: str | None, limit: int | None) -> Iterator[SessionInformation]:
+    """Page by page; from a core, which has no pages, all at once."""
+    size = PAGE if isinstance(app_state().engine, EmbeddedEngine) else sys.maxsize
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        asked = min(size, left)
+        page = _do(partial(list_sessions, user_id, limit=asked, after=after))
+        yield from page
+        if len(page) < asked:
+            return
+        left, after = left - len(page), page[-1].position
 
 
 @group.command("revoke")

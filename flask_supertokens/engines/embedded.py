@@ -17,6 +17,7 @@ from ..protocol.model import (
     AccessToken,
     Line,
     Payload,
+    Position,
     RefreshToken,
     SessionInformation,
     SessionRecord,
@@ -48,7 +49,7 @@ from ..signing import (
     from_the_future,
     to_jwk,
 )
-from ..stores.base import Store
+from ..stores.base import BATCH, Store
 from .base import (
     AntiCsrfError,
     Engine,
@@ -58,6 +59,7 @@ from .base import (
     RefreshRequest,
     TokenRules,
     check_access_token,
+    end_in_batches,
 )
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -66,6 +68,8 @@ ATTEMPTS = 20
 SWEEP_EVERY = 60_000
 """How often a process looks for expired sessions, in ms, when it creates one."""
 SWEEP_SIZE = 100
+PAGE = 1000
+"""How many sessions are read at a time."""
 _ANY_HASH = "0" * 64
 
 
@@ -285,24 +289,48 @@ class EmbeddedEngine(Engine):
         return None if token is None else token.handle
 
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        wanted = list(handles)
-        removed = self.store.remove(wanted) if wanted else []
-        self._forget(wanted)
-        return removed
+        return end_in_batches(handles, BATCH, self._end)
+
+    def _end(self, handles: list[str]) -> list[str]:
+        try:
+            return self.store.remove(handles)
+        finally:
+            self._forget(handles)
 
     def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
-        removed = self.store.remove_of_user(user_id, tenant_id, except_handle)
-        self._forget(removed)
-        return removed
+        handles = self.store.handles_of_user(user_id, tenant_id)
+        return self.revoke(handle for handle in handles if handle != except_handle)
 
     def information(self, handle: str) -> SessionInformation | None:
         record = self._read(handle)
         return None if record is None or record.line.expires_at <= self.clock() else _information(record)
 
-    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
-        now = self.clock()
-        found = map(self._limited, self.store.of_user(user_id, tenant_id, now))
-        return [_information(record) for record in found if record.line.expires_at > now]
+    def sessions_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionInformation]:
+        return [_information(record) for record in self._living(user_id, tenant_id, after, limit)]
+
+    def handles_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[str]:
+        """A page at a time, so that no more payloads than that are in memory."""
+        found: list[str] = []
+        while True:
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = self._living(user_id, tenant_id, after, size)
+            found += [record.handle for record in page]
+            if len(page) < size or len(found) == limit:
+                return found
+            after = page[-1].created_at, page[-1].handle
+
+    def _living(
+        self, user_id: str, tenant_id: str | None, after: Position | None, limit: int | None
+    ) -> list[SessionRecord]:
+        """The sessions that are too old by the settings of now come first, so the page begins behind them."""
+        now, longest = self.clock(), self._settings.session_lifetime
+        if longest is not None:
+            after = max(after or (0, ""), (now - longest + 1, ""))
+        return [self._limited(record) for record in self.store.of_user(user_id, tenant_id, now, after, limit)]
 
     # -- upkeep
 

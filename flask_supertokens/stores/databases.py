@@ -73,6 +73,8 @@ class Database(ABC):
     """Whether a pooled connection may be dead while the database lives."""
     limits_deletes = True
     """Whether one statement can remove some rows out of many."""
+    ignores_blanks = False
+    """Whether texts that differ in blanks at their end are equal."""
 
     @contextmanager
     @abstractmethod
@@ -156,6 +158,7 @@ class PostgreSQL(Database):
 class MariaDB(Database):
     clock: str | None = "floor(unix_timestamp(now(3)) * 1000)"
     limits_deletes = False  # it takes no LIMIT below IN
+    ignores_blanks = True
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:

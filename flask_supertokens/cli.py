@@ -187,30 +187,46 @@ def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
     """
     engine = _embedded()
     if file == "-":
-        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout))
+        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout, engine.now()))
         click.echo(f"{number} sessions exported.", err=True)
         return
     if os.path.exists(file):
         _ask(yes, f"Replace {file}?")
     with _replacing(file) as target:
-        number = _do(lambda: transfer.export_sessions(engine.store, target))
+        number = _do(lambda: transfer.export_sessions(engine.store, target, engine.now()))
     _tell(wants_json, {"exported": number}, f"{number} sessions exported.")
 
 
 @group.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--merge", is_flag=True, help="Also beside sessions that are there; to go on after a failure.")
 @_as_json
-def import_sessions(file: IO[str], wants_json: bool) -> None:
-    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays."""
+def import_sessions(file: IO[str], merge: bool, wants_json: bool) -> None:
+    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays.
+
+    Sessions that were ended after the export come back: the file does not know of it.
+    """
     engine = _embedded()
-    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.opens))
-    sentence = f"{done.new} sessions imported, {done.there} were there."
+    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.public_half, engine.now(), merge=merge))
+    content = {"imported": done.new, **done._asdict()}
+    del content["new"]
+    _tell(wants_json, content, " ".join(_said(done)))
+
+
+def _said(done: transfer.Imported) -> Iterator[str]:
+    yield f"{done.new} sessions imported, {done.there} were there, {done.expired} had expired and were left out."
     if done.differing:
-        sentence += (
-            f" {done.differing} of those have other refresh tokens than in the file and stayed as they are, so one of the two"
-            " is older. Import into an empty database, with the app stopped."
+        yield (
+            f"{done.differing} of those that were there have other refresh tokens than in the file and stayed as they are, so"
+            " one of the two is older. Import into an empty database, with the app stopped."
         )
-    _tell(wants_json, {"imported": done.new, "there": done.there, "differing": done.differing}, sentence)
+    if done.unopened:
+        yield (
+            f"The SECRET_KEY of here does not open the keys {', '.join(done.unopened)}, which were left out: who holds an access"
+            " token of theirs refreshes once."
+        )
+    since = "the export" if done.exported_at is None else f"the export of {_moment(done.exported_at)}"
+    yield f"Sessions that were ended after {since} are back: if there were any, end them again."
 
 
 @group.command("serve-core")

@@ -266,8 +266,11 @@ def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:
     assert told(app, "export", file) == {"exported": 1}
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     other = an_app(MemoryStore())
-    assert told(other, "import", file) == {"imported": 1, "there": 0, "differing": 0}
-    assert told(other, "import", file) == {"imported": 0, "there": 1, "differing": 0}
+    done = {"imported": 1, "there": 0, "differing": 0, "expired": 0, "unopened": [], "exported_at": clock_of(app).now}
+    assert told(other, "import", file) == done
+    assert "There are sessions in this database" in told(other, "import", file)["error"]
+    assert told(other, "import", file, "--merge") == {**done, "imported": 0, "there": 1}
+    assert "after the export of 2023-11-14" in run(other, "import", file, "--merge").output
     assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
     (tmp_path / "wrong").write_text("no export")
     assert "Line 1 is not JSON" in run(other, "import", str(tmp_path / "wrong")).output

@@ -47,6 +47,7 @@ from ..signing import (
     RefreshTokenSigner,
     Sealer,
     from_the_future,
+    public_half,
     to_jwk,
 )
 from ..stores.base import BATCH, Store
@@ -363,9 +364,9 @@ class EmbeddedEngine(Engine):
         """What new signing keys are for."""
         return self._settings.keys.algorithm
 
-    def opens(self, sealed: str) -> bool:
-        """Whether the ``SECRET_KEY`` of the settings opens what a key of an export holds."""
-        return self._sealer.open(sealed) is not None
+    def public_half(self, key: SigningKey) -> str | None:
+        """The public half of what a key holds sealed; ``None`` if the ``SECRET_KEY`` of the settings does not open it."""
+        return public_half(key, self._sealer)
 
     def count_expired(self) -> int:
         """How many sessions `remove_expired` would find."""

@@ -11,6 +11,7 @@ from .keys import (
     KeySettings,
     from_the_future,
     make_key,
+    public_half,
     to_jwk,
 )
 from .published import PublishedKeys
@@ -32,5 +33,6 @@ __all__ = [
     "Sealer",
     "from_the_future",
     "make_key",
+    "public_half",
     "to_jwk",
 ]

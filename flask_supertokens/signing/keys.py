@@ -359,6 +359,17 @@ def _pem(public: Any) -> str:
     return encoded.decode()
 
 
+def public_half(key: SigningKey, sealer: Sealer) -> str | None:
+    """The public half (PEM) of what is sealed in a key; ``None`` if it does not open, or is none. The one in clear may differ."""
+    secret = sealer.open(key.sealed_private)
+    if secret is None:
+        return None
+    try:
+        return _pem(serialization.load_pem_private_key(secret, None).public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
 def to_jwk(key: SigningKey) -> dict[str, str]:
     """The public half as a member of a JWKS (RFC 7517, section 4).
 

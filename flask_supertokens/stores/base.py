@@ -48,7 +48,7 @@ class Store(ABC):
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         """Add a session and, in the same step, end the session ``replacing`` and the user's oldest ones above ``at_most``.
 
-        Of the latter `BATCH` at most: whoever has many more, since the limit came later, loses some with each log-in.
+        Of the latter ``BATCH`` at most: whoever has many more, since the limit came later, loses some with each log-in.
         Returns the handles of those that ended, ``replacing`` first.
         """
 

@@ -265,8 +265,7 @@ def information(call: Call) -> Payload:
 def handles_of_user(call: Call) -> Payload:
     user_id, asked = _parameter(call, "userId"), call.query.get("fetchAcrossAllTenants")
     across = _across(call, None if asked is None else asked.lower() == "true")
-    found = call.engine.sessions_of(user_id, None if across else call.tenant_id)
-    return {"status": "OK", "sessionHandles": [known.handle for known in found]}
+    return {"status": "OK", "sessionHandles": call.engine.handles_of(user_id, None if across else call.tenant_id)}
 
 
 def replace_data(call: Call) -> Payload:
@@ -596,7 +595,9 @@ def _serve(path: str = "") -> Response:
         return _text(400, str(error))
     except GeneralError as error:
         logger.error("A call of the core failed: %s", error.description, exc_info=error)
-        return _text(503, "The session store can't be reached; nothing was changed.")
+        ended = len(error.ended)
+        done = f"{ended} sessions were ended, repeat the call to end the rest" if ended else "nothing was changed"
+        return _text(503, f"The session store can't be reached; {done}.")
     if isinstance(answer, str):
         return _text(200, answer)
     response = Response(json.dumps(answer, separators=(",", ":")), content_type="application/json;charset=UTF-8")

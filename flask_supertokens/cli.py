@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from typing import IO, Any, TypeVar
 
 import click
@@ -24,7 +25,7 @@ from flask.cli import AppGroup
 from . import transfer
 from .context import app_state
 from .doctor import examine
-from .engines.embedded import EmbeddedEngine
+from .engines.embedded import PAGE, EmbeddedEngine
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
@@ -70,17 +71,38 @@ def status(wants_json: bool) -> None:
 
 @group.command("sessions")
 @click.argument("user_id", metavar="USER")
+@click.option("--limit", type=click.IntRange(1), help="So many at most.")
+@click.option("--after", help="Those behind this one: its handle, or the position that the page before ended with.")
 @_as_json
-def sessions(user_id: str, wants_json: bool) -> None:
-    """List a user's sessions, oldest first."""
-    found = _do(lambda: list_sessions(user_id))
+def sessions(user_id: str, limit: int | None, after: str | None, wants_json: bool) -> None:
+    """List a user's sessions, oldest first. They are written as they are read, a page at a time."""
+    number, last = 0, None
+    for known in _sessions_of(user_id, after, limit):
+        number, last = number + 1, known
+        if wants_json:
+            click.echo(("[\n" if number == 1 else ",\n") + json.dumps(_described(known), indent=2), nl=False)
+        else:
+            times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
+            click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
     if wants_json:
-        click.echo(json.dumps([_described(known) for known in found], indent=2))
+        click.echo("\n]" if number else "[]")
         return
-    for known in found:
-        times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
-        click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
-    click.echo(f"{len(found)} sessions.")
+    click.echo(f"{number} sessions.")
+    if last is not None and number == limit:
+        click.echo(f"There may be more: --after {last.position}")
+
+
+def _sessions_of(user_id: str, after: str | None, limit: int | None) -> Iterator[SessionInformation]:
+    """Page by page; from a core, which has no pages, all at once."""
+    size = PAGE if isinstance(app_state().engine, EmbeddedEngine) else sys.maxsize
+    left = sys.maxsize if limit is None else limit
+    while left > 0:
+        asked = min(size, left)
+        page = _do(partial(list_sessions, user_id, limit=asked, after=after))
+        yield from page
+        if len(page) < asked:
+            return
+        left, after = left - len(page), page[-1].position
 
 
 @group.command("revoke")
@@ -165,30 +187,46 @@ def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
     """
     engine = _embedded()
     if file == "-":
-        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout))
+        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout, engine.now()))
         click.echo(f"{number} sessions exported.", err=True)
         return
     if os.path.exists(file):
         _ask(yes, f"Replace {file}?")
     with _replacing(file) as target:
-        number = _do(lambda: transfer.export_sessions(engine.store, target))
+        number = _do(lambda: transfer.export_sessions(engine.store, target, engine.now()))
     _tell(wants_json, {"exported": number}, f"{number} sessions exported.")
 
 
 @group.command("import")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--merge", is_flag=True, help="Also beside sessions that are there; to go on after a failure.")
 @_as_json
-def import_sessions(file: IO[str], wants_json: bool) -> None:
-    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays."""
+def import_sessions(file: IO[str], merge: bool, wants_json: bool) -> None:
+    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays.
+
+    Sessions that were ended after the export come back: the file does not know of it.
+    """
     engine = _embedded()
-    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.opens))
-    sentence = f"{done.new} sessions imported, {done.there} were there."
+    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.public_half, engine.now(), merge=merge))
+    content = {"imported": done.new, **done._asdict()}
+    del content["new"]
+    _tell(wants_json, content, " ".join(_said(done)))
+
+
+def _said(done: transfer.Imported) -> Iterator[str]:
+    yield f"{done.new} sessions imported, {done.there} were there, {done.expired} had expired and were left out."
     if done.differing:
-        sentence += (
-            f" {done.differing} of those have other refresh tokens than in the file and stayed as they are, so one of the two"
-            " is older. Import into an empty database, with the app stopped."
+        yield (
+            f"{done.differing} of those that were there have other refresh tokens than in the file and stayed as they are, so"
+            " one of the two is older. Import into an empty database, with the app stopped."
         )
-    _tell(wants_json, {"imported": done.new, "there": done.there, "differing": done.differing}, sentence)
+    if done.unopened:
+        yield (
+            f"The SECRET_KEY of here does not open the keys {', '.join(done.unopened)}, which were left out: who holds an access"
+            " token of theirs refreshes once."
+        )
+    since = "the export" if done.exported_at is None else f"the export of {_moment(done.exported_at)}"
+    yield f"Sessions that were ended after {since} are back: if there were any, end them again."
 
 
 @group.command("serve-core")

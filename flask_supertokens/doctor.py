@@ -21,6 +21,10 @@ from .guards import misplaced
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
 CLOCK_DIFFERENCE = 2 * SECOND
+MANY = 1000
+AMONG = 100_000
+"""Among so many sessions, those that live longest, users with `MANY` are looked for."""
+_NAMED = 5
 _PACKAGES = ("flask-supertokens", "Flask", "Werkzeug", "SQLAlchemy", "PyJWT", "requests")
 _LOOPBACKS = {"localhost", "127.0.0.1", "::1"}
 _STRANGER = "https://somebody-else.invalid"
@@ -45,6 +49,7 @@ def examine(state: AppState) -> Report:
         facts |= _of_engine(state)
         findings += _of_keys_and_clock(state, facts)
         hints += _of_sealing(state)
+        hints += _of_users(state)
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description}{_address()} Until that is mended sessions are answered 503.")
@@ -160,6 +165,25 @@ def _of_sealing(state: AppState) -> Iterator[str]:
             f"The signing keys {', '.join(sealed)} are sealed under one of SECRET_KEY_FALLBACKS and end with it. Before you take"
             " it away, and when all processes have the new SECRET_KEY: flask supertokens rotate-keys --reseal."
         )
+
+
+def _of_users(state: AppState) -> Iterator[str]:
+    """Who has more sessions than a person has devices; looked for among those that were used last, which costs little."""
+    if not isinstance(state.engine, EmbeddedEngine):
+        return
+    crowds = state.engine.store.crowds(MANY, AMONG)
+    for user_id, number in sorted(crowds.items(), key=lambda crowd: -crowd[1])[:_NAMED]:
+        mend = (
+            ""
+            if state.settings.sessions_per_user
+            else " Set SUPERTOKENS_MAX_SESSIONS_PER_USER: log-ins end the oldest."
+        )
+        yield (
+            f"The user {user_id!r} has {number:,} sessions or more: usually a program that logs in for each call. Let it keep"
+            f" its tokens, and end what is there: flask supertokens revoke --user.{mend}"
+        )
+    if len(crowds) > _NAMED:
+        yield f"{len(crowds) - _NAMED} more users have more than {MANY:,} sessions."
 
 
 def _try_to_write(state: AppState) -> None:

@@ -102,10 +102,14 @@ def _rebuild(error_class: type[SuperTokensError], state: dict[str, Any]) -> Supe
 
 
 class GeneralError(SuperTokensError):
-    """The engine can't be reached or answered nonsense. Nothing is known about the session: cookies stay as they are."""
+    """The engine can't be reached or answered nonsense. Nothing is known about the session: cookies stay as they are.
+
+    ``ended``: the sessions that were ended before it failed half-way; the same call once more ends the rest.
+    """
 
     code = 503
     message = "service unavailable"
+    ended: tuple[str, ...] = ()
 
     def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
         return [*super().get_headers(environ, scope), ("Retry-After", RETRY_AFTER_SECONDS)]

@@ -1,4 +1,11 @@
-"""Sessions and keys from one database to another, as lines of JSON. Tokens go on working where ``SECRET_KEY`` is the same."""
+"""Sessions and keys from one database to another, as lines of JSON. Tokens go on working where ``SECRET_KEY`` is the same.
+
+* A session that has ended since the export can't be told from one that goes on, so it comes back: the export carries its
+  moment, and nothing is imported beside other sessions unless that is asked for.
+* A key counts as at any other place: its private half must open, and the public one must be derived from it.
+* The whole file is checked before anything is written. What fails then is the database; what was imported stays, and the
+  import goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple, Protocol, get_type_hints
 
+from .errors import GeneralError
 from .protocol.model import Line, SessionRecord, SigningKey
 from .signing import ALGORITHMS, to_jwk
 from .stores.base import Store
@@ -14,6 +22,20 @@ from .stores.base import Store
 FORMAT: dict[str, Any] = {"format": "flask_supertokens sessions", "version": 1}
 BATCH = 1000
 _ATTEMPTS = 20
+_TOO_LARGE, _TOO_MANY = 2**63, 3
+_LONGEST = {
+    "handle": 128,
+    "user_id": 255,
+    "recipe_user_id": 255,
+    "tenant_id": 64,
+    "current_hash2": 64,
+    "anti_csrf_token": 64,
+    "user_agent": 255,
+    "ip": 64,
+    "kid": 80,
+    "algorithm": 16,
+}
+"""Letters in the columns of the SQL store."""
 
 
 class Writable(Protocol):
@@ -23,19 +45,28 @@ class Writable(Protocol):
 
 
 class Imported(NamedTuple):
-    """How many sessions were new, were there already, and are there with another refresh token, which stayed as it was."""
+    """What became of an export.
+
+    How many sessions were ``new``, were ``there`` already, are there with another refresh token (``differing``), which stayed
+    as it was, and had ``expired``, which were left out; the ids of keys that did not open, left out as well; and when the
+    export was made, in ms, if it says so.
+    """
 
     new: int
     there: int
     differing: int
+    expired: int
+    unopened: tuple[str, ...]
+    exported_at: int | None
 
 
-def export_sessions(store: Store, file: Writable) -> int:
+def export_sessions(store: Store, file: Writable, now: int) -> int:
     """Write all keys and sessions; how many sessions there were. A last line tells that the file is whole.
 
+    :param now: in ms, for whoever imports it.
     :raises GeneralError: the store can't be read.
     """
-    _write(file, FORMAT)
+    _write(file, {**FORMAT, "exported_at": now})
     keys = store.keys()
     for key in keys:
         _write(file, {"key": asdict(key)})
@@ -48,29 +79,77 @@ def export_sessions(store: Store, file: Writable) -> int:
     return number
 
 
-def import_sessions(store: Store, lines: Iterable[str], opens: Callable[[str], bool]) -> Imported:
-    """Add the keys and sessions of an export. All of it is read before anything is written.
+def import_sessions(
+    store: Store,
+    lines: Iterable[str],
+    public_half: Callable[[SigningKey], str | None],
+    now: int,
+    *,
+    merge: bool = False,
+) -> Imported:
+    """Add the keys and sessions of an export.
 
-    :param opens: whether the ``SECRET_KEY`` of here opens a sealed key.
-    :raises ValueError: this is no whole export, or it belongs to another ``SECRET_KEY``; nothing was imported.
-    :raises GeneralError: the store can't be written.
+    :param public_half: what belongs to the private half of a key, ``None`` if the ``SECRET_KEY`` of here does not open it.
+    :param now: in ms; what has expired is left out.
+    :param merge: also beside sessions that are there, which stay as they are; to go on with an import that failed half-way.
+    :raises ValueError: this is no whole export, it belongs to another ``SECRET_KEY``, a key in it is not what it says, or
+        there are sessions already; no session was imported.
+    :raises GeneralError: the store failed; its text says how many sessions were imported.
     """
-    keys, records = _parsed(lines)
-    if keys and not any(opens(key.sealed_private) for key in keys):
+    export = _parsed(lines)
+    unopened = _unopened(export.keys, public_half)
+    if not merge and store.all("", 1):
+        raise ValueError(
+            "There are sessions in this database. Those that were ended here since the export would come back: import into an"
+            " empty one. To go on with an import that failed half-way, repeat it with --merge."
+        )
+    for key in export.keys:
+        if key.kid not in unopened:
+            _add_key(store, key)
+    theirs = store.server_time()
+    living = [record for record in export.records if record.line.expires_at > min(now, theirs or now)]
+    new, differing = _add_sessions(store, living)
+    expired = len(export.records) - len(living)
+    return Imported(new, len(living) - new, differing, expired, unopened, export.exported_at)
+
+
+def _unopened(keys: list[SigningKey], public_half: Callable[[SigningKey], str | None]) -> tuple[str, ...]:
+    """The ids of the keys that do not open.
+
+    :raises ValueError: none does, or one is not what it says.
+    """
+    halves = {key.kid: public_half(key) for key in keys}
+    if keys and not any(halves.values()):
         raise ValueError(
             "The keys were sealed under another SECRET_KEY, so every user would be logged out. Set the one that they were made"
             " with, as SECRET_KEY or among SECRET_KEY_FALLBACKS."
         )
     for key in keys:
-        _add_key(store, key)
-    there = [store.read(record.handle) for record in records]
-    for record, known in zip(records, there, strict=True):
-        if known is None:
-            store.add(record)
-    differing = sum(
-        known is not None and known.line != record.line for record, known in zip(records, there, strict=True)
-    )
-    return Imported(there.count(None), len(there) - there.count(None), differing)
+        half = halves[key.kid]
+        if half is not None and half.split() != key.public_pem.split():
+            raise ValueError(
+                f"The public half of the key {key.kid} does not belong to its private half: somebody changed this export."
+                " Make a new one."
+            )
+    return tuple(kid for kid, half in halves.items() if half is None)
+
+
+def _add_sessions(store: Store, records: list[SessionRecord]) -> tuple[int, int]:
+    """How many were new, and how many are there with another refresh token."""
+    new = differing = 0
+    for record in records:
+        try:
+            known = store.read(record.handle)
+            if known is None:
+                store.add(record)
+        except GeneralError as error:
+            raise GeneralError(
+                f"{error.description} {new} of {len(records)} sessions were imported before that. To go on, repeat it with"
+                " --merge."
+            ) from error
+        new += known is None
+        differing += known is not None and known.line != record.line
+    return new, differing
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------
@@ -80,24 +159,46 @@ def _write(file: Writable, content: dict[str, Any]) -> None:
     file.write(json.dumps(content, separators=(",", ":")) + "\n")
 
 
-def _parsed(lines: Iterable[str]) -> tuple[list[SigningKey], list[SessionRecord]]:
-    keys: list[SigningKey] = []
-    records: list[SessionRecord] = []
+class _Export(NamedTuple):
+    keys: list[SigningKey]
+    records: list[SessionRecord]
+    exported_at: int | None
+
+
+def _parsed(lines: Iterable[str]) -> _Export:
+    export = _Export([], [], None)
+    names: set[tuple[str, str]] = set()
     end: Any = None
     position = 0
     for position, line in enumerate(lines, 1):
         content = _read(line, position)
-        if position == 1 and content != FORMAT:
-            raise ValueError("Line 1 does not say that this is an export of flask_supertokens.")
-        if "key" in content:
-            keys.append(_key(content["key"], position))
+        if position == 1:
+            export = export._replace(exported_at=_moment(content))
         elif "end" in content:
             end = content["end"]
-        elif position > 1:
-            records.append(_record(content.get("session"), position))
-    if end != {"keys": len(keys), "sessions": len(records)}:
+        elif "key" in content:
+            export.keys.append(_key(content["key"], position))
+            _note(names, ("key", export.keys[-1].kid), position)
+        else:
+            export.records.append(_record(content.get("session"), position))
+            _note(names, ("session", export.records[-1].handle), position)
+    if end != {"keys": len(export.keys), "sessions": len(export.records)}:
         raise ValueError(f"The export is not whole: after line {position} its end is missing, or lines before it are.")
-    return keys, records
+    return export
+
+
+def _moment(head: dict[str, Any]) -> int | None:
+    """When an export was made; those of before do not say it."""
+    exported_at = head.get("exported_at")
+    if {**head, "exported_at": None} != {**FORMAT, "exported_at": None} or not isinstance(exported_at, int | None):
+        raise ValueError("Line 1 does not say that this is an export of flask_supertokens.")
+    return exported_at
+
+
+def _note(names: set[tuple[str, str]], name: tuple[str, str], position: int) -> None:
+    if name in names:
+        raise ValueError(f"Line {position} has a {name[0]} that was there in a line before it.")
+    names.add(name)
 
 
 def _read(line: str, position: int) -> dict[str, Any]:
@@ -139,9 +240,22 @@ def _made(kind: type[Any], content: Any, position: int) -> Any:
     if not isinstance(content, dict) or content.keys() != names:
         raise ValueError(f"Line {position} has not the fields of an export of this version.")
     for name, hint in get_type_hints(kind).items():
-        if not isinstance(content[name], hint) or isinstance(content[name], bool):
+        value = content[name]
+        if not isinstance(value, hint) or isinstance(value, bool):
             raise ValueError(f"Line {position}: {name} is of the wrong type.")
+        if not (_is_storable(value, _LONGEST.get(name)) if isinstance(value, str) else _is_number(value, name)):
+            raise ValueError(f"Line {position}: {name} is nothing that a database could keep.")
     return kind(**content)
+
+
+def _is_storable(text: str, longest: int | None) -> bool:
+    """Whether a text has a place in every database's table; it would fail half-way."""
+    fits = longest is None or len(text) <= longest
+    return fits and "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _is_number(value: Any, name: str) -> bool:
+    return not isinstance(value, int) or 0 <= value < (_TOO_MANY if name == "children" else _TOO_LARGE)
 
 
 # -- the store ---------------------------------------------------------------------------------------------------------

@@ -23,13 +23,13 @@ from flask_supertokens.cdi_server import MAX_BODY, core_app
 from flask_supertokens.core_app import create_app, create_core
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
-from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.core_process import CoreProcess
 from .support.large_bodies import LITTLE, post_large_body
 from .support.plans import Clock
-from .support.records import sql_store, sqlite_uri
+from .support.records import a_record, sql_store, sqlite_uri
 from .support.served import a_core
 from .support.wire import BrokenStore
 
@@ -544,6 +544,22 @@ def test_the_store_is_down(broken: tuple[BrokenStore, CoreClient], caplog: pytes
         assert call == "POST /recipe/jwt" or (response.status_code, response.text) == (503, said), call
     assert "the disk is gone" in caplog.text
     assert not any(secret in caplog.text for secret in (raw, token))
+
+
+def test_the_store_fails_halfway(broken: tuple[BrokenStore, CoreClient], monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 says how many sessions of a user were ended; the same call once more ends the rest."""
+    store, core = broken
+    for number in range(BATCH + 5):
+        store.add(a_record(f"handle-{number:03d}", user_id="crowd"))
+    assert len(core.get("/recipe/session/user", userId="crowd").json["sessionHandles"]) == BATCH + 5
+    remove = store.remove
+    down = BrokenStore()
+    down.down = True
+    with monkeypatch.context() as faults:
+        faults.setattr(store, "remove", lambda handles: (remove if len(handles) == BATCH else down.remove)(handles))
+        response = core.post("/recipe/session/remove", userId="crowd")
+    assert (response.status_code, f"{BATCH} sessions were ended" in response.text) == (503, True)
+    assert len(core.post("/recipe/session/remove", userId="crowd").json["sessionHandlesRevoked"]) == 5
 
 
 @pytest.mark.parametrize("path", ["/hello", "/recipe/session", "/recipe/session/user", "/new-tenant/apiversion"])

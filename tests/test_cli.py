@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_supertokens import SuperTokens, core_app, create_new_session_without_request
+from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor
 from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
 
@@ -100,6 +100,22 @@ def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
     assert "1 sessions." in text
     assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
     assert told(app, "sessions", "nobody") == []
+
+
+def test_a_user_has_many_sessions(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read and written a page at a time; so many at most, and behind one of them, if that is asked for."""
+    monkeypatch.setattr(cli, "PAGE", 2)
+    handles = sorted(created(app) for _ in range(5))
+    assert [known["handle"] for known in told(app, "sessions", "user-1")] == handles
+    assert [known["handle"] for known in told(app, "sessions", "user-1", "--limit", "3")] == handles[:3]
+    text = run(app, "sessions", "user-1", "--limit", "3").output
+    assert "3 sessions.\nThere may be more: --after " in text
+    position = text.split()[-1]
+    assert [known["handle"] for known in told(app, "sessions", "user-1", "--after", position)] == handles[3:]
+    assert [
+        known["handle"] for known in told(app, "sessions", "user-1", "--after", handles[0], "--limit", "1")
+    ] == handles[1:2]
+    assert "after must be" in run(app, "sessions", "user-1", "--after", "nothing").output
 
 
 def test_sessions_are_ended_by_handle(app: Flask) -> None:
@@ -250,8 +266,11 @@ def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:
     assert told(app, "export", file) == {"exported": 1}
     assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
     other = an_app(MemoryStore())
-    assert told(other, "import", file) == {"imported": 1, "there": 0, "differing": 0}
-    assert told(other, "import", file) == {"imported": 0, "there": 1, "differing": 0}
+    done = {"imported": 1, "there": 0, "differing": 0, "expired": 0, "unopened": [], "exported_at": clock_of(app).now}
+    assert told(other, "import", file) == done
+    assert "There are sessions in this database" in told(other, "import", file)["error"]
+    assert told(other, "import", file, "--merge") == {**done, "imported": 0, "there": 1}
+    assert "after the export of 2023-11-14" in run(other, "import", file, "--merge").output
     assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
     (tmp_path / "wrong").write_text("no export")
     assert "Line 1 is not JSON" in run(other, "import", str(tmp_path / "wrong")).output
@@ -438,6 +457,17 @@ def test_the_names_of_cookies_are_told(settings: dict[str, Any], access: str, re
     assert told_of["facts"]["access cookie"].startswith(access)
     assert told_of["facts"]["refresh cookie"].startswith(refresh)
     assert any("__Host-" in hint for hint in told_of["hints"]) is ("access_token_path" in settings)
+
+
+def test_a_program_logs_in_for_each_call(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users with more sessions than anybody has devices are named, with the setting that ends it."""
+    monkeypatch.setattr(doctor, "MANY", 3)
+    for user_id in ["robot"] * 4 + ["user-1"] * 3:
+        created(app, user_id)
+    hints = told(app, "status")["hints"]
+    assert run(app, "status").exit_code == 0
+    assert [hint for hint in hints if "sessions" in hint and "user-1" in hint] == []
+    assert any("'robot' has 4 sessions" in hint and "SUPERTOKENS_MAX_SESSIONS_PER_USER" in hint for hint in hints)
 
 
 def test_the_secret_key_was_replaced() -> None:

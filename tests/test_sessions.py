@@ -36,9 +36,11 @@ from flask_supertokens import (
     update_session_data,
     verify_session,
 )
+from flask_supertokens.stores.base import BATCH
 
 from .support.both import ENGINES, Make, maker
 from .support.cookies import set_cookies
+from .support.records import a_record
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -470,6 +472,28 @@ def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
     assert get_session_information(first) is None
 
 
+def test_the_sessions_of_a_user_are_listed_in_pages(app: Flask) -> None:
+    """A page begins behind a position, whatever became of that session, or behind the handle of one that is there."""
+    handles = []
+    for _ in range(5):
+        handles.append(made())
+        clock_of(app).wait(1)
+    page = list_sessions("user-1", limit=2)
+    assert [known.handle for known in page] == get_all_session_handles_for_user("user-1", limit=2) == handles[:2]
+    assert get_all_session_handles_for_user("user-1", after=handles[1], limit=10**30) == handles[2:]
+    revoke_session(handles[1])
+    assert [known.handle for known in list_sessions("user-1", after=page[-1].position, limit=2)] == handles[2:4]
+    assert list_sessions("user-1", after=list_sessions("user-1")[-1].position) == []
+
+
+@pytest.mark.parametrize("page", [{"limit": 0}, {"limit": True}, {"limit": "5"}, {"after": 5}, {"after": "unknown"}])
+@pytest.mark.parametrize("ask", [list_sessions, get_all_session_handles_for_user])
+def test_a_page_makes_no_sense(app: Flask, ask: Callable[..., Any], page: dict[str, Any]) -> None:
+    """A ValueError that says what it may be."""
+    with pytest.raises(ValueError, match="must be"):
+        ask("user-1", **page)
+
+
 def test_a_web_client_sends_headers() -> None:
     """The list is the caller's own."""
     get_cors_headers().clear()
@@ -711,6 +735,23 @@ def test_sessions_are_ended_by_others(heard: list[tuple[str, Any, dict[str, Any]
     revoke_all_sessions_for_user("user-1")
     revoke_all_sessions_for_user("user-1")
     assert [arguments["session_handle"] for _, _, arguments in heard] == [one, two]
+
+
+def test_sessions_are_ended_until_the_store_fails(
+    heard: list[tuple[str, Any, dict[str, Any]]], app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that were ended before are signalled; the error is logged, and says how many they are."""
+    broken = BrokenStore()
+    broken.down = True
+    store = state_of(app).engine.store  # type: ignore[attr-defined]
+    for number in range(BATCH + 5):
+        store.add(a_record(f"handle-{number:03d}"))
+    remove = store.remove
+    store.remove = lambda handles: remove(handles) if len(handles) == BATCH else broken.remove(handles)
+    with pytest.raises(GeneralError, match=f"{BATCH} of {BATCH + 5} sessions were ended before that"):
+        revoke_all_sessions_for_user("user-1")
+    assert [arguments["session_handle"] for _, _, arguments in heard] == [f"handle-{n:03d}" for n in range(BATCH)]
+    assert f"{BATCH} of {BATCH + 5}" in caplog.text
 
 
 def test_a_log_in_replaces_a_session(heard: list[tuple[str, Any, dict[str, Any]]]) -> None:

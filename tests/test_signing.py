@@ -35,6 +35,7 @@ from flask_supertokens.signing import (
 )
 
 from .support.keys import CLAIMS, HOUR, LIFETIME, SECRET, SETTINGS, Shelf, a_ring, a_signer, signs_with
+from .support.plans import Clock
 from .support.records import NOW, kids_of
 from .support.threads import at_once
 
@@ -314,6 +315,67 @@ def test_keys_are_not_replaced() -> None:
     assert signs_with(ring, NOW + 100 * LIFETIME) == kid
     assert signs_with(a_ring(shelf), NOW + 100 * LIFETIME) == f"d-{NOW + 100 * LIFETIME}"
     assert len(shelf.kids) == 2
+
+
+TEN_YEARS = 520 * LIFETIME
+
+
+def test_a_key_comes_from_the_future() -> None:
+    """A host whose clock was ten years ahead made it: the others sign with keys of their own time, and replace them."""
+    shelf = Shelf()
+    signs_with(a_ring(shelf), NOW + TEN_YEARS)
+    ring = a_ring(shelf)
+    assert signs_with(ring, NOW) == f"d-{NOW}"
+    signs_with(ring, NOW + LIFETIME)
+    assert signs_with(ring, NOW + LIFETIME + PUBLISH_AHEAD) == f"d-{NOW + LIFETIME}"
+
+
+def test_a_key_from_the_future_is_passed_over() -> None:
+    """It goes with the next key that is due, so that what it signed is over; one that is not due takes no other along."""
+    shelf = Shelf()
+    signs_with(a_ring(shelf), NOW + TEN_YEARS)
+    ring = a_ring(shelf)
+    signs_with(ring, NOW)
+    assert shelf.kids == [f"d-{NOW + TEN_YEARS}", f"d-{NOW}"]
+    signs_with(ring, NOW + LIFETIME)
+    assert shelf.kids == [f"d-{NOW}", f"d-{NOW + LIFETIME}"]
+
+
+def test_a_key_is_published_by_hand_beside_one_from_the_future() -> None:
+    """It signs after 60 s all the same."""
+    shelf = Shelf()
+    signs_with(a_ring(shelf), NOW + TEN_YEARS)
+    ring = a_ring(shelf)
+    signs_with(ring, NOW)
+    assert ring.rotate(NOW + HOUR).kid == f"d-{NOW + HOUR}"
+    assert signs_with(ring, NOW + HOUR + PUBLISH_AHEAD) == f"d-{NOW + HOUR}"
+
+
+@pytest.mark.parametrize(("apart", "most"), [(2 * 60_000, 5), (8 * 60_000, 6), (TEN_YEARS, 20)])
+def test_the_clocks_of_two_hosts_are_apart(apart: int, most: int) -> None:
+    """They sign for four weeks without making a key more than their lifetimes ask for, and each with one that it knows."""
+    shelf, made = Shelf(), 0
+    rings = [(a_ring(shelf), 0), (a_ring(shelf), apart)]
+    for now in range(NOW, NOW + 4 * LIFETIME, HOUR // 2):
+        for ring, ahead in rings:
+            before = set(shelf.kids)
+            kid = signs_with(ring, now + ahead)
+            made += len(set(shelf.kids) - before)
+            assert kid in shelf.kids
+    assert made <= most
+
+
+@pytest.mark.parametrize("wrong", [TEN_YEARS, -TEN_YEARS])
+def test_the_database_has_a_clock(wrong: int) -> None:
+    """A host whose clock is ahead ends no key that the others sign with; nor one whose clock is behind."""
+    shelf, clock = Shelf(), Clock(NOW)
+    shelf.server_time = clock  # type: ignore[method-assign,assignment]
+    right, off = a_ring(shelf), a_ring(shelf)
+    for _ in range(4 * 7 * 24):
+        kid = signs_with(right, clock.now)
+        signs_with(off, clock.now + wrong)
+        assert kid in shelf.kids
+        clock.wait(HOUR)
 
 
 # -- reading the keys --------------------------------------------------------------------------------------------------

@@ -5,30 +5,33 @@ from __future__ import annotations
 import io
 import json
 import pathlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from flask_supertokens.engines.base import RefreshRequest
-from flask_supertokens.protocol.model import SessionRecord
+from flask_supertokens.errors import GeneralError
+from flask_supertokens.protocol.model import SessionRecord, SigningKey
+from flask_supertokens.signing import Sealer, make_key
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 from flask_supertokens.transfer import BATCH, FORMAT, Imported, export_sessions, import_sessions
 
-from .support.engines import a_session, an_engine, refresh_token_of
+from .support.engines import KEYS, SETTINGS, a_session, an_engine, refresh_token_of
 from .support.plans import Clock
-from .support.records import a_key, a_record, sql_store, sqlite_uri
+from .support.records import NOW, a_key, a_record, sql_store, sqlite_uri
+from .support.wire import BrokenStore
 
 
 def exported(store: Store) -> list[str]:
     file = io.StringIO()
-    export_sessions(store, file)
+    export_sessions(store, file, NOW)
     return file.getvalue().splitlines()
 
 
-def imported(store: Store, lines: list[str]) -> Imported:
-    return import_sessions(store, lines, lambda _: True)
+def imported(store: Store, lines: list[str], **options: Any) -> Imported:
+    return import_sessions(store, lines, lambda key: key.public_pem, NOW, **options)
 
 
 def whole(*lines: str, sessions: int = 0, keys: int = 0) -> list[str]:
@@ -47,7 +50,7 @@ def test_sessions_move_from_sqlite_to_postgresql(tmp_path: pathlib.Path, postgre
     with sql_store(sqlite_uri(tmp_path)) as old, sql_store(postgres_uri) as new:
         grant = an_engine(old, clock).create(a_session("好😀", data={"cart": [1, None, "\0"]}))
         engine = an_engine(new, clock)
-        assert import_sessions(new, exported(old), engine.opens) == (1, 0, 0)
+        assert import_sessions(new, exported(old), engine.public_half, clock.now).new == 1
         assert engine.verify(grant.access, check_database=True).access.user_id == "好😀"
         assert engine.refresh(RefreshRequest(refresh_token_of(grant))).access.handle == grant.access.handle
         known = engine.information(grant.access.handle)
@@ -56,10 +59,13 @@ def test_sessions_move_from_sqlite_to_postgresql(tmp_path: pathlib.Path, postgre
 
 
 def test_an_export_is_read_twice() -> None:
-    """What is there stays as it is, and nothing is counted again."""
+    """Not by mistake; if it is asked for, what is there stays as it is, and nothing is counted again."""
     old, new = MemoryStore(), MemoryStore()
     old.add(a_record("handle-1"))
-    assert (imported(new, exported(old)), imported(new, exported(old))) == ((1, 0, 0), (0, 1, 0))
+    assert imported(new, exported(old)) == (1, 0, 0, 0, (), NOW)
+    with pytest.raises(ValueError, match="There are sessions"):
+        imported(new, exported(old))
+    assert imported(new, exported(old), merge=True) == (0, 1, 0, 0, (), NOW)
     assert new.read("handle-1") == old.read("handle-1")
 
 
@@ -86,7 +92,7 @@ def test_sessions_were_refreshed_after_the_export() -> None:
     old, new = MemoryStore(), MemoryStore()
     old.add(a_record("handle-1"))
     new.add(a_record("handle-1", current_hash2="b" * 64))
-    assert imported(new, exported(old)) == (0, 1, 1)
+    assert imported(new, exported(old), merge=True)[:3] == (0, 1, 1)
     assert new.read("handle-1") == a_record("handle-1", current_hash2="b" * 64)
 
 
@@ -96,8 +102,84 @@ def test_the_secret_key_is_another_one() -> None:
     an_engine(old, Clock()).create(a_session())
     other = an_engine(new, Clock(), secret_keys=("another secret",))
     with pytest.raises(ValueError, match="SECRET_KEY_FALLBACKS"):
-        import_sessions(new, exported(old), other.opens)
+        import_sessions(new, exported(old), other.public_half, NOW)
     assert (new.all("", 9), new.keys()) == ([], [])
+
+
+def test_a_session_was_ended_since_the_export() -> None:
+    """It does not come back beside the others; into an empty database it does, and the moment of the export is told."""
+    store, clock = MemoryStore(), Clock(NOW)
+    engine = an_engine(store, clock)
+    gone = engine.create(a_session()).access.handle
+    engine.create(a_session())
+    lines = exported(store)
+    engine.revoke([gone])
+    with pytest.raises(ValueError, match="would come back"):
+        import_sessions(store, lines, engine.public_half, NOW)
+    assert engine.information(gone) is None
+    assert imported(MemoryStore(), lines).exported_at == NOW
+
+
+def test_a_session_has_expired_since_the_export() -> None:
+    """It is left out, and counted."""
+    old, new = MemoryStore(), MemoryStore()
+    old.add(a_record("ended", expires_at=NOW))
+    old.add(a_record("lives", expires_at=NOW + 1))
+    assert imported(new, exported(old))[:4] == (1, 0, 0, 1)
+    assert [record.handle for record in new.all("", 9)] == ["lives"]
+
+
+def test_an_export_of_before_does_not_say_when_it_was_made() -> None:
+    """It is imported all the same."""
+    assert imported(MemoryStore(), whole(line_of(RECORD), sessions=1)) == (1, 0, 0, 0, (), None)
+
+
+def with_key(store: Store, key: SigningKey) -> list[str]:
+    """An export into which somebody wrote a key."""
+    head, *lines, end = exported(store)
+    counted = json.loads(end)["end"]
+    counted["keys"] += 1
+    return [head, json.dumps({"key": asdict(key)}), *lines, json.dumps({"end": counted})]
+
+
+def test_a_public_key_is_somebody_else_s() -> None:
+    """It is not derived from the private half that our secret opens: nothing is imported."""
+    old, new, clock = MemoryStore(), MemoryStore(), Clock(NOW)
+    engine = an_engine(old, clock)
+    engine.create(a_session())
+    theirs = make_key(KEYS, Sealer(("their secret",)), NOW)
+    forged = replace(old.keys()[0], kid="d-1", public_pem=theirs.public_pem)
+    with pytest.raises(ValueError, match="public half of the key d-1"):
+        import_sessions(new, with_key(old, forged), engine.public_half, NOW)
+    assert (new.all("", 9), new.keys()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "sealed", [Sealer(("their secret",)).seal(b"x"), "", Sealer(SETTINGS.secret_keys).seal(b"no key")]
+)
+def test_a_key_does_not_open(sealed: str) -> None:
+    """It is left out, and named; the others and the sessions are there."""
+    old, new, clock = MemoryStore(), MemoryStore(), Clock(NOW)
+    engine = an_engine(old, clock)
+    engine.create(a_session())
+    theirs = replace(make_key(KEYS, Sealer(("their secret",)), NOW), kid="d-1", sealed_private=sealed)
+    done = import_sessions(new, with_key(old, theirs), engine.public_half, NOW)
+    assert (done.new, done.unopened, new.keys()) == (1, ("d-1",), old.keys())
+
+
+def test_the_store_fails_halfway() -> None:
+    """The error says how many sessions were imported; with ``merge`` the import goes on, and all are there."""
+    old, new = MemoryStore(), MemoryStore()
+    for number in range(5):
+        old.add(a_record(f"handle-{number}"))
+    add, down = new.add, BrokenStore()
+    down.down = True
+    new.add = lambda record: (down.add if record.handle == "handle-3" else add)(record)  # type: ignore[method-assign]
+    with pytest.raises(GeneralError, match=r"disk is gone 3 of 5 sessions were imported before that.*--merge"):
+        imported(new, exported(old))
+    new.add = add  # type: ignore[method-assign]
+    assert imported(new, exported(old), merge=True)[:2] == (2, 3)
+    assert new.all("", 9) == old.all("", 9)
 
 
 def test_keys_change_during_an_import() -> None:
@@ -139,6 +221,13 @@ PEM = "-----BEGIN PUBLIC KEY-----"
         (whole(json.dumps({"key": {**asdict(a_key(1)), "algorithm": "HS999"}})), "Line 2 has a key that can't be used"),
         (whole(json.dumps({"key": {**asdict(a_key(1)), "public_pem": PEM}})), "Line 2 has a key that can't be used"),
         (whole(line_of(RECORD), line_of(RECORD, handle=5), sessions=2), "Line 3"),
+        (whole(line_of(RECORD), line_of(RECORD), sessions=2), "Line 3 has a session that was there"),
+        (whole(line_of(RECORD, user_id="x" * 256)), "Line 2: user_id is nothing"),
+        (whole(line_of(RECORD, handle="\0")), "Line 2: handle is nothing"),
+        (whole(line_of(RECORD, data='"\ud800"')), "Line 2: data is nothing"),
+        (whole(line_of(RECORD, created_at=2**63)), "Line 2: created_at is nothing"),
+        (whole(line_of(RECORD, line={**asdict(RECORD.line), "children": 3})), "Line 2: children is nothing"),
+        ([json.dumps({**FORMAT, "exported_at": "today"})], "Line 1 does not say"),
     ],
 )
 def test_a_file_is_no_export(lines: list[str], said: str) -> None:

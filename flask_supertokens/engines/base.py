@@ -6,14 +6,18 @@ behind the engine can't be reached; then nothing is known about the session.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
 
-from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.model import AS_SET, AccessToken, SessionInformation, SessionTokens, SigningKey, TokenKind
+from ..errors import GeneralError, SuperTokensError, TryRefreshTokenError, UnauthorisedError
+from ..protocol.model import AS_SET, AccessToken, Position, SessionInformation, SessionTokens, SigningKey, TokenKind
+
+BREATH = 0.005
+"""Seconds between two batches: SQLite gives no turns, so who waits must find it free for a moment."""
 
 
 class InvalidRefreshTokenError(UnauthorisedError):
@@ -136,6 +140,31 @@ def check_access_token(token: AccessToken, now: int, rules: TokenRules, is_genui
     rules.check(token)
 
 
+def end_in_batches(handles: Iterable[str], size: int, end: Callable[[list[str]], list[str]]) -> list[str]:
+    """End sessions some at a time, so that others get their turn in between; those that were there, in the order given.
+
+    :param end: ends one batch.
+    :raises GeneralError: a batch failed; it tells which sessions were ended before.
+    """
+    wanted = list(dict.fromkeys(handles))
+    ended: list[str] = []
+    for start in range(0, len(wanted), size):
+        if start:
+            time.sleep(BREATH)
+        try:
+            ended += end(wanted[start : start + size])
+        except GeneralError as error:
+            if not start:
+                raise
+            count = (
+                f"{len(ended)} of {len(wanted)} sessions were ended before that; the same call once more ends the rest."
+            )
+            halfway = GeneralError(f"{error.description} {count}")
+            halfway.ended = tuple(ended)
+            raise halfway from error
+    return ended
+
+
 def _audiences(claimed: Any) -> list[Any]:
     return claimed if isinstance(claimed, list) else [claimed]
 
@@ -214,19 +243,36 @@ class Engine(ABC):
 
     @abstractmethod
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        """End sessions; those that were there (CDI: POST /recipe/session/remove)."""
+        """End sessions; those that were there, in the order given (CDI: POST /recipe/session/remove).
+
+        :raises GeneralError: it failed; ``ended`` are those that it had ended before.
+        """
 
     @abstractmethod
     def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
-        """End a user's sessions, of one tenant or of all, but one."""
+        """End a user's sessions, of one tenant or of all, but one: all that were there when it was called.
+
+        :raises GeneralError: as `revoke`; the same call once more ends the rest.
+        """
 
     @abstractmethod
     def information(self, handle: str) -> SessionInformation | None:
         """What is known of a session that has not ended (CDI: GET /recipe/session)."""
 
     @abstractmethod
-    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
-        """A user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user)."""
+    def sessions_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionInformation]:
+        """A user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user).
+
+        With ``after`` those behind this position, with ``limit`` so many at most. Fewer than that means that no more are there.
+        """
+
+    @abstractmethod
+    def handles_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[str]:
+        """The handles of what `sessions_of` lists."""
 
     @abstractmethod
     def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:

@@ -17,6 +17,7 @@ from ..protocol.model import (
     AccessToken,
     Line,
     Payload,
+    Position,
     RefreshToken,
     SessionInformation,
     SessionRecord,
@@ -45,9 +46,11 @@ from ..signing import (
     KeySettings,
     RefreshTokenSigner,
     Sealer,
+    from_the_future,
+    public_half,
     to_jwk,
 )
-from ..stores.base import Store
+from ..stores.base import BATCH, Store
 from .base import (
     AntiCsrfError,
     Engine,
@@ -57,6 +60,7 @@ from .base import (
     RefreshRequest,
     TokenRules,
     check_access_token,
+    end_in_batches,
 )
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -65,6 +69,8 @@ ATTEMPTS = 20
 SWEEP_EVERY = 60_000
 """How often a process looks for expired sessions, in ms, when it creates one."""
 SWEEP_SIZE = 100
+PAGE = 1000
+"""How many sessions are read at a time."""
 _ANY_HASH = "0" * 64
 
 
@@ -142,7 +148,11 @@ class EmbeddedEngine(Engine):
     def seconds_until_next_key(self) -> int:
         """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
         now, settings = self.clock(), self._settings.keys
-        ours = [key.created_at for key in self.keys() if is_dynamic(key.kid) and key.algorithm == settings.algorithm]
+        ours = [
+            key.created_at
+            for key in self.keys()
+            if is_dynamic(key.kid) and key.algorithm == settings.algorithm and not from_the_future(key, now)
+        ]
         return max(60, (max(ours, default=now) + settings.lifetime - now) // 1000)
 
     @property
@@ -280,24 +290,48 @@ class EmbeddedEngine(Engine):
         return None if token is None else token.handle
 
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        wanted = list(handles)
-        removed = self.store.remove(wanted) if wanted else []
-        self._forget(wanted)
-        return removed
+        return end_in_batches(handles, BATCH, self._end)
+
+    def _end(self, handles: list[str]) -> list[str]:
+        try:
+            return self.store.remove(handles)
+        finally:
+            self._forget(handles)
 
     def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
-        removed = self.store.remove_of_user(user_id, tenant_id, except_handle)
-        self._forget(removed)
-        return removed
+        handles = self.store.handles_of_user(user_id, tenant_id)
+        return self.revoke(handle for handle in handles if handle != except_handle)
 
     def information(self, handle: str) -> SessionInformation | None:
         record = self._read(handle)
         return None if record is None or record.line.expires_at <= self.clock() else _information(record)
 
-    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
-        now = self.clock()
-        found = map(self._limited, self.store.of_user(user_id, tenant_id, now))
-        return [_information(record) for record in found if record.line.expires_at > now]
+    def sessions_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionInformation]:
+        return [_information(record) for record in self._living(user_id, tenant_id, after, limit)]
+
+    def handles_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[str]:
+        """A page at a time, so that no more payloads than that are in memory."""
+        found: list[str] = []
+        while True:
+            size = PAGE if limit is None else min(PAGE, limit - len(found))
+            page = self._living(user_id, tenant_id, after, size)
+            found += [record.handle for record in page]
+            if len(page) < size or len(found) == limit:
+                return found
+            after = page[-1].created_at, page[-1].handle
+
+    def _living(
+        self, user_id: str, tenant_id: str | None, after: Position | None, limit: int | None
+    ) -> list[SessionRecord]:
+        """The sessions that are too old by the settings of now come first, so the page begins behind them."""
+        now, longest = self.clock(), self._settings.session_lifetime
+        if longest is not None:
+            after = max(after or (0, ""), (now - longest + 1, ""))
+        return [self._limited(record) for record in self.store.of_user(user_id, tenant_id, now, after, limit)]
 
     # -- upkeep
 
@@ -330,9 +364,9 @@ class EmbeddedEngine(Engine):
         """What new signing keys are for."""
         return self._settings.keys.algorithm
 
-    def opens(self, sealed: str) -> bool:
-        """Whether the ``SECRET_KEY`` of the settings opens what a key of an export holds."""
-        return self._sealer.open(sealed) is not None
+    def public_half(self, key: SigningKey) -> str | None:
+        """The public half of what a key holds sealed; ``None`` if the ``SECRET_KEY`` of the settings does not open it."""
+        return public_half(key, self._sealer)
 
     def count_expired(self) -> int:
         """How many sessions `remove_expired` would find."""
@@ -345,7 +379,8 @@ class EmbeddedEngine(Engine):
     def _sweep(self, now: int) -> None:
         """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it.
 
-        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high.
+        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high. Only what was removed
+        counts: where this host's clock is ahead of the database's, nothing is.
         """
         if abs(now - self._swept_at) < SWEEP_EVERY:
             return

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -38,12 +39,14 @@ from ..protocol.cdi import (
     remove_user_request,
     verify_request,
 )
-from ..protocol.model import AccessToken, Payload, SessionInformation, SessionTokens, SigningKey
+from ..protocol.model import AccessToken, Payload, Position, SessionInformation, SessionTokens, SigningKey
 from ..protocol.tokens import AUTH_TIME, front_token, merged, to_json_object, to_utf8_json
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token
+from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token, end_in_batches
 
 ALGORITHM = "RS256"
+BATCH = 500
+"""How many sessions one call ends: a core of ours takes a body of 1 MiB."""
 _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 _HASH, _UUID = "0" * 64, "0" * 36
 _SIGNATURE_BYTES = 384
@@ -210,9 +213,9 @@ class RemoteEngine(Engine):
         return None
 
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        wanted = list(dict.fromkeys(handles))
-        if not wanted:
-            return []
+        return end_in_batches(handles, BATCH, self._end)
+
+    def _end(self, wanted: list[str]) -> list[str]:
         answer, repeated = self.client.call(lambda version: remove_request(version, wanted))
         _read(read_status, answer, "OK")
         removed = set(_read(read_handles, answer, "sessionHandlesRevoked"))
@@ -245,10 +248,18 @@ class RemoteEngine(Engine):
             session_data=found.data,
         )
 
-    def sessions_of(self, user_id: str, tenant_id: str | None) -> list[SessionInformation]:
-        """One call for the handles and one for each of them."""
-        found = [self.information(handle) for handle in self._handles(user_id, tenant_id)]
-        return sorted((info for info in found if info), key=lambda info: (info.created_at, info.handle))
+    def sessions_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionInformation]:
+        """One call for the handles and one for each of them, for a page as well: a core knows no order."""
+        known = map(self.information, self._handles(user_id, tenant_id))
+        found = (info for info in known if info and (after is None or _position(info) > after))
+        return sorted(found, key=_position) if limit is None else heapq.nsmallest(limit, found, key=_position)
+
+    def handles_of(
+        self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
+    ) -> list[str]:
+        return [known.handle for known in self.sessions_of(user_id, tenant_id, after, limit)]
 
     # -- shared
 
@@ -333,6 +344,10 @@ def _read(reader: Callable[..., Any], answer: Any, *arguments: str) -> Any:
         return reader(answer, *arguments)
     except CoreAnswerError as error:
         raise GeneralError(f"The core's answer can't be read: {error}.") from error
+
+
+def _position(known: SessionInformation) -> Position:
+    return known.created_at, known.handle
 
 
 def _message(answer: Any) -> str:

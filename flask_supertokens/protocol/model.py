@@ -9,6 +9,8 @@ Method = Literal["cookie", "header"]
 AllowedMethod = Literal["any", "cookie", "header"]
 AntiCsrfMode = Literal["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"]
 Payload = dict[str, Any]
+Position = tuple[int, str]
+"""Where a session stands among its user's: when it was created, and its handle."""
 
 PUBLIC_TENANT = "public"
 FIRST_APP = "public"
@@ -170,3 +172,8 @@ class SessionInformation:
     user_agent: str | None = None
     ip: str | None = None
     is_current: bool = False
+
+    @property
+    def position(self) -> str:
+        """Where the next page of the user's sessions begins: the argument ``after`` of `list_sessions`."""
+        return f"{self.created_at}.{self.handle}"

@@ -11,6 +11,7 @@ from ..protocol.tokens import parse_json_object, to_json_object
 
 MaxAge = float | timedelta | None
 _LONGEST_AGE = 10**11
+_LARGEST_PAGE = 10**9
 
 
 def seconds(age: MaxAge) -> float | None:
@@ -48,3 +49,13 @@ def asks_for_anti_csrf(token: str | None, asked: bool) -> bool:
     if token is not None:
         text(token, "anti_csrf_token")
     return asked or token is not None
+
+
+def at_most(limit: int | None) -> int | None:
+    """A limit that a database can count to.
+
+    :raises ValueError: no whole number of 1 or more.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+        raise ValueError("limit must be a whole number, 1 or more")
+    return None if limit is None else min(limit, _LARGEST_PAGE)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..context import app_state, known_request_state
-from ..protocol.model import SessionInformation
+from ..context import AppState, app_state, known_request_state
+from ..errors import GeneralError
+from ..protocol.model import Position, SessionInformation
 from ..protocol.tokens import check_user_id, without_protected
-from .arguments import json_object, text
+from .arguments import at_most, json_object, text
 from .effects import apart, tell_revoked
+
+_DIGITS = 16
+"""Of a moment in ms; a handle begins with more."""
 
 
 def revoke_session(handle: str) -> bool:
@@ -19,40 +23,80 @@ def revoke_session(handle: str) -> bool:
 
 
 def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
-    """End sessions; the handles of those that were there."""
+    """End sessions; the handles of those that were there.
+
+    Many are ended in batches, each in a short step of its own.
+
+    :raises GeneralError: it failed half-way; its text says how many were ended, and the same call once more ends the rest.
+    """
     if isinstance(handles, str):
         raise ValueError("handles must be a list of session handles; for one, call revoke_session")
     state, wanted = app_state(), [text(handle, "handle") for handle in handles]
-    removed = apart(state, lambda: state.engine.revoke(wanted))
-    tell_revoked(removed)
-    return removed
+    return _ended(state, lambda: state.engine.revoke(wanted))
 
 
 def revoke_all_sessions_for_user(
     user_id: str, *, tenant_id: str | None = None, except_handle: str | None = None
 ) -> list[str]:
-    """End all sessions of a user, of one tenant or (``None``) of all, but ``except_handle``; their handles."""
+    """End all sessions of a user, of one tenant or (``None``) of all, but ``except_handle``; their handles.
+
+    Each session that was there when this was called is gone then; one that is made meanwhile may stay. Many are ended in
+    batches, each in a short step of its own.
+
+    :raises GeneralError: it failed half-way; its text says how many were ended, and the same call once more ends the rest.
+    """
     state, user_id = app_state(), check_user_id(user_id)
-    handles = apart(state, lambda: state.engine.revoke_user(user_id, tenant_id, except_handle))
-    tell_revoked(handles)
-    return handles
+    return _ended(state, lambda: state.engine.revoke_user(user_id, tenant_id, except_handle))
 
 
-def get_all_session_handles_for_user(user_id: str, *, tenant_id: str | None = None) -> list[str]:
-    """The handles of a user's sessions that have not ended, oldest first."""
+def _ended(state: AppState, end: Callable[[], list[str]]) -> list[str]:
+    """Tell of each session that was ended, also when the rest could not be."""
+    try:
+        removed = apart(state, end)
+    except GeneralError as error:
+        tell_revoked(error.ended)
+        raise
+    tell_revoked(removed)
+    return removed
+
+
+def get_all_session_handles_for_user(
+    user_id: str, *, tenant_id: str | None = None, limit: int | None = None, after: str | None = None
+) -> list[str]:
+    """The handles of a user's sessions that have not ended, oldest first; ``limit`` and ``after`` as in `list_sessions`."""
     state, user_id = app_state(), check_user_id(user_id)
-    return [info.handle for info in apart(state, lambda: state.engine.sessions_of(user_id, tenant_id))]
+    limit, start = at_most(limit), _position(state, after)
+    return apart(state, lambda: state.engine.handles_of(user_id, tenant_id, start, limit))
 
 
-def list_sessions(user_id: str) -> list[SessionInformation]:
-    """A user's sessions that have not ended, oldest first: "your devices"."""
+def list_sessions(user_id: str, *, limit: int | None = None, after: str | None = None) -> list[SessionInformation]:
+    """A user's sessions that have not ended, oldest first: "your devices".
+
+    :param limit: so many at most. Fewer than that means that there are no more.
+    :param after: where the page begins: the ``position`` of the last session of the page before, which may have ended since;
+        or the handle of a session that has not.
+    :raises ValueError: a limit that is no number of 1 or more, or no position.
+    """
     state, user_id = app_state(), check_user_id(user_id)
+    limit, start = at_most(limit), _position(state, after)
     request = known_request_state()
     current = None if request is None or request.session is None else request.session.handle
     return [
         replace(known, is_current=known.handle == current)
-        for known in apart(state, lambda: state.engine.sessions_of(user_id, None))
+        for known in apart(state, lambda: state.engine.sessions_of(user_id, None, start, limit))
     ]
+
+
+def _position(state: AppState, after: str | None) -> Position | None:
+    if after is None:
+        return None
+    created_at, _, handle = text(after, "after").partition(".")
+    if handle and created_at.isdecimal() and len(created_at) <= _DIGITS:
+        return int(created_at), handle
+    known = apart(state, lambda: state.engine.information(after))
+    if known is None:
+        raise ValueError("after must be the position of a session, or the handle of one that has not ended")
+    return known.created_at, known.handle
 
 
 def get_session_information(handle: str) -> SessionInformation | None:

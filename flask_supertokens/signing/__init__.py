@@ -2,7 +2,18 @@
 
 from .access_tokens import AccessTokenSigner, AccessTokenVerifier
 from .caches import BoundedCache
-from .keys import ALGORITHMS, COOL_DOWN, PUBLISH_AHEAD, RELOAD_EVERY, KeyRing, KeySettings, make_key, to_jwk
+from .keys import (
+    ALGORITHMS,
+    COOL_DOWN,
+    PUBLISH_AHEAD,
+    RELOAD_EVERY,
+    KeyRing,
+    KeySettings,
+    from_the_future,
+    make_key,
+    public_half,
+    to_jwk,
+)
 from .published import PublishedKeys
 from .refresh_tokens import RefreshTokenSigner
 from .sealing import Sealer
@@ -20,6 +31,8 @@ __all__ = [
     "PublishedKeys",
     "RefreshTokenSigner",
     "Sealer",
+    "from_the_future",
     "make_key",
+    "public_half",
     "to_jwk",
 ]

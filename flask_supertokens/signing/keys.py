@@ -6,6 +6,8 @@
 * A key counts only if its private half opens under ``SECRET_KEY`` or a fallback, and its public half is derived from it:
   what stands in clear in the database can be written there without the secret.
 * Nobody seals keys again or ends them but by command: other processes may not have the new ``SECRET_KEY`` yet.
+* A key from the future was made by a host whose clock is wrong: it verifies, but signs only there. It is removed when a key of
+  now has lived its time beside it. What is removed is so by the clock of the database too, where that has one.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 RELOAD_EVERY = 30_000
 COOL_DOWN = 5_000
 PUBLISH_AHEAD = 60_000
+CLOCKS_APART = 5 * 60_000
+"""What was made later than this from now was made by a host whose clock is wrong."""
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 _ATTEMPTS = 10
 
@@ -64,6 +68,8 @@ class KeyStore(Protocol):
     def swap_keys(self, seen: frozenset[str], new: SigningKey, gone: frozenset[str]) -> bool: ...
 
     def reseal_key(self, kid: str, seen: str, new: str) -> bool: ...
+
+    def server_time(self) -> int | None: ...
 
 
 class KeyRing:
@@ -119,7 +125,7 @@ class KeyRing:
         wanted = self._settings.dynamic if dynamic is None else dynamic
         for _ in range(_ATTEMPTS):
             self._reload_when_stale(now)
-            usable = self._own(self._keys.values(), wanted)
+            usable = [key for key in self._own(self._keys.values(), wanted) if not from_the_future(key.stored, now)]
             if usable and not self._due(usable[-1], now):
                 published = [key for key in usable if key.stored.created_at + PUBLISH_AHEAD <= now]
                 chosen = (published or usable[:1])[-1]
@@ -128,14 +134,15 @@ class KeyRing:
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
     def rotate(self, now: int, ending: frozenset[str] = frozenset()) -> SigningKey:
-        """Publish a new key; it signs after `PUBLISH_AHEAD`, also when another host's clock has made one in the future.
+        """Publish a new key; it signs after `PUBLISH_AHEAD`, as soon as it is newer than what another host's clock has made.
 
         :param ending: keys to remove in the same step. Without an older one of its kind the new key signs at once.
         :raises GeneralError: the store can't be asked, or other processes were faster too often.
         """
         for _ in range(_ATTEMPTS):
             self._reload(now)
-            newest = max((key.stored.created_at for kid, key in self._keys.items() if kid not in ending), default=0)
+            there = [key.stored for kid, key in self._keys.items() if kid not in ending]
+            newest = max((key.created_at for key in there if not from_the_future(key, now)), default=0)
             made = self._add_key(max(now, newest + 1), self._settings.dynamic, ending)
             if made is not None:
                 return made
@@ -193,15 +200,23 @@ class KeyRing:
     def _outlived(self, now: int) -> frozenset[str]:
         """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too.
 
-        A static key has no such time, unless it does not open any more.
+        A static key has no such time, unless it does not open any more. And keys from a future farther away than a lifetime,
+        when the newest one of now is due: their turn never comes.
         """
-        settings = self._settings
-        latest = now - settings.lifetime - self._grace
-        return frozenset(
+        lifetime, theirs = self._settings.lifetime, self._store.server_time()
+        earliest, latest = (now, now) if theirs is None else (min(now, theirs), max(now, theirs))
+        gone = {
             kid
             for kid, row in self._rows.items()
-            if row.created_at < latest and (is_dynamic(kid) or kid not in self._keys) and self._is_succeeded(row, now)
-        )
+            if row.created_at < earliest - lifetime - self._grace
+            and (is_dynamic(kid) or kid not in self._keys)
+            and self._is_succeeded(row, earliest)
+        }
+        dynamic = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid)]
+        newest = max((key.created_at for key in dynamic if not from_the_future(key, latest)), default=latest)
+        if newest + lifetime <= earliest:
+            gone |= {key.kid for key in dynamic if key.created_at > latest + lifetime}
+        return frozenset(gone)
 
     def _is_succeeded(self, row: SigningKey, now: int) -> bool:
         """Whether a later key has been here for longer than a token of ``row`` lives.
@@ -313,6 +328,11 @@ def _not_read() -> GeneralError:
     return error
 
 
+def from_the_future(key: SigningKey, now: int) -> bool:
+    """Whether a key that is replaced from time to time was made by a clock that is far ahead of this one."""
+    return is_dynamic(key.kid) and key.created_at > now + CLOCKS_APART
+
+
 def within(moment: int | None, now: int, span: int) -> bool:
     return moment is not None and abs(now - moment) < span
 
@@ -337,6 +357,17 @@ def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | No
 def _pem(public: Any) -> str:
     encoded: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded.decode()
+
+
+def public_half(key: SigningKey, sealer: Sealer) -> str | None:
+    """The public half (PEM) of what is sealed in a key; ``None`` if it does not open, or is none. The one in clear may differ."""
+    secret = sealer.open(key.sealed_private)
+    if secret is None:
+        return None
+    try:
+        return _pem(serialization.load_pem_private_key(secret, None).public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def to_jwk(key: SigningKey) -> dict[str, str]:

@@ -13,9 +13,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from ..errors import GeneralError
-from ..protocol.model import Line, SessionRecord, SigningKey
+from ..protocol.model import Line, Position, SessionRecord, SigningKey
 
 Judge = Callable[[SessionRecord | None], tuple[Line, int] | None]
+BATCH = 500
+"""How many sessions one step ends at most, so that nobody who writes meanwhile waits for long."""
 
 
 class Store(ABC):
@@ -30,7 +32,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "decide", "turn"):
+        for name in (*Store.__abstractmethods__, "decide", "turn", "server_time"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
@@ -46,6 +48,7 @@ class Store(ABC):
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         """Add a session and, in the same step, end the session ``replacing`` and the user's oldest ones above ``at_most``.
 
+        Of the latter ``BATCH`` at most: whoever has many more, since the limit came later, loses some with each log-in.
         Returns the handles of those that ended, ``replacing`` first.
         """
 
@@ -86,23 +89,44 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, handles: Iterable[str]) -> list[str]:
-        """End these sessions; those that were there, in the order given."""
+        """End these sessions in one step; those that were there, in the order given. Whoever has many calls it in batches."""
 
     @abstractmethod
-    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
-        """A user's sessions that have not expired, of one tenant or (``None``) of all, oldest first."""
+    def of_user(
+        self, user_id: str, tenant_id: str | None, now: int, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionRecord]:
+        """A user's sessions that have not expired, of one tenant or (``None``) of all, in the order of their positions.
+
+        With ``after`` those behind this position, with ``limit`` so many at most; a page costs what is on it, however many
+        there are.
+        """
 
     @abstractmethod
-    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
-        """End a user's sessions but one; their handles."""
+    def handles_of_user(self, user_id: str, tenant_id: str | None) -> list[str]:
+        """The handles of all of a user's sessions, expired ones too, oldest first."""
+
+    @abstractmethod
+    def crowds(self, more_than: int, among: int) -> dict[str, int]:
+        """Users with more than so many sessions, and how many, counted among the ``among`` sessions that live longest.
+
+        These were created or refreshed last. What it costs is bounded by ``among``, not by how many sessions there are.
+        """
 
     @abstractmethod
     def remove_expired(self, now: int, at_most: int) -> int:
-        """Remove sessions that have expired, the longest expired first; how many there were, ``at_most`` at the limit."""
+        """Remove sessions that have expired, the longest expired first; how many were removed, ``at_most`` at the limit.
+
+        ``now`` is the clock of one host, which may be wrong: where the database has a clock, both must say that they have
+        expired.
+        """
 
     @abstractmethod
     def count_expired(self, now: int) -> int:
-        """How many sessions have expired and are still there."""
+        """How many sessions `remove_expired` would remove."""
+
+    def server_time(self) -> int | None:
+        """The clock of the database's host in ms; ``None`` where that is this one, or there is none."""
+        return None
 
     @abstractmethod
     def all(self, after: str, at_most: int) -> list[SessionRecord]:

@@ -68,11 +68,13 @@ class Database(ABC):
     """One kind of database."""
 
     clock: str | None = None
-    """A statement for the server's time in ms; ``None`` where the server is this host."""
+    """An expression for the server's time in ms, the same all through a statement; ``None`` where the server is this host."""
     outlives_connections = True
     """Whether a pooled connection may be dead while the database lives."""
     limits_deletes = True
     """Whether one statement can remove some rows out of many."""
+    ignores_blanks = False
+    """Whether texts that differ in blanks at their end are equal."""
 
     @contextmanager
     @abstractmethod
@@ -130,7 +132,7 @@ class SQLite(Database):
 
 
 class PostgreSQL(Database):
-    clock: str | None = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)"
+    clock: str | None = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
@@ -154,8 +156,9 @@ class PostgreSQL(Database):
 
 
 class MariaDB(Database):
-    clock: str | None = "SELECT floor(unix_timestamp(now(3)) * 1000)"
+    clock: str | None = "floor(unix_timestamp(now(3)) * 1000)"
     limits_deletes = False  # it takes no LIMIT below IN
+    ignores_blanks = True
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:

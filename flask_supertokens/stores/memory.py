@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
-from .base import Store
+from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
+from .base import BATCH, Store
 
 
 class MemoryStore(Store):
@@ -28,7 +29,8 @@ class MemoryStore(Store):
             ended = [] if replacing is None else self.remove([replacing])
             if at_most is not None:
                 living = self.of_user(record.user_id, None, record.created_at)
-                ended += self.remove([old.handle for old in living[: max(0, len(living) - at_most + 1)]])
+                too_many = max(0, len(living) - at_most + 1)
+                ended += self.remove([old.handle for old in living[: min(too_many, BATCH)]])
             self._sessions[record.handle] = record
             return ended
 
@@ -63,15 +65,20 @@ class MemoryStore(Store):
         with self._lock:
             return [handle for handle in handles if self._sessions.pop(handle, None) is not None]
 
-    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
-        with self._lock:
-            found = [record for record in self._all_of(user_id, tenant_id) if record.line.expires_at > now]
-        return sorted(found, key=lambda record: (record.created_at, record.handle))
+    def of_user(
+        self, user_id: str, tenant_id: str | None, now: int, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionRecord]:
+        living = [record for record in self._all_of(user_id, tenant_id) if record.line.expires_at > now]
+        return [record for record in living if after is None or _position(record) > after][:limit]
 
-    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+    def handles_of_user(self, user_id: str, tenant_id: str | None) -> list[str]:
+        return [record.handle for record in self._all_of(user_id, tenant_id)]
+
+    def crowds(self, more_than: int, among: int) -> dict[str, int]:
         with self._lock:
-            handles = [record.handle for record in self._all_of(user_id, tenant_id)]
-            return self.remove(sorted(handle for handle in handles if handle != except_handle))
+            by_expiry = sorted(self._sessions.values(), key=lambda record: -record.line.expires_at)
+        users = collections.Counter(record.user_id for record in by_expiry[:among])
+        return {user_id: number for user_id, number in users.items() if number > more_than}
 
     def remove_expired(self, now: int, at_most: int) -> int:
         with self._lock:
@@ -124,8 +131,14 @@ class MemoryStore(Store):
             return is_new
 
     def _all_of(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
-        records = self._sessions.values()
-        return [r for r in records if r.user_id == user_id and tenant_id in (None, r.tenant_id)]
+        with self._lock:
+            records = list(self._sessions.values())
+        found = [r for r in records if r.user_id == user_id and tenant_id in (None, r.tenant_id)]
+        return sorted(found, key=_position)
+
+
+def _position(record: SessionRecord) -> Position:
+    return record.created_at, record.handle
 
 
 def _mark(record: SessionRecord) -> tuple[str, int, int | None, str]:

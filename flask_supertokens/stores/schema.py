@@ -52,7 +52,7 @@ sessions: Table = Table(
     Column("data", LONG_TEXT, nullable=False),
     Column("user_agent", String(255), nullable=True),
     Column("ip", String(64), nullable=True),
-    Index("ix_supertokens_sessions_user", "user_id", "app_id", "tenant_id"),
+    Index("ix_supertokens_sessions_user", "user_id", "app_id", "created_at", "handle"),
     Index("ix_supertokens_sessions_expiry", "expires_at"),
     **TABLE_OPTIONS,
 )
@@ -101,6 +101,7 @@ def bring_up_to_date(connection: Connection) -> None:
     if found == 1:
         _add_apps(connection)
     metadata.create_all(connection)
+    _renew_indexes(connection)
     if missing := ", ".join(column.name for column in _missing(connection)):
         raise OddSchemaError(f"The table {sessions.name} lacks the columns {missing}: add them, or restore it")
     if _noted(connection) != VERSION:
@@ -126,15 +127,21 @@ def _missing(connection: Connection) -> list[Column[Any]]:
     return [column for column in sessions.columns if column.name not in there]
 
 
+def _renew_indexes(connection: Connection) -> None:
+    """Make indexes anew that have other columns. No older release minds, so this is no new version of the tables."""
+    found = {index["name"]: index["column_names"] for index in inspect(connection).get_indexes(sessions.name)}
+    for index in sessions.indexes:
+        if index.name in found and found[index.name] != list(index.columns.keys()):
+            index.drop(connection)
+            index.create(connection)
+
+
 def _add_apps(connection: Connection) -> None:
     """1 to 2. Everything that is there belongs to the first app; the few keys move to a table with another primary key."""
     for column in _missing(connection):
         kind = column.type.compile(dialect=connection.dialect)
         default = "" if column.nullable else f" DEFAULT '{FIRST_APP}' NOT NULL"
         connection.execute(text(f"ALTER TABLE {sessions.name} ADD COLUMN {column.name} {kind}{default}"))
-    of_user = next(index for index in sessions.indexes if "user_id" in index.columns)
-    of_user.drop(connection)
-    of_user.create(connection)
     known = [column for column in signing_keys.columns if column.name != "app_id"]
     keys = connection.execute(select(*known)).mappings().all()
     signing_keys.drop(connection)

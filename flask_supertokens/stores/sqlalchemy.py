@@ -33,6 +33,7 @@ from sqlalchemy import (
     func,
     insert,
     make_url,
+    or_,
     select,
     text,
     update,
@@ -42,8 +43,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 from ..forks import in_child
-from ..protocol.model import FIRST_APP, Line, SessionRecord, SigningKey
-from .base import Judge, Store
+from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
+from .base import BATCH, Judge, Store
 from .databases import bound_waiting, connect_arguments, database_of
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
@@ -63,6 +64,7 @@ _TABLES_AND_KEYS = "tables and keys"
 
 _COLUMNS = [column for column in sessions.columns if column.name != "app_id"]
 """In the order of `SessionRecord`, with the line's four in their place."""
+_POSITION = (sessions.c.created_at, sessions.c.handle)
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(*_COLUMNS).where(*_NAMED)
 _SAME_PAYLOAD = (
@@ -228,13 +230,13 @@ class SQLAlchemyStore(Store):
 
     def _make_room(self, connection: Connection, record: SessionRecord, at_most: int) -> list[str]:
         """End the user's oldest sessions until one more fits; under a lock, so that two log-ins at once do not miscount."""
-        living = (*self._owned(record.user_id, None), sessions.c.expires_at > record.created_at)
-        query = (
-            select(sessions.c.handle).where(*living).order_by(sessions.c.created_at.desc(), sessions.c.handle.desc())
-        )
-        old = list(connection.scalars(query.offset(at_most - 1)))
+        living = select(sessions.c.handle).where(*self._owned(record.user_id, None))
+        living = living.where(sessions.c.expires_at > record.created_at).order_by(*_POSITION)
+        counted = select(func.count()).select_from(living.limit(at_most - 1 + BATCH).subquery())
+        too_many = (connection.scalar(counted) or 0) - (at_most - 1)
+        old = list(connection.scalars(living.limit(too_many))) if too_many > 0 else []
         gone = self._removed(connection, old)
-        return [handle for handle in reversed(old) if handle in gone]
+        return [handle for handle in old if handle in gone]
 
     def read(self, handle: str) -> SessionRecord | None:
         if not _is_handle(handle):
@@ -287,37 +289,59 @@ class SQLAlchemyStore(Store):
         gone = self._transact(lambda connection: self._removed(connection, asked))
         return [handle for handle in asked if handle in gone]
 
-    def of_user(self, user_id: str, tenant_id: str | None, now: int) -> list[SessionRecord]:
-        if not _can_be_kept(user_id):
+    def of_user(
+        self, user_id: str, tenant_id: str | None, now: int, after: Position | None = None, limit: int | None = None
+    ) -> list[SessionRecord]:
+        if not _can_be_kept(user_id) or (after is not None and not _can_be_kept(after[1])):
             return []
         query = select(*_COLUMNS).where(*self._owned(user_id, tenant_id), sessions.c.expires_at > now)
-        ordered = query.order_by(sessions.c.created_at, sessions.c.handle)
+        if after is not None:
+            later = or_(sessions.c.created_at > after[0], sessions.c.handle > after[1])
+            query = query.where(sessions.c.created_at >= after[0], later)
+        ordered = query.order_by(*_POSITION).limit(limit)
         return [_to_record(row) for row in self._read(lambda c: c.execute(ordered).all())]
 
-    def remove_of_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
+    def handles_of_user(self, user_id: str, tenant_id: str | None) -> list[str]:
         if not _can_be_kept(user_id):
             return []
+        query = select(sessions.c.handle).where(*self._owned(user_id, tenant_id)).order_by(*_POSITION)
+        return list(self._read(lambda c: c.scalars(query).all()))
 
-        def remove_all(connection: Connection) -> set[str]:
-            query = select(sessions.c.handle).where(*self._owned(user_id, tenant_id))
-            return self._removed(connection, [h for h in connection.scalars(query) if h != except_handle])
-
-        return sorted(self._transact(remove_all))
+    def crowds(self, more_than: int, among: int) -> dict[str, int]:
+        """The limit stands below the app, so that another app's sessions cost no more than ours."""
+        latest = select(sessions.c.app_id, sessions.c.user_id).order_by(sessions.c.expires_at.desc()).limit(among)
+        some = latest.subquery()
+        number = func.count()
+        query = select(some.c.user_id, number).where(some.c.app_id == self._app_id).group_by(some.c.user_id)
+        crowded = query.having(number > more_than)
+        return {row[0]: row[1] for row in self._read(lambda c: c.execute(crowded).all())}
 
     def _named(self, handle: str) -> dict[str, str]:
         return {"h": handle, "app": self._app_id}
 
     def _removed(self, connection: Connection, handles: Iterable[str]) -> set[str]:
-        """Deleted one by one, in one order everywhere, so that two that overlap can't wait for each other."""
-        return {handle for handle in sorted(handles) if connection.execute(_REMOVE, self._named(handle)).rowcount}
+        """Locked in one order everywhere, so that two that overlap can't wait for each other, then deleted."""
+        wanted = sorted(handles)
+        if len(wanted) == 1:
+            return set(wanted) if connection.execute(_REMOVE, self._named(wanted[0])).rowcount else set()
+        gone: set[str] = set()
+        for start in range(0, len(wanted), BATCH):
+            some = sessions.c.app_id == self._app_id, sessions.c.handle.in_(wanted[start : start + BATCH])
+            query = select(sessions.c.handle).where(*some).order_by(sessions.c.handle).with_for_update()
+            there = connection.scalars(query).all()
+            connection.execute(delete(sessions).where(sessions.c.app_id == self._app_id, sessions.c.handle.in_(there)))
+            gone.update(there)
+        return gone
 
     def _owned(self, user_id: str, tenant_id: str | None) -> list[Any]:
-        same = (sessions.c.user_id == user_id, func.length(sessions.c.user_id) == func.length(user_id))
-        conditions: list[Any] = [*same, sessions.c.app_id == self._app_id]
+        """Lengths are compared only where they must be: PostgreSQL would take a user's sessions for a few, and sort them all."""
+        conditions: list[Any] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
+        if self._database.ignores_blanks:
+            conditions.append(func.length(sessions.c.user_id) == func.length(user_id))
         return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
 
     def remove_expired(self, now: int, at_most: int) -> int:
-        query = select(sessions.c.handle).where(sessions.c.app_id == self._app_id, sessions.c.expires_at <= now)
+        query = select(sessions.c.handle).where(*self._expired(now))
         expired = query.order_by(sessions.c.expires_at).limit(at_most)
         locked = expired.with_for_update(skip_locked=True)  # what somebody else is at is left for the next time
 
@@ -332,9 +356,14 @@ class SQLAlchemyStore(Store):
         return self._transact(remove_some) if there_are_some else 0
 
     def count_expired(self, now: int) -> int:
-        expired = sessions.c.app_id == self._app_id, sessions.c.expires_at <= now
-        query = select(func.count()).select_from(sessions).where(*expired)
+        query = select(func.count()).select_from(sessions).where(*self._expired(now))
         return self._read(lambda c: c.scalar(query)) or 0
+
+    def _expired(self, now: int) -> list[Any]:
+        """By the clock of whoever asks and by the server's: one host's wrong clock ends nothing."""
+        conditions = [sessions.c.app_id == self._app_id, sessions.c.expires_at <= now]
+        clock = self._database.clock
+        return conditions if clock is None else [*conditions, sessions.c.expires_at <= text(clock)]
 
     def all(self, after: str, at_most: int) -> list[SessionRecord]:
         query = select(*_COLUMNS).where(sessions.c.app_id == self._app_id, sessions.c.handle > after)
@@ -383,9 +412,8 @@ class SQLAlchemyStore(Store):
         return self._transact(add, _TABLES_AND_KEYS)
 
     def server_time(self) -> int | None:
-        """The clock of the database's host in ms; ``None`` where that is this one."""
         clock = self._database.clock
-        return None if clock is None else int(self._read(lambda connection: connection.scalar(text(clock))))
+        return None if clock is None else int(self._read(lambda connection: connection.scalar(text(f"SELECT {clock}"))))
 
     @property
     def is_in_memory(self) -> bool:

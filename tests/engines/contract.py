@@ -403,10 +403,26 @@ class EngineContract:
         clock.wait(REFRESH_LIFETIME - 3 * SECOND)
         assert [known.handle for known in engine.sessions_of("user-1", None)] == [handles[3]]
 
+    def test_the_sessions_of_a_user_are_listed_in_pages(self, engine: Engine, clock: Clock) -> None:
+        """Each once and in order, also when the one that a page begins behind has ended; a page that is not full is the last."""
+        made = []
+        for tenant in ("public", "t1", "public", "public", "public"):
+            made.append(engine.create(a_session(tenant_id=tenant)).access.handle)
+            clock.wait(SECOND)
+        found: list[str] = []
+        after = None
+        while len(page := engine.sessions_of("user-1", None, after, 2)) == 2:
+            found += [known.handle for known in page]
+            after = (page[-1].created_at, page[-1].handle)
+            engine.revoke([page[-1].handle])
+        assert found + [known.handle for known in page] == made
+        assert engine.handles_of("user-1", "public", None, 2) == [made[0], made[2]]
+        assert engine.handles_of("user-1", "t1", after, 2) == []
+
     def test_an_unknown_session_is_asked_about(self, engine: Engine) -> None:
         """Nothing is known, and that is not an error."""
         assert engine.information("unknown") is None
-        assert engine.sessions_of("unknown", None) == []
+        assert engine.sessions_of("unknown", None) == engine.handles_of("unknown", None) == []
 
     def test_a_refresh_token_is_looked_up(self, engine: Engine, clock: Clock) -> None:
         """It names its session while it is the current one or a child of it; once the line has moved on it does not."""

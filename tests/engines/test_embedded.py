@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from flask_supertokens.engines.embedded import ATTEMPTS, SWEEP_SIZE, EmbeddedEng
 from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.model import Line, SessionRecord
 from flask_supertokens.protocol.tokens import hash1, hash2
-from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.engines import (
@@ -28,7 +28,7 @@ from ..support.engines import (
     refreshed,
 )
 from ..support.plans import HOUR, SECOND, WINDOW, Clock
-from ..support.records import kids_of, sql_store, sqlite_uri
+from ..support.records import a_record, kids_of, sql_store, sqlite_uri
 from ..support.threads import at_once
 
 
@@ -61,6 +61,128 @@ def test_sessions_expire_faster_than_once_a_minute(
         left.append(len(store.all("", 1000)))
     assert left == [SWEEP_SIZE + 6, 7, 3, 4]
     assert store.counted()["remove_expired"] == 3
+
+
+@pytest.mark.postgres
+def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
+    """Its log-ins end nobody's session, and do not look for more each time."""
+    right, wrong = Clock(milliseconds()), Clock(milliseconds() + 101 * 24 * HOUR)
+    with sql_store(postgres_uri) as store:
+        engine, host = an_engine(store, right), an_engine(store, wrong)
+        handles = {engine.create(a_session()).access.handle for _ in range(50)}
+        host.create(a_session("user-2"))
+        assert {known.handle for known in engine.sessions_of("user-1", None)} == handles
+        assert (host.count_expired(), host.remove_expired(100), host._swept_at) == (0, 0, wrong.now)
+
+
+def test_a_key_from_the_future_is_published(clock: Clock) -> None:
+    """Whoever keeps the published keys does not keep them until then."""
+    store = MemoryStore()
+    an_engine(store, lambda: clock.now + 520 * 7 * 24 * HOUR).make_keys()
+    engine = an_engine(store, clock)
+    engine.make_keys()
+    assert engine.seconds_until_next_key() == SETTINGS.keys.lifetime // SECOND
+
+
+# -- users with many sessions -------------------------------------------------------------------------------------------
+
+
+class WatchedStore(MemoryStore):
+    """A store that does something before each batch of sessions is removed, and notes how many that are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+        self.before: Callable[[], object] = lambda: None
+
+    def remove(self, handles: Iterable[str]) -> list[str]:
+        wanted = list(handles)
+        self.batches.append(len(wanted))
+        self.before()
+        return super().remove(wanted)
+
+
+@pytest.fixture
+def crowded(clock: Clock) -> tuple[EmbeddedEngine, WatchedStore]:
+    """A user with sessions for three batches."""
+    store = WatchedStore()
+    for number in range(2 * BATCH + 7):
+        store.add(a_record(f"handle-{number:04d}", expires_at=clock.now + HOUR))
+    return an_engine(store, clock), store
+
+
+def test_many_sessions_of_a_user_end(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+    """In batches, each a step of its own; whoever logs in all the time does not keep it from coming to an end."""
+    engine, store = crowded
+    store.before = lambda: store.add(a_record(f"new-{len(store.batches)}"))
+    there = store.handles_of_user("user-1", None)
+    assert engine.revoke_user("user-1", None, "handle-0003") == [handle for handle in there if handle != "handle-0003"]
+    assert store.batches == [BATCH, BATCH, 6]
+    assert store.read("handle-0003") is not None
+    assert len(store.handles_of_user("user-1", None)) == 4
+
+
+@pytest.mark.parametrize("end", [lambda e: e.revoke_user("user-1", None, "handle-0003"), lambda e: e.revoke(HANDLES)])
+def test_the_store_fails_halfway(
+    crowded: tuple[EmbeddedEngine, WatchedStore], end: Callable[[Engine], list[str]]
+) -> None:
+    """The error says how many were ended and which; once more ends the rest. The excepted one stays all through."""
+    engine, store = crowded
+    kept = store.read("handle-0003")
+
+    def fail() -> None:
+        if len(store.batches) == 2:
+            raise GeneralError("The disk is full.")
+
+    store.before = fail
+    with pytest.raises(
+        GeneralError, match=f"The disk is full. {BATCH} of {2 * BATCH + 6} sessions were ended"
+    ) as caught:
+        end(engine)
+    assert [store.read(handle) for handle in caught.value.ended] == [None] * BATCH
+    assert (len(end(engine)), store.all("", 9)) == (BATCH + 6, [kept])
+
+
+HANDLES = [f"handle-{number:04d}" for number in range(2 * BATCH + 7) if number != 3]
+
+
+def test_nothing_was_ended_yet(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+    """Then the error is that of the store."""
+    engine, store = crowded
+    store.before = lambda: (_ for _ in ()).throw(GeneralError("The disk is full."))
+    with pytest.raises(GeneralError, match=r"The disk is full\.$") as caught:
+        engine.revoke(HANDLES)
+    assert caught.value.ended == ()
+
+
+def test_a_batch_may_have_ended(clock: Clock) -> None:
+    """What this process knew of it is forgotten, though the answer was lost."""
+    store = WatchedStore()
+    engine = an_engine(store, clock)
+    grant = refreshed(engine, engine.create(a_session()))
+    used(engine, grant)
+    store.before = lambda: (store._sessions.clear(), 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        engine.revoke([grant.access.handle])
+    with pytest.raises(UnauthorisedError):
+        used(engine, grant)
+
+
+def test_a_page_of_sessions_that_are_too_old(clock: Clock) -> None:
+    """A lifetime that came later ends the oldest ones: a page begins behind them, and is full."""
+    store = MemoryStore()
+    before = an_engine(store, clock)
+    made = []
+    for _ in range(6):
+        made.append(before.create(a_session()).access.handle)
+        clock.wait(HOUR)
+    engine = an_engine(store, clock, session_lifetime=3 * HOUR + 1)
+    assert [known.handle for known in engine.sessions_of("user-1", None, None, 2)] == made[3:5]
+    assert engine.handles_of("user-1", None) == made[3:]
+    clock.wait(-1)
+    assert engine.handles_of("user-1", None, None, 9) == made[3:]
+    clock.wait(2)
+    assert engine.handles_of("user-1", None) == made[4:]
 
 
 # -- how often the store is asked --------------------------------------------------------------------------------------

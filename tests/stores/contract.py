@@ -8,12 +8,14 @@ import pytest
 
 from flask_supertokens.errors import UnauthorisedError
 from flask_supertokens.protocol.model import Line, SessionRecord
-from flask_supertokens.stores.base import Store
+from flask_supertokens.stores.base import BATCH, Store
 
 from ..support.records import LINE, NOW, RECORD, a_key, a_record
 from ..support.threads import at_once
 
 THREADS = 8
+LONG_AGO = 1_500_000_000_000
+"""Before the clock of any server: what has expired then has expired for a database with a clock of its own too."""
 USER_IDS = (
     "好" * 255,
     "😀" * 255,
@@ -91,7 +93,7 @@ class StoreContract:
         assert store.read(handle) is None
         assert store.remove([handle]) == []
         assert store.write_data(handle, "{}", NOW) is False
-        assert store.of_user(handle, None, NOW) == store.remove_of_user(handle, None, None) == []
+        assert store.of_user(handle, None, NOW) == store.handles_of_user(handle, None) == []
 
     def test_an_expired_session_is_read(self, store: Store) -> None:
         """Reading does not judge."""
@@ -279,22 +281,53 @@ class StoreContract:
         store.add(a_record("lives", expires_at=NOW + 1))
         assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["lives"]
 
-    def test_all_sessions_of_a_user_are_removed_but_one(self, store: Store) -> None:
-        """The excepted one and other users' sessions stay."""
-        for handle in ("a", "b", "c"):
-            store.add(a_record(handle))
-        store.add(a_record("other", user_id="user-2"))
-        assert sorted(store.remove_of_user("user-1", None, "b")) == ["a", "c"]
-        assert [store.read(handle) is None for handle in ("a", "b", "c", "other")] == [True, False, True, False]
-        assert store.remove_of_user("user-1", None, None) == ["b"]
+    def test_a_user_s_sessions_are_read_in_pages(self, store: Store) -> None:
+        """Each once, in the order of creation and then of handles, whatever ends in between."""
+        for number in range(7):
+            store.add(a_record(f"handle-{6 - number}", created_at=1 + number // 3))
+        found: list[str] = []
+        after = None
+        while page := store.of_user("user-1", None, NOW, after, 2):
+            found += [record.handle for record in page]
+            after = (page[-1].created_at, page[-1].handle)
+            store.remove([page[-1].handle])
+        assert found == ["handle-4", "handle-5", "handle-6", "handle-1", "handle-2", "handle-3", "handle-0"]
 
-    def test_the_sessions_of_one_tenant_are_removed(self, store: Store) -> None:
-        """The user's sessions in other tenants stay."""
-        store.add(a_record("a"))
-        store.add(a_record("b", tenant_id="t1"))
-        assert store.remove_of_user("user-1", "t1", None) == ["b"]
-        assert store.remove_of_user("user-1", "t1", None) == []
-        assert store.read("a") == a_record("a")
+    def test_a_page_begins_nowhere(self, store: Store) -> None:
+        """A position comes from outside: what no database can keep has nothing behind it, or all that is younger."""
+        store.add(RECORD)
+        assert store.of_user("user-1", None, NOW, (RECORD.created_at, "\0"), 5) in ([], [RECORD])
+        assert store.of_user("user-1", None, NOW, (RECORD.created_at - 1, "zzz"), 5) == [RECORD]
+        assert store.of_user("user-1", None, NOW, (RECORD.created_at, "handle-1"), 5) == []
+        assert store.of_user("user-1", None, NOW, (10**15, ""), 5) == []
+
+    def test_the_handles_of_a_user_are_read(self, store: Store) -> None:
+        """Of expired sessions too, of one tenant or of all, oldest first; never another user's."""
+        store.add(a_record("new", created_at=3))
+        store.add(a_record("ended", created_at=1, expires_at=1))
+        store.add(a_record("elsewhere", created_at=2, tenant_id="t1"))
+        store.add(a_record("other", user_id="user-2"))
+        assert store.handles_of_user("user-1", None) == ["ended", "elsewhere", "new"]
+        assert store.handles_of_user("user-1", "public") == ["ended", "new"]
+        assert store.handles_of_user("user-3", None) == []
+
+    def test_more_sessions_are_removed_than_a_statement_takes(self, store: Store) -> None:
+        """One step, whatever it is made of."""
+        handles = [f"handle-{number:04d}" for number in range(2 * BATCH + 1)]
+        store.add(RECORD)
+        store.add(a_record(handles[-1]))
+        assert store.remove([*reversed(handles), "handle-1"]) == [handles[-1], "handle-1"]
+
+    def test_a_user_has_many_sessions(self, store: Store) -> None:
+        """Who has more than so many is told, with the number, as far as they are among those that live longest."""
+        for number in range(6):
+            store.add(a_record(f"many-{number}", user_id="many", expires_at=NOW + number))
+        for number in range(3):
+            store.add(a_record(f"few-{number}", user_id="few", expires_at=NOW + 100))
+        store.of_app("other").add(a_record("elsewhere", user_id="many", expires_at=NOW + 50))
+        assert store.crowds(3, 100) == {"many": 6}
+        assert store.crowds(2, 100) == {"many": 6, "few": 3}
+        assert store.crowds(2, 3) == {"few": 3}
 
     # -- keys
 
@@ -410,6 +443,16 @@ class StoreContract:
         assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-3", "new"]
         assert store.read("of another") is not None
 
+    def test_the_limit_came_late(self, store: Store) -> None:
+        """A log-in ends a batch of the oldest ones and no more, the next one goes on, until so many are left."""
+        for number in range(BATCH + 4):
+            store.add(a_record(f"handle-{number:03d}", created_at=NOW, expires_at=NOW + 1000))
+        first = store.add(a_record("new-1", created_at=NOW + 1, expires_at=NOW + 1000), at_most=2)
+        assert first == [f"handle-{number:03d}" for number in range(BATCH)]
+        second = store.add(a_record("new-2", created_at=NOW + 2, expires_at=NOW + 1000), at_most=2)
+        assert second == [f"handle-{number:03d}" for number in range(BATCH, BATCH + 4)]
+        assert store.handles_of_user("user-1", None) == ["new-1", "new-2"]
+
     def test_a_session_replaces_another_at_the_limit(self, store: Store) -> None:
         """Its place is free then."""
         for number in (1, 2):
@@ -431,19 +474,19 @@ class StoreContract:
     def test_expired_sessions_are_removed(self, store: Store) -> None:
         """A batch at a time, the longest expired first; those that live stay."""
         for number in range(5):
-            store.add(a_record(f"handle-{number}", expires_at=NOW - 5 + number))
-        store.add(a_record("lives", expires_at=NOW + 1))
-        assert store.remove_expired(NOW, 3) == 3
+            store.add(a_record(f"handle-{number}", expires_at=LONG_AGO - 5 + number))
+        store.add(a_record("lives", expires_at=LONG_AGO + 1))
+        assert (store.count_expired(LONG_AGO), store.remove_expired(LONG_AGO, 3)) == (5, 3)
         assert [store.read(f"handle-{number}") is None for number in range(5)] == [True, True, True, False, False]
-        assert (store.remove_expired(NOW, 3), store.remove_expired(NOW, 3)) == (2, 0)
+        assert (store.remove_expired(LONG_AGO, 3), store.remove_expired(LONG_AGO, 3)) == (2, 0)
         assert store.read("lives") is not None
 
     def test_many_remove_what_has_expired(self, store: Store) -> None:
         """Each session is counted by one of them, and nobody waits for another or fails."""
         for number in range(40):
-            store.add(a_record(f"handle-{number}", expires_at=NOW - 1))
-        removed = sum(at_once(THREADS, lambda _: sum(store.remove_expired(NOW, 5) for _ in range(8))))
-        removed += store.remove_expired(NOW, 40)
+            store.add(a_record(f"handle-{number}", expires_at=LONG_AGO - 1))
+        removed = sum(at_once(THREADS, lambda _: sum(store.remove_expired(LONG_AGO, 5) for _ in range(8))))
+        removed += store.remove_expired(LONG_AGO, 40)
         assert (removed, store.all("", 9)) == (40, [])
 
     def test_all_sessions_are_read(self, store: Store) -> None:
@@ -466,7 +509,7 @@ class StoreContract:
         other = store.of_app("other")
         assert other.read("handle-1") is None
         assert (other.of_user("user-1", None, NOW - 1), other.remove(["handle-1"]), other.all("", 9)) == ([], [], [])
-        assert other.remove_of_user("user-1", None, None) == []
+        assert (other.handles_of_user("user-1", None), other.crowds(0, 9)) == ([], {})
         assert (other.write_data("handle-1", "{}", NOW - 1), other.remove_expired(NOW * 2, 9)) == (False, 0)
         assert (other.keys(), other.swap_keys(frozenset(), a_key(1), frozenset())) == ([], True)
         assert store.read("handle-1") == RECORD

@@ -28,6 +28,9 @@ from ..support.records import LINE, NOW, RECORD, a_key, a_record, sql_store, sql
 READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read("handle-1"),
     "of_user": lambda store: store.of_user("user-1", None, NOW),
+    "handles_of_user": lambda store: store.handles_of_user("user-1", None),
+    "crowds": lambda store: store.crowds(1000, 9),
+    "count_expired": lambda store: store.count_expired(NOW),
     "keys": lambda store: store.keys(),
     "decide": lambda store: store.decide("handle-1", lambda _: None),
 }
@@ -38,7 +41,6 @@ WRITES: dict[str, Callable[[Store], Any]] = {
     "swap_payload": lambda store: store.swap_payload("handle-1", RECORD.payload, "{}"),
     "write_data": lambda store: store.write_data("handle-1", "{}", NOW),
     "remove": lambda store: store.remove(["handle-1"]),
-    "remove_of_user": lambda store: store.remove_of_user("user-1", None, None),
     "swap_keys": lambda store: store.swap_keys(frozenset(), a_key(1), frozenset()),
     "one of the keys": lambda store: store.reseal_key("d-1", "sealed", "new"),
 }

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import event, insert, inspect, text
 
 from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine, metadata
+from flask_supertokens.stores.schema import sessions
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, _to_row, database_engine, metadata
 
 from ..support.mariadb import MariaDBServer
-from ..support.records import RECORD, a_record, sql_store, sqlite_uri
+from ..support.records import NOW, RECORD, a_record, sql_store, sqlite_uri
 from .contract import StoreContract
+
+DAY = 86_400_000
 
 
 class TestSQLiteFile(StoreContract):
@@ -31,8 +35,27 @@ class TestSQLiteInMemory(StoreContract):
             yield store
 
 
+class ServerContract(StoreContract):
+    """A database with a clock of its own."""
+
+    def test_a_host_s_clock_is_ahead(self, store: SQLAlchemyStore) -> None:
+        """What the server does not take for expired stays, whatever a host's clock says."""
+        now = store.server_time() or 0
+        store.add(a_record("lives", expires_at=now + DAY))
+        store.add(a_record("ended", expires_at=now - DAY))
+        assert store.count_expired(now + 10**12) == 1
+        assert (store.remove_expired(now + 10**12, 9), store.remove_expired(now + 10**12, 9)) == (1, 0)
+        assert [record.handle for record in store.all("", 9)] == ["lives"]
+
+    def test_a_host_s_clock_is_behind(self, store: SQLAlchemyStore) -> None:
+        """What has not expired for the host that asks stays as well."""
+        now = store.server_time() or 0
+        store.add(a_record(expires_at=now - 1000))
+        assert (store.count_expired(now - DAY), store.remove_expired(now - DAY, 9)) == (0, 0)
+
+
 @pytest.mark.postgres
-class TestPostgreSQL(StoreContract):
+class TestPostgreSQL(ServerContract):
     @pytest.fixture
     def store(self, postgres_uri: str) -> Iterator[SQLAlchemyStore]:
         with sql_store(postgres_uri) as store:
@@ -40,7 +63,7 @@ class TestPostgreSQL(StoreContract):
 
 
 @pytest.mark.mariadb
-class TestMariaDB(StoreContract):
+class TestMariaDB(ServerContract):
     @pytest.fixture
     def store(self, mariadb_uri: str) -> Iterator[SQLAlchemyStore]:
         with sql_store(mariadb_uri) as store:
@@ -133,3 +156,62 @@ def test_it_is_forbidden_to_create_tables(tmp_path: pathlib.Path) -> None:
         maker.create_tables()
         user.add(RECORD)
         assert user.read("handle-1") == RECORD
+
+
+# -- what a crowd costs ------------------------------------------------------------------------------------------------
+
+USER = "ix_supertokens_sessions_user"
+EXPIRY = "ix_supertokens_sessions_expiry"
+PLANS: dict[str, tuple[Callable[[SQLAlchemyStore], Any], str]] = {
+    "first page": (lambda store: store.of_user("user-1", None, 0, None, 50), USER),
+    "next page": (lambda store: store.of_user("user-1", None, 0, (NOW + 200, "1-200"), 50), USER),
+    "page of a tenant": (lambda store: store.of_user("user-1", "public", 0, (NOW + 200, "1-200"), 50), USER),
+    "handles": (lambda store: store.handles_of_user("user-1", None), USER),
+    "crowds": (lambda store: store.crowds(9, 50), EXPIRY),
+    "clean-up": (lambda store: store.remove_expired(1, 50), EXPIRY),
+}
+
+
+def fill(store: SQLAlchemyStore, users: int = 10, each: int = 400) -> None:
+    """So many users with so many sessions, each a millisecond younger than the one before."""
+    store.create_tables()
+    numbers = [(user, number) for number in range(each) for user in range(users)]
+    rows = [
+        {"app_id": "public", **_to_row(a_record(f"{user}-{number}", user_id=f"user-{user}", created_at=NOW + number))}
+        for user, number in numbers
+    ]
+    with store._engine.begin() as connection:
+        connection.execute(insert(sessions), rows)
+
+
+def plan_of(store: SQLAlchemyStore, verb: Callable[[SQLAlchemyStore], Any], explain: str) -> str:
+    """How the database does the first statement of a verb that asks for sessions."""
+    asked: list[tuple[str, Any]] = []
+    event.listen(store._engine, "before_cursor_execute", lambda _c, _d, said, values, *_: asked.append((said, values)))
+    verb(store)
+    statement, values = next(found for found in asked if "FROM supertokens_sessions" in found[0])
+    with store._engine.connect() as connection:
+        return "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {statement}", values))
+
+
+@pytest.mark.parametrize("verb", PLANS)
+def test_sqlite_goes_by_an_index(tmp_path: pathlib.Path, verb: str) -> None:
+    """Nothing is sorted, and what is not asked for is not read."""
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        fill(store, 2)
+        plan = plan_of(store, PLANS[verb][0], "EXPLAIN QUERY PLAN")
+        assert PLANS[verb][1] in plan
+        assert "FOR ORDER BY" not in plan
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("verb", PLANS)
+def test_postgresql_goes_by_an_index(postgres_uri: str, verb: str) -> None:
+    """Nothing is sorted, and what is not asked for is not read."""
+    with sql_store(postgres_uri) as store:
+        fill(store)
+        with store._engine.connect() as connection:
+            connection.execute(text("VACUUM ANALYZE supertokens_sessions"))
+        plan = plan_of(store, PLANS[verb][0], "EXPLAIN")
+        assert PLANS[verb][1] in plan
+        assert "Sort" not in plan or verb == "handles"  # the whole user at once may be cheaper to sort

@@ -23,6 +23,7 @@ from ..support.records import RECORD, sql_store
 from ..support.threads import at_once
 
 WRITTEN = pathlib.Path(__file__).parent / "written"
+OF_USER = "ix_supertokens_sessions_user"
 VERSIONS = [1]
 """Those before this one."""
 
@@ -139,6 +140,23 @@ def test_tables_are_made_by_hand(uri: str, owner: dict[str, Any], caplog: pytest
         assert "flask supertokens init-db" in runner.invoke(args=["supertokens", "status"]).output
         assert runner.invoke(args=["supertokens", "init-db"]).exit_code == 0
         assert client.post("/refresh", headers=cookie).status_code == 200
+
+
+def test_an_index_has_other_columns(uri: str) -> None:
+    """It is made anew, and no older release refuses the tables for that."""
+    with sql_store(uri) as store:
+        store.add(RECORD)
+        run(
+            uri,
+            f"DROP INDEX {OF_USER};\nCREATE INDEX {OF_USER} ON supertokens_sessions (user_id, app_id, tenant_id);\n",
+        )
+    with sql_store(uri) as store:
+        assert store.read(RECORD.handle) == RECORD
+        found = {
+            index["name"]: index["column_names"] for index in inspect(store._engine).get_indexes("supertokens_sessions")
+        }
+        assert found[OF_USER] == ["user_id", "app_id", "created_at", "handle"]
+        assert store.schema_version() == VERSION
 
 
 def test_somebody_newer_was_here(uri: str) -> None:

@@ -61,6 +61,9 @@ class Shelf:
     def reseal_key(self, kid: str, seen: str, new: str) -> bool:
         return self.store.reseal_key(kid, seen, new)
 
+    def server_time(self) -> int | None:
+        return self.store.server_time()
+
     def change(self, kid: str, **changes: Any) -> None:
         """Damage a key."""
         self.store._keys[kid] = replace(self.store._keys[kid], **changes)

@@ -13,10 +13,10 @@ from werkzeug.exceptions import MethodNotAllowed
 from .context import app_state
 from .guards import remember
 from .protocol.transport import SESSIONLESS_METHODS
-from .sessions import get_session
 from .sessions.arguments import MaxAge, seconds
 from .sessions.own_routes import passes_guard
 from .sessions.validators import check_validators
+from .sessions.verifying import verify_request
 
 if TYPE_CHECKING:
     from .sessions.validators import Validators
@@ -66,7 +66,8 @@ def verify_session(
     check_validators(claim_validators)
 
     def check() -> None:
-        get_session(
+        verify_request(
+            app_state(),
             session_required=session_required,
             anti_csrf_check=anti_csrf_check,
             check_database=check_database,

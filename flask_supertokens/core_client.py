@@ -34,7 +34,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import ProxyManager
 
 from .errors import GeneralError
-from .forks import in_child
+from .forks import ForkSafeLock
 from .protocol.cdi import (
     VERSIONS,
     CoreAnswerError,
@@ -97,12 +97,11 @@ class CoreClient:
         self._turn = itertools.count()
         self._refused: dict[str, float] = {}
         self._version: str | None = None
-        self._renew()
-        in_child(self._renew)
+        self._connect_anew()
+        self._negotiation = ForkSafeLock(self._connect_anew)
 
-    def _renew(self) -> None:
-        """A pool and a lock of this process's own."""
-        self._negotiation = threading.Lock()
+    def _connect_anew(self) -> None:
+        """Make a pool of this process's own."""
         self._http = _Session()
         self._http.auth = _NoAuth()
         adapter = _WatchedAdapter(pool_connections=len(self._uris), pool_maxsize=POOL_SIZE)
@@ -245,6 +244,7 @@ class CoreClient:
     # -- one host
 
     def _attempt(self, uri: str, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
+        self._negotiation.notice_fork()
         try:
             prepared = self._prepared(uri, request, version)
         except requests.RequestException as error:

@@ -29,6 +29,7 @@ from flask_supertokens.protocol.cdi import CoreRequest, Repeat
 from .support.core_process import a_free_port
 from .support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
 from .support.threads import at_once
+from .support.workers import State, Workers, fork_in_c, in_a_fork
 
 KEY = "an-api-key-that-must-not-be-told"
 REFRESH = cdi.refresh_request("a-refresh-token", anti_csrf=False, anti_csrf_token=None, dynamic=True)
@@ -616,6 +617,24 @@ def test_a_process_forks(core: ScriptedCore) -> None:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert ask(client) == OK
+    assert core.connections == 2
+
+
+def call_fork_call(_state: State, uri: str) -> bool:
+    """Call a core, fork in C while the lock is held, and call it in both processes."""
+    client = a_client(uri)
+    ask(client)
+    time.sleep(0.1)  # the call's watchdog ends: a thread that waits for Python's lock can't be left behind
+    with client._negotiation:
+        client._version = None
+        in_the_child = in_a_fork(lambda: ask(client) == OK, fork_in_c)
+    return in_the_child and ask(client) == OK
+
+
+def test_a_process_forks_in_c(core: ScriptedCore) -> None:
+    """The same where Python is not told of it."""
+    with Workers(1) as workers:
+        assert workers.one_does(call_fork_call, core.uri)
     assert core.connections == 2
 
 

@@ -6,6 +6,7 @@ import base64
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from flask_supertokens.signing import COOL_DOWN, PublishedKeys
 
 from .support.scripted import hang_up, reply, scripted
 from .support.threads import at_once
+from .support.workers import FORKS
 
 HOUR = 3_600_000
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
@@ -301,7 +303,8 @@ def test_a_key_is_withdrawn() -> None:
     assert keys.public_key("d-1", 2 * HOUR) is None
 
 
-def test_a_process_forks_while_keys_are_fetched() -> None:
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_a_process_forks_while_keys_are_fetched(fork: Callable[[], int]) -> None:
     """The child does not wait for a thread that it does not have."""
     shop = Shop("d-1")
     shop.slow = 0.5
@@ -309,14 +312,15 @@ def test_a_process_forks_while_keys_are_fetched() -> None:
     fetching = threading.Thread(target=keys.public_key, args=("d-1", 0))
     fetching.start()
     time.sleep(0.1)
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os._exit(0 if keys.public_key("d-1", 0) is not None else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     fetching.join()
 
 
-def test_a_process_forks_while_keys_are_renewed() -> None:
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_a_process_forks_while_keys_are_renewed(fork: Callable[[], int]) -> None:
     """The child looks for a new key by itself, though its parent's thread held the lock."""
     shop = Shop("d-1", max_age=0)
     keys = shop.keys()
@@ -324,7 +328,7 @@ def test_a_process_forks_while_keys_are_renewed() -> None:
     shop.slow = 0.3
     keys.public_key("d-1", COOL_DOWN)
     assert settled(shop, 2)
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         shop.jwks.append({**JWK, "kid": "d-2"})
         os._exit(0 if keys.public_key("d-2", 2 * COOL_DOWN) is not None else 1)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
-from ..forks import in_child
+from ..forks import ForkSafeLock
 
 T = TypeVar("T")
 
@@ -21,14 +20,13 @@ class BoundedCache(Generic[T]):
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._empty()
+        self._lock = ForkSafeLock(self._empty)
+
+    def _empty(self) -> None:
+        """Also in a child: a thread of its parent may have been in the middle of a change."""
         self._entries: OrderedDict[str, tuple[T, str]] = OrderedDict()
         self._keys_of: dict[str, set[str]] = {}
-        self._lock = threading.Lock()
-        in_child(self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        """In the child: whoever held the lock may be a thread of the parent."""
-        self._lock = threading.Lock()
 
     def get(self, key: str) -> T | None:
         found = self._entries.get(key)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from ..errors import GeneralError
-from ..forks import in_child
+from ..forks import ForkSafeLock
 from ..protocol.model import SigningKey
 from ..protocol.tokens import is_dynamic
 from .sealing import Sealer
@@ -95,12 +94,11 @@ class KeyRing:
         self._loaded_at: int | None = None
         self._tried_at: int | None = None
         self._failed = False
-        self._lock = threading.Lock()
-        in_child(self._renew_lock)
+        self._lock = ForkSafeLock(self._forget_attempt)
 
-    def _renew_lock(self) -> None:
-        """In the child: whoever held the lock may be a thread of the parent."""
-        self._lock = threading.Lock()
+    def _forget_attempt(self) -> None:
+        """In a child: a thread of its parent may have been reading the store, and never comes to an end here."""
+        self._tried_at = None
 
     def public_key(self, kid: str, now: int) -> Any | None:
         """The key to verify with, or ``None`` when no key of ours has this id.
@@ -236,6 +234,7 @@ class KeyRing:
 
     def _look_for(self, now: int) -> None:
         """One thread asks the store for a key that is not known. Only at the start, with none to go on with, others wait."""
+        self._lock.notice_fork()
         is_start = self._loaded_at is None and not self._failed
         if is_start or not within(self._tried_at, now, COOL_DOWN):
             self._share_a_read(now, waits=is_start)

@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 
 from ..errors import GeneralError
-from ..forks import in_child
+from ..forks import ForkSafeLock
 from .keys import COOL_DOWN, within
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -35,12 +35,11 @@ class PublishedKeys:
         self._fresh_until = 0
         self._tried_at: int | None = None
         self._failure: GeneralError | None = None
-        self._lock = threading.Lock()
-        in_child(self._renew_lock)
+        self._lock = ForkSafeLock(self._forget_attempt)
 
-    def _renew_lock(self) -> None:
-        """In the child: whoever held the lock may be a thread of the parent."""
-        self._lock = threading.Lock()
+    def _forget_attempt(self) -> None:
+        """In a child: a thread of its parent may have been fetching, and never comes to an end here."""
+        self._tried_at = None
 
     def public_key(self, kid: str, now: int) -> Any | None:
         """The key to verify with, or ``None`` when the core has no key of this id.
@@ -52,6 +51,7 @@ class PublishedKeys:
             if now >= self._fresh_until:
                 self._renew_aside(now)
             return key
+        self._lock.notice_fork()
         before = self._tried_at
         if self._lock.acquire(blocking=before is None):
             try:

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from ..errors import GeneralError
-from ..forks import in_child
+from ..forks import ForkSafeLock
 from .waiting import ANSWER_TIMEOUT_SECONDS, BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS
 
 _MARIADB = ("mysql", "mariadb")
@@ -46,12 +46,7 @@ class _Turn:
     """A lock that is not waited for without end; who has it may take it again."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        in_child(self._renew)
-
-    def _renew(self) -> None:
-        """In the child: whoever had it may be a thread of the parent."""
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock(make=threading.RLock)
 
     def __enter__(self) -> None:
         if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
 from .base import BATCH, Store
 
@@ -15,7 +16,7 @@ class MemoryStore(Store):
     """Sessions and keys in two dictionaries under one lock."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock(make=threading.RLock)
         self._sessions: dict[str, SessionRecord] = {}
         self._keys: dict[str, SigningKey] = {}
         self._tenants: frozenset[str] = frozenset()

@@ -15,7 +15,6 @@ import copy
 import os
 import pathlib
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
@@ -42,7 +41,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
-from ..forks import in_child
+from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
 from .databases import bound_waiting, connect_arguments, database_of
@@ -188,8 +187,7 @@ class SQLAlchemyStore(Store):
         self._autocommit = engine if is_ours else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._creates_tables = creates_tables
         self._ready = not creates_tables
-        self._lock = threading.Lock()
-        in_child(self._after_fork)
+        self._lock = ForkSafeLock(self._begin_anew)
 
     def describe(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
@@ -201,6 +199,7 @@ class SQLAlchemyStore(Store):
     # -- sessions
 
     def create_tables(self) -> None:
+        self._root._lock.notice_fork()
         self._ensure_directory()
         with self._engine.connect() as connection:
             self._database.prepare(connection)
@@ -426,6 +425,7 @@ class SQLAlchemyStore(Store):
 
     def schema_version(self) -> int | None:
         """The version of the tables; ``None`` if there are none. None are made."""
+        self._root._lock.notice_fork()
         with self._autocommit.connect() as connection:
             return version_of(connection)
 
@@ -469,14 +469,14 @@ class SQLAlchemyStore(Store):
 
     def _prepare(self) -> None:
         root = self._root
+        root._lock.notice_fork()  # before each use of the pool, without the lock
         if not root._ready:
             with root._lock:
                 if not root._ready:
                     root.create_tables()
 
-    def _after_fork(self) -> None:
-        """In the child: connections are the parent's, and so may be whoever holds the lock."""
-        self._lock = threading.Lock()
+    def _begin_anew(self) -> None:
+        """In a child: the pool's connections are the parent's, and stay its own."""
         self._engine.dispose(close=False)
         self._ready = not self._creates_tables  # an in-memory database begins empty again
 

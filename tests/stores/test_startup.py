@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..support.records import RECORD, a_record, sql_store, sqlite_uri
-from ..support.workers import State, Workers, in_a_fork
+from ..support.workers import FORKS, State, Workers, in_a_fork
 
 PROCESSES = 8
 
@@ -24,24 +24,26 @@ def use_first(_state: State, uri: str) -> int:
         return 0 if record is None else len(store.of_user(record.user_id, None, 0))
 
 
-def use_fork_use(_state: State, uri: str) -> None:
+def use_fork_use(_state: State, uri: str, fork: str) -> None:
     """Use a store, fork, and use it in both processes."""
     with sql_store(uri) as store:
         store.add(RECORD)
-        assert in_a_fork(lambda: store.read("handle-1") == RECORD and store.add(a_record("child"), "handle-1"))
+        assert in_a_fork(
+            lambda: store.read("handle-1") == RECORD and store.add(a_record("child"), "handle-1"), FORKS[fork]
+        )
         assert store.read("child") == a_record("child")
         assert store.remove(["child"]) == ["child"]
 
 
-def fork_while_the_tables_are_made(_state: State, uri: str) -> None:
+def fork_while_the_tables_are_made(_state: State, uri: str, fork: str) -> None:
     """Fork at a moment when a thread of the parent holds the store's lock."""
     with sql_store(uri) as store:
         with store._lock:
-            assert in_a_fork(lambda: store.add(RECORD) == [])
+            assert in_a_fork(lambda: store.add(RECORD) == [], FORKS[fork])
         assert store.read("handle-1") == RECORD
 
 
-def fork_while_a_thread_writes(_state: State, uri: str) -> None:
+def fork_while_a_thread_writes(_state: State, uri: str, fork: str) -> None:
     """Fork at a moment when another thread of the parent has its turn."""
     with sql_store(uri) as store, ThreadPoolExecutor(1) as pool:
         store.add(RECORD)
@@ -54,16 +56,16 @@ def fork_while_a_thread_writes(_state: State, uri: str) -> None:
 
         pool.submit(write)
         has_it.wait()
-        assert in_a_fork(lambda: store.add(a_record("child")) == [])
+        assert in_a_fork(lambda: store.add(a_record("child")) == [], FORKS[fork])
         may_go.set()
         assert store.read("child") == a_record("child")
 
 
-def use_fork_use_in_memory(_state: State) -> None:
+def use_fork_use_in_memory(_state: State, fork: str) -> None:
     """The same, where the child can't see what the parent wrote."""
     with sql_store("sqlite://") as store:
         store.add(RECORD)
-        assert in_a_fork(lambda: store.read("handle-1") is None and store.add(a_record("child")) == [])
+        assert in_a_fork(lambda: store.read("handle-1") is None and store.add(a_record("child")) == [], FORKS[fork])
         assert store.read("child") is None
         assert store.read("handle-1") == RECORD
 
@@ -80,20 +82,23 @@ class StartupContract:
         with Workers(PROCESSES) as workers:
             assert max(workers.all_do(use_first, uri)) == PROCESSES
 
-    def test_a_process_forks_after_the_first_use(self, uri: str) -> None:
-        """Parent and child go on with connections of their own (gunicorn with preloading)."""
+    @pytest.mark.parametrize("fork", FORKS)
+    def test_a_process_forks_after_the_first_use(self, uri: str, fork: str) -> None:
+        """Parent and child go on with connections of their own (gunicorn with preloading, uWSGI)."""
         with Workers(1) as workers:
-            workers.all_do(use_fork_use, uri)
+            workers.all_do(use_fork_use, uri, fork)
 
-    def test_a_process_forks_while_a_thread_makes_the_tables(self, uri: str) -> None:
+    @pytest.mark.parametrize("fork", FORKS)
+    def test_a_process_forks_while_a_thread_makes_the_tables(self, uri: str, fork: str) -> None:
         """The child does not wait for a thread that it does not have."""
         with Workers(1) as workers:
-            workers.all_do(fork_while_the_tables_are_made, uri)
+            workers.all_do(fork_while_the_tables_are_made, uri, fork)
 
-    def test_a_process_forks_while_a_thread_writes(self, uri: str) -> None:
+    @pytest.mark.parametrize("fork", FORKS)
+    def test_a_process_forks_while_a_thread_writes(self, uri: str, fork: str) -> None:
         """Neither for its turn."""
         with Workers(1) as workers:
-            workers.all_do(fork_while_a_thread_writes, uri)
+            workers.all_do(fork_while_a_thread_writes, uri, fork)
 
 
 class TestSQLite(StartupContract):
@@ -116,7 +121,8 @@ class TestMariaDB(StartupContract):
         return mariadb_uri
 
 
-def test_an_in_memory_database_is_forked() -> None:
+@pytest.mark.parametrize("fork", FORKS)
+def test_an_in_memory_database_is_forked(fork: str) -> None:
     """Each process has its own; the child's is made anew."""
     with Workers(1) as workers:
-        workers.all_do(use_fork_use_in_memory)
+        workers.all_do(use_fork_use_in_memory, fork)

@@ -47,6 +47,7 @@ def examine(state: AppState) -> Report:
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
         facts |= _of_engine(state)
+        hints += _of_pooler(facts)
         findings += _of_keys_and_clock(state, facts)
         hints += _of_sealing(state)
         hints += _of_users(state)
@@ -130,6 +131,9 @@ def _of_engine(state: AppState) -> dict[str, Any]:
     if hasattr(store, "address"):
         facts["database"] = store.address()
         facts["version of the tables"] = store.schema_version()
+        pooled = store.pooler()
+        if pooled is not None:
+            facts["pooler"] = f"there is one; {pooled}"
         theirs = store.server_time()
         if theirs is not None:
             facts["clock ahead of the database (s)"] = (engine.now() - theirs) / SECOND
@@ -284,6 +288,14 @@ def _proxies(app: Flask) -> Iterator[ProxyFix]:
 
 
 # -- what may be on purpose --------------------------------------------------------------------------------------------
+
+
+def _of_pooler(facts: dict[str, Any]) -> Iterator[str]:
+    if facts.get("pooler", "").endswith("; statements are prepared"):
+        yield (
+            "Statements are prepared behind a pooler, as prepare_threshold says. Unless it keeps track of them, one process runs what"
+            " another one prepared: set prepare_threshold to none in the URL, or to None in connect_args of your engine."
+        )
 
 
 def _hints(state: AppState) -> Iterator[str]:

@@ -179,12 +179,13 @@ def database(value: Any) -> str:
 
 
 def _parsed(uri: str) -> str:
-    from .stores.sqlalchemy import is_url  # noqa: PLC0415 - slow; only where it is used
+    from .stores.sqlalchemy import check_options, is_url  # noqa: PLC0415 - slow; only where it is used
 
     if not is_url(uri):
         raise ValueError(
             'no database URL; use "postgresql://user:password@host:5432/name", or "sqlite:///file.sqlite3" with three slashes'
         )
+    check_options(uri)
     return uri
 
 

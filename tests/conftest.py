@@ -12,10 +12,11 @@ from flask_supertokens.stores.memory import MemoryStore
 
 from .support.mariadb import mariadb_server, mariadb_uri
 from .support.plans import Clock
+from .support.pgbouncer import pooled_uri
 from .support.postgres import postgres_server, postgres_uri
 from .support.served import Serving, a_core, core_keys, serving
 
-__all__ = ["mariadb_server", "mariadb_uri", "postgres_server", "postgres_uri"]
+__all__ = ["mariadb_server", "mariadb_uri", "pooled_uri", "postgres_server", "postgres_uri"]
 
 NUMBERS = "number"
 

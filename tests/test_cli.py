@@ -509,6 +509,20 @@ def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:
     app.extensions["supertokens"].engine.store._engine.dispose()
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("chosen", [{}, {"prepare_threshold": 3}], ids=["nothing chosen", "prepares"])
+def test_the_database_of_the_app_is_behind_a_pooler(pooled_uri: str, chosen: dict[str, int]) -> None:
+    """It is shown; an engine that prepares statements there all the same is hinted at."""
+    app = Flask("cli")
+    app.config.update(SECRET_KEY="a secret of the tests")
+    engine = create_engine(pooled_uri, connect_args=chosen)
+    SuperTokens(app, database_engine=engine)
+    told_of = told(app, "status")
+    assert "statements are prepared" in told_of["facts"]["pooler"]
+    assert any("prepare_threshold" in hint for hint in told_of["hints"]) == bool(chosen)
+    engine.dispose()
+
+
 def test_csrf_protection_guards_the_refresh_route() -> None:
     """It must not, and the text says how."""
     app = an_app(MemoryStore())

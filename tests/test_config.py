@@ -226,6 +226,9 @@ NO_ORIGINS: list[Any] = [
             for value in ("", "x", "oracle://x", "sqlite", "sqlite:x", "postgresql+psycopg2://x/y", "sqlite://a.db", 5)
         ],
         *[("DATABASE_URI", value) for value in ("oracle://x/y", "mysql+aiomysql://x/y", "sqlite:///file:x?uri=true")],
+        *[("DATABASE_URI", f"postgresql://h/d?prepare_threshold={value}") for value in ("off", "-1", "1.5", "²")],
+        *[("DATABASE_URI", f"{uri}?prepare_threshold=none") for uri in ("sqlite:///a.db", "mariadb://h/d")],
+        ("DATABASE_URI", "postgresql://h/d?prepare_threshold=1&prepare_threshold=2"),
     ],
     ids=ascii,
 )

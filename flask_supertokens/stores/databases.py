@@ -29,6 +29,8 @@ from .waiting import ANSWER_TIMEOUT_SECONDS, BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_SE
 
 _MARIADB = ("mysql", "mariadb")
 _DEADLOCK = 1213
+_PREPARE = "prepare_threshold"
+_ASKED = "supertokens_asked_for_a_pooler"
 _BINARY: Any = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _INNODB = {"engine": "InnoDB", "charset": "utf8mb4"}
 
@@ -87,6 +89,10 @@ class Database(ABC):
 
     def prepare(self, connection: Connection) -> None:  # noqa: B027 - most databases need nothing
         """Before the tables are made."""
+
+    def pooler(self, _connection: Connection) -> str | None:
+        """What hands the server's connections around between here and there, if something does."""
+        return None
 
     def was_victim(self, error: DBAPIError) -> bool:
         """Whether the database ended this transaction for another one's sake; it may be repeated then."""
@@ -149,6 +155,14 @@ class PostgreSQL(Database):
         finally:
             driver.answer_timeout = patience
 
+    def pooler(self, connection: Connection) -> str | None:
+        driver: Any = connection.connection.dbapi_connection
+        told = getattr(getattr(driver, "info", None), "backend_pid", None)
+        if told in (None, connection.scalar(text("SELECT pg_backend_pid()"))):
+            return None
+        prepares = getattr(driver, "prepare_threshold", None) is not None
+        return "statements are prepared" if prepares else "no statements are prepared"
+
 
 class MariaDB(Database):
     clock: str | None = "floor(unix_timestamp(now(3)) * 1000)"
@@ -193,9 +207,15 @@ def database_of(engine: Engine) -> Database:
 
 
 def connect_arguments(url: URL) -> dict[str, Any]:
-    """How to connect to a server, so that no wait is without end."""
+    """How to connect to a server, so that no wait is without end.
+
+    :raises ValueError: an option of the URL has a value that it can't have.
+    """
     if url.get_backend_name() == "postgresql":
-        return {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        chosen = {name: _threshold(url.query[name]) for name in (_PREPARE,) if name in url.query}
+        return {"connect_timeout": CONNECT_TIMEOUT_SECONDS, **chosen}
+    if _PREPARE in url.query:
+        raise ValueError(f"{_PREPARE} in a URL is for PostgreSQL; remove it")
     return {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "read_timeout": ANSWER_TIMEOUT_SECONDS,
@@ -205,16 +225,43 @@ def connect_arguments(url: URL) -> dict[str, Any]:
     }
 
 
-def bound_waiting(engine: Engine) -> None:
-    """Let no answer of psycopg take without end; the other drivers do that by their own arguments."""
-    if (engine.dialect.name, engine.driver) == ("postgresql", "psycopg"):
-        event.listen(engine, "do_connect", _connect_bounded)
+def _threshold(value: str | tuple[str, ...]) -> int | None:
+    """SQLAlchemy hands the options of a URL on as text, which psycopg would compare with a number."""
+    if value == "none":
+        return None
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        raise ValueError(f"{_PREPARE} in the URL: use none, which prepares no statements, or a whole number")
+    return int(value)
 
 
-def _connect_bounded(_dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
-    from .postgresql import BoundedConnection  # noqa: PLC0415 - only where psycopg is used
+def connect_well(engine: Engine) -> None:
+    """Let no answer of psycopg take without end, and notice poolers; the other drivers need their own arguments only."""
+    if _is_psycopg(engine):
+        event.listen(engine, "do_connect", _connect)
 
-    return BoundedConnection.connect(*arguments, **named)
+
+def notice_poolers(engine: Engine) -> None:
+    """The same for poolers only, in an engine of the app's own: each of its connections, when it is taken for the first time."""
+    if _is_psycopg(engine):
+        event.listen(engine, "checkout", _ask_once)
+
+
+def _is_psycopg(engine: Engine) -> bool:
+    return (engine.dialect.name, engine.driver) == ("postgresql", "psycopg")
+
+
+def _connect(_dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
+    from .postgresql import connect  # noqa: PLC0415 - only where psycopg is used
+
+    return connect(arguments, named)
+
+
+def _ask_once(connection: Any, record: Any, _proxy: Any) -> None:
+    if record.info.get(_ASKED):  # emptied when it connects anew
+        return
+    from .postgresql import prepare_nothing_behind_a_pooler  # noqa: PLC0415 - only where psycopg is used
+
+    record.info[_ASKED] = prepare_nothing_behind_a_pooler(connection)
 
 
 @contextmanager

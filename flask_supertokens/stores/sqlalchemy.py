@@ -44,7 +44,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool
 from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
-from .databases import bound_waiting, connect_arguments, database_of
+from .databases import connect_arguments, connect_well, database_of, notice_poolers
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
@@ -117,6 +117,13 @@ def is_url(uri: str) -> bool:
     return url.host is None or url.get_backend_name() != "sqlite"
 
 
+def check_options(uri: str) -> None:
+    """
+    :raises ValueError: an option of the URL has a value that it can't have.
+    """
+    connect_arguments(make_url(uri))
+
+
 def database_engine(uri: str, directory: str) -> Engine:
     """A SQLAlchemy engine for a database URL; nothing is connected yet. Relative SQLite paths are below ``directory``."""
     url = make_url(uri)
@@ -129,7 +136,7 @@ def database_engine(uri: str, directory: str) -> Engine:
         pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
         connect_args=connect_arguments(url),
     )
-    bound_waiting(engine)
+    connect_well(engine)
     return engine
 
 
@@ -185,6 +192,8 @@ class SQLAlchemyStore(Store):
         self._root = self
         is_ours = engine.get_execution_options().get(_AUTOCOMMITS, False)
         self._autocommit = engine if is_ours else engine.execution_options(isolation_level="AUTOCOMMIT")
+        if not is_ours:
+            notice_poolers(engine)
         self._creates_tables = creates_tables
         self._ready = not creates_tables
         self._lock = ForkSafeLock(self._begin_anew)
@@ -413,6 +422,10 @@ class SQLAlchemyStore(Store):
     def server_time(self) -> int | None:
         clock = self._database.clock
         return None if clock is None else int(self._read(lambda connection: connection.scalar(text(f"SELECT {clock}"))))
+
+    def pooler(self) -> str | None:
+        """What a pooler between here and the database means for prepared statements; ``None`` if there is no such thing."""
+        return self._read(self._database.pooler)
 
     @property
     def is_in_memory(self) -> bool:

@@ -43,7 +43,7 @@ class Report:
 def examine(state: AppState) -> Report:
     """Look at everything. An engine that can't be reached is one of the findings."""
     facts = {**_versions(), **_settings(state), **_cookies(state)}
-    hints = list(_hints(state))
+    hints = [*_hints(state), *_of_database(_store(state))]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
         facts |= _of_engine(state)
@@ -53,14 +53,8 @@ def examine(state: AppState) -> Report:
         hints += _of_users(state)
         _try_to_write(state)
     except GeneralError as error:
-        findings.append(f"{error.description}{_address()} Until that is mended sessions are answered 503.")
+        findings.append(f"{error.description} Until that is mended sessions are answered 503.")
     return Report(facts, findings, hints)
-
-
-def _address() -> str:
-    """The setting that leads to what can't be reached, if it is one."""
-    keys = ("SUPERTOKENS_CONNECTION_URI", "SUPERTOKENS_DATABASE_URI")
-    return "".join(f" Is {key} right?" for key in keys if current_app.config.get(key))
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
@@ -293,8 +287,8 @@ def _proxies(app: Flask) -> Iterator[ProxyFix]:
 def _of_pooler(facts: dict[str, Any]) -> Iterator[str]:
     if facts.get("pooler", "").endswith("; statements are prepared"):
         yield (
-            "Statements are prepared behind a pooler, as prepare_threshold says. Unless it keeps track of them, one process runs what"
-            " another one prepared: set prepare_threshold to none in the URL, or to None in connect_args of your engine."
+            "Statements are prepared behind a pooler, as prepare_threshold says. Unless it keeps track of them, one process runs"
+            " what another one prepared: set prepare_threshold to none in the URL, or to None in connect_args of your engine."
         )
 
 
@@ -310,5 +304,10 @@ def _hints(state: AppState) -> Iterator[str]:
             "SUPERTOKENS_ACCESS_TOKEN_PATH keeps the access cookie from the name __Host-: another host of this site can log a"
             " visitor in as somebody else. Leave it out, unless all of them are yours."
         )
-    if getattr(_store(state), "is_in_memory", False):
+
+
+def _of_database(store: Any) -> Iterator[str]:
+    if hasattr(store, "hints"):
+        yield from store.hints(current_app.config.get("SQLALCHEMY_DATABASE_URI"), current_app.instance_path)
+    if getattr(store, "is_in_memory", False):
         yield "Sessions are in memory: each process has its own, these commands an empty one, and all end with it."

@@ -11,8 +11,8 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.mariadb import mariadb_server, mariadb_uri
-from .support.plans import Clock
 from .support.pgbouncer import pooled_uri
+from .support.plans import Clock
 from .support.postgres import postgres_server, postgres_uri
 from .support.served import Serving, a_core, core_keys, serving
 

@@ -9,12 +9,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, String, Text, event, text
@@ -29,6 +32,9 @@ from .waiting import ANSWER_TIMEOUT_SECONDS, BUSY_TIMEOUT_MS, CONNECT_TIMEOUT_SE
 
 _MARIADB = ("mysql", "mariadb")
 _DEADLOCK = 1213
+_LOCKS = Path("/proc/locks")
+_SQLITE_LOCKS = ("", range(0x4000_0000, 0x4000_0002)), ("-shm", range(120, 121))
+"""Where SQLite marks that somebody writes: in the file, or in WAL mode in the one beside it."""
 _PREPARE = "prepare_threshold"
 _ASKED = "supertokens_asked_for_a_pooler"
 _BINARY: Any = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
@@ -130,6 +136,22 @@ class SQLite(Database):
                 if "locked" not in str(error.orig) or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
+
+
+def written_here(file: str) -> bool | None:
+    """Whether this process is writing to a SQLite file; ``None`` if nobody does, or the system does not tell.
+
+    The system's list is read and no file opened: closing one would end the locks that SQLite has on it.
+    """
+    writers: set[int] = set()
+    with contextlib.suppress(OSError, ValueError):
+        held = [line.split() for line in _LOCKS.read_text().splitlines() if " POSIX " in line and " -> " not in line]
+        for suffix, places in _SQLITE_LOCKS:
+            inode = str(os.stat(file + suffix).st_ino) if os.path.exists(file + suffix) else None
+            for _, _, _, kind, process, place, first, _ in held:
+                if kind == "WRITE" and place.rpartition(":")[2] == inode and int(first) in places:
+                    writers.add(int(process))
+    return os.getpid() in writers if writers else None
 
 
 class PostgreSQL(Database):

@@ -15,7 +15,7 @@ import copy
 import os
 import pathlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
@@ -39,12 +39,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool, SingletonThreadPool
+from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
 from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
-from .databases import connect_arguments, connect_well, database_of, notice_poolers
+from .databases import connect_arguments, connect_well, database_of, notice_poolers, written_here
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
@@ -58,6 +59,16 @@ _AUTOCOMMITS = "supertokens_autocommits"
 """Marks an engine of our own: its connections are in autocommit all the time, which need not be switched at each checkout."""
 _OUR_OWN: Any = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "execution_options": {_AUTOCOMMITS: True}}
 _ATTEMPTS = 5
+_ENOUGH_CONNECTIONS = 20
+_NEEDS_TWO = (
+    "A request that holds a connection of your app's needs a second one for its session: as many requests at once as there are"
+    " connections wait for each other. Give database_engine more of them than the process has threads (pool_size), or leave it"
+    " out and set SUPERTOKENS_DATABASE_URI: sessions then have connections of their own."
+)
+_ONE_WRITER = (
+    "Only one transaction writes at a time: Commit yours before a session is created, refreshed or ended, or give sessions a file"
+    " of their own, which is the default: leave SUPERTOKENS_DATABASE_URI and database_engine out."
+)
 _TABLES_AND_KEYS = "tables and keys"
 """The lock of everything that is not one session's."""
 
@@ -162,6 +173,45 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
     return engine
 
 
+def _is_same_file(file: str, uri: Any, directory: str) -> bool:
+    url = make_url(uri) if uri and is_url(uri) else None
+    if url is None or url.get_backend_name() != "sqlite" or not _is_file(url):
+        return False
+    return os.path.realpath(file) == os.path.realpath(os.path.join(directory, url.database or ""))
+
+
+def _check_pool(engine: Engine) -> None:
+    """
+    :raises ValueError: it can't give an app's transaction and ours a connection each to one database.
+    """
+    pool = engine.pool
+    wrong = ""
+    if isinstance(pool, StaticPool):
+        wrong = "has one connection for everybody: sessions would commit what your app only flushed, or undo it"
+    elif isinstance(pool, SingletonThreadPool):
+        wrong = "has one connection for each thread: sessions would commit what your app only flushed, or undo it"
+    elif isinstance(pool, AssertionPool):
+        wrong = "allows one connection at a time: a request of yours that uses the database could have no session"
+    elif _is_in_memory(engine.url) and (isinstance(pool, NullPool) or _connections(engine) != 1):
+        wrong = "has a database in memory for each connection: none would find the sessions of another one"
+    if wrong:
+        raise ValueError(
+            f"database_engine ({type(pool).__name__}) {wrong}. Make it with SQLAlchemy's default pool on a file or a server; in"
+            ' tests leave database_engine out and set SUPERTOKENS_DATABASE_URI to "sqlite://".'
+        )
+
+
+def _connections(engine: Engine) -> int | None:
+    """How many connections an engine has at most; ``None`` if any number."""
+    pool = engine.pool
+    overflow = getattr(pool, "_max_overflow", -1)
+    return pool.size() + overflow if isinstance(pool, QueuePool) and overflow >= 0 else None
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
+
+
 def _is_file(url: URL) -> bool:
     return url.database not in (None, "", ":memory:") and not (url.database or "").startswith("file:")
 
@@ -182,17 +232,14 @@ class SQLAlchemyStore(Store):
 
     def __init__(self, engine: Engine, *, creates_tables: bool = True, app_id: str = FIRST_APP) -> None:
         self._database = database_of(engine)
-        if isinstance(engine.pool, SingletonThreadPool):
-            raise ValueError(
-                "database_engine gives each thread a database of its own. Make it with poolclass=QueuePool, pool_size=1,"
-                ' max_overflow=0, or leave it out and set SUPERTOKENS_DATABASE_URI to "sqlite://".'
-            )
+        self._is_ours = engine.get_execution_options().get(_AUTOCOMMITS, False)
+        if not self._is_ours:
+            _check_pool(engine)
         self._engine = engine
         self._app_id = app_id
         self._root = self
-        is_ours = engine.get_execution_options().get(_AUTOCOMMITS, False)
-        self._autocommit = engine if is_ours else engine.execution_options(isolation_level="AUTOCOMMIT")
-        if not is_ours:
+        self._autocommit = engine if self._is_ours else engine.execution_options(isolation_level="AUTOCOMMIT")
+        if not self._is_ours:
             notice_poolers(engine)
         self._creates_tables = creates_tables
         self._ready = not creates_tables
@@ -201,9 +248,22 @@ class SQLAlchemyStore(Store):
     def describe(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).partition("\nDETAIL:")[0].split())  # PostgreSQL's details quote the row
-        mend = "" if self._creates_tables else " If the tables are missing or older, run: flask supertokens init-db."
-        asks = "" if self._root._ready else " Is the address of the database right (SUPERTOKENS_DATABASE_URI)?"
-        return f"{type(cause).__name__}: {said}.{mend}{asks}"
+        return " ".join([f"{type(cause).__name__}: {said}.", *self._advice(error, said)])
+
+    def _advice(self, error: Exception, said: str) -> Iterator[str]:
+        file = self._file()
+        if file is not None and "database is locked" in said:
+            yield _advice_on_a_lock(file)
+        elif isinstance(error, NoConnectionError) and not self._is_ours:
+            yield _NEEDS_TWO
+        elif file is not None and isinstance(error, OSError) and error.filename is not None:
+            yield f"The folder of {file} can't be made: make it, or name another file in SUPERTOKENS_DATABASE_URI."
+        elif file is not None and "unable to open" in said:
+            yield f"Its file is {file}: may this process write there? SUPERTOKENS_DATABASE_URI names another one."
+        elif not self._root._ready and isinstance(error, DBAPIError) and error.statement is None:
+            yield "Is the address of the database right (SUPERTOKENS_DATABASE_URI)?"
+        if not self._creates_tables:
+            yield "If the tables are missing or older, run: flask supertokens init-db."
 
     # -- sessions
 
@@ -436,6 +496,18 @@ class SQLAlchemyStore(Store):
         """Where the database is, without its password."""
         return unquote(self._engine.url.render_as_string(hide_password=True))
 
+    def _file(self) -> str | None:
+        url = self._engine.url
+        return str(url.database) if url.get_backend_name() == "sqlite" and _is_file(url) else None
+
+    def hints(self, uri_of_the_app: Any, directory: str) -> Iterator[str]:
+        """What may go wrong between an app's use of its database and ours; relative SQLite paths are below ``directory``."""
+        file, connections = self._file(), None if self._is_ours else _connections(self._engine)
+        if file is not None and (not self._is_ours or _is_same_file(file, uri_of_the_app, directory)):
+            yield f"Your app's tables and sessions are in one SQLite file, {file}. {_ONE_WRITER}"
+        if connections is not None and connections < _ENOUGH_CONNECTIONS:
+            yield f"database_engine has {connections} connections at most. {_NEEDS_TWO}"
+
     def schema_version(self) -> int | None:
         """The version of the tables; ``None`` if there are none. None are made."""
         self._root._lock.notice_fork()
@@ -497,6 +569,15 @@ class SQLAlchemyStore(Store):
         url = self._engine.url
         if url.get_backend_name() == "sqlite" and _is_file(url):
             pathlib.Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+
+
+def _advice_on_a_lock(file: str) -> str:
+    ours = written_here(file)
+    if ours:
+        return f"This process itself holds a write transaction on {file}, so it waits for itself. {_ONE_WRITER}"
+    if ours is None:
+        return f"If this process itself holds a write transaction on {file}, it waits for itself. {_ONE_WRITER}"
+    return f"Another process has been writing to {file} for too long."
 
 
 def _is_handle(name: str) -> bool:

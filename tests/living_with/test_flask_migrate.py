@@ -24,7 +24,10 @@ def example(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     modules: list[ModuleType] = []
 
     def make(**settings: object) -> ModuleType:
-        modules.append(run(SECTION, **settings))
+        here = {
+            f"{name}_DATABASE_URI": f"sqlite:///{tmp_path / 'shop.sqlite3'}" for name in ("SQLALCHEMY", "SUPERTOKENS")
+        }
+        modules.append(run(SECTION, **here, **settings))
         return modules[-1]
 
     yield make

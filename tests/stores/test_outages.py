@@ -138,7 +138,7 @@ def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> 
     """The tables are made when the lock is gone."""
     file_of(sqlite_store).parent.mkdir()
     with locked(file_of(sqlite_store)):
-        refused(sqlite_store)
+        assert not any("Is the address" in said for said in refused(sqlite_store))
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
 
@@ -192,10 +192,17 @@ def test_the_sqlite_file_is_damaged(sqlite_store: SQLAlchemyStore) -> None:
     assert sqlite_store.read("handle-1") == RECORD
 
 
+def test_the_sqlite_file_can_not_be_opened(sqlite_store: SQLAlchemyStore) -> None:
+    """The error names it: a folder stands there."""
+    file_of(sqlite_store).mkdir(parents=True)
+    assert all(f"Its file is {file_of(sqlite_store)}" in said for said in refused(sqlite_store))
+
+
 def test_the_folder_can_not_be_made(sqlite_store: SQLAlchemyStore) -> None:
-    """A file stands where the folder should be; when it is moved away, the same store works."""
+    """A file stands where the folder should be: it is named, not asked for. When it is moved away, the same store works."""
     file_of(sqlite_store).parent.touch()
-    refused(sqlite_store)
+    named = f"The folder of {file_of(sqlite_store)} can't be made"
+    assert all(named in said and "Is the address" not in said for said in refused(sqlite_store))
     file_of(sqlite_store).parent.unlink()
     sqlite_store.add(RECORD)
 

@@ -213,8 +213,6 @@ def core_uris(value: Any) -> tuple[str, ...]:
             raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
     if not uris:
         raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
-    if importlib.util.find_spec("requests") is None:
-        raise ValueError('requests is missing; install it: pip install "flask-supertokens[core]"')
     return uris
 
 

@@ -514,6 +514,12 @@ def core_mistakes(**values: Any) -> str:
     return str(caught.value)
 
 
+def test_a_core_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks it is installed with the package, so nothing looks whether it is there."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert core_settings(CONNECTION_URI="http://localhost:3567").core_uris == ("http://localhost:3567",)
+
+
 @pytest.mark.parametrize(
     ("value", "uris"),
     [

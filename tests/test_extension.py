@@ -238,6 +238,36 @@ def test_the_package_is_imported() -> None:
     assert not loaded & {"sqlalchemy", "psycopg", "publicsuffixlist", "requests", "urllib3", "asyncio"}
 
 
+AN_APP = """
+import sys
+from flask import Flask
+from flask_supertokens import SuperTokens, create_new_session
+
+app = Flask("an_app")
+app.config["SECRET_KEY"] = "a secret of the tests"
+app.config[{key!r}] = {value!r}
+SuperTokens(app)
+app.add_url_rule("/login", view_func=lambda: {{"handle": create_new_session("user-1").handle}}, methods=["POST"])
+client = app.test_client()
+client.post("/login", base_url="https://localhost")
+client.post("/refresh", base_url="https://localhost")
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "loaded"),
+    [
+        ("SUPERTOKENS_DATABASE_URI", "sqlite://", {"sqlalchemy"}),
+        ("SUPERTOKENS_CONNECTION_URI", "http://127.0.0.1:1", {"requests", "urllib3"}),
+    ],
+)
+def test_an_app_runs_on_one_engine(key: str, value: str, loaded: set[str]) -> None:
+    """What the other one needs is installed, and not loaded: a log-in and a refresh do without."""
+    result = subprocess.run([sys.executable, "-c", AN_APP.format(key=key, value=value)], capture_output=True, text=True)
+    assert {"sqlalchemy", "requests", "urllib3"} & set(result.stdout.split()) == loaded, result.stderr
+
+
 def test_a_hook_of_the_app_runs_inside_the_request() -> None:
     """``before_request``, view, ``after_request``: one session."""
     app = add(an_app(), lambda: "view")

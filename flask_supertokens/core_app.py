@@ -23,7 +23,7 @@ def create_app() -> Flask:
     """An app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
 
     Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
-    *supertokens* sets ``SUPERTOKENS_PORT`` and its like for every container beside it.
+    *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
 
     :raises ValueError: wrong settings, all of them in one text.
     """

@@ -21,9 +21,11 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
-LANGUAGES = {"python", "json", "console", "js"}
+LANGUAGES = {"python", "json", "console", "js", "html"}
 JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md"}
 """Pages whose JavaScript `tests/browser/test_web_clients.py` runs."""
+OF_TEMPLATES = {"docs/app-factories.md"}
+"""Pages whose templates `tests/test_app_factories.py` renders."""
 RUN_BY_PYTEST = {"docs/testing.md"}
 RELEASING = {"pip-audit", "git", "twine"}
 PROGRAMS = {"make", "pip", "flask", "python", "curl", "cp", "sleep", "export", ".", "gunicorn", *RELEASING}
@@ -41,6 +43,7 @@ def test_languages_of_blocks(page: str) -> None:
     languages = set(opened(PAGES[page]))
     assert languages - LANGUAGES == ({"python notest"} if page in RUN_BY_PYTEST else set())
     assert "js" not in languages or page in JS_IN_A_BROWSER
+    assert "html" not in languages or page in OF_TEMPLATES
 
 
 @pytest.mark.parametrize("page", sorted(page for page, text in PAGES.items() if "```json\n" in text))

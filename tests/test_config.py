@@ -171,7 +171,9 @@ NO = ("False", "false", "FALSE", "0", "no", "No", "n", "off", "f", " off ")
 @pytest.mark.parametrize(("value", "result"), [*[(value, True) for value in YES], *[(value, False) for value in NO]])
 def test_yes_or_no_is_written(read: Callable[[str], Any], value: str, result: bool) -> None:
     """As people write it, whether the text came as it is or went through Flask's reader of the environment."""
-    assert [getattr(settings(**{key: read(value)}), key.lower()) for key in ("CHECK_DATABASE", "STORE_IP")] == [result] * 2
+    assert [getattr(settings(**{key: read(value)}), key.lower()) for key in ("CHECK_DATABASE", "STORE_IP")] == [
+        result
+    ] * 2
 
 
 @pytest.mark.parametrize("read", [str, written])
@@ -207,7 +209,26 @@ FLAGS = (
     "EXPOSE_ACCESS_TOKEN",
     "USE_DYNAMIC_SIGNING_KEY",
 )
-NO_LIFETIMES: list[Any] = [0, -1, "0", "-1", "", "1h", "60 s", "nan", "1_0", "٣", "true", True, timedelta(0), timedelta(days=-1), float("nan"), float("inf"), 10**12, []]
+NO_LIFETIMES: list[Any] = [
+    0,
+    -1,
+    "0",
+    "-1",
+    "",
+    "1h",
+    "60 s",
+    "nan",
+    "1_0",
+    "٣",
+    "true",
+    True,
+    timedelta(0),
+    timedelta(days=-1),
+    float("nan"),
+    float("inf"),
+    10**12,
+    [],
+]
 PATHS = ("API_BASE_PATH", "REFRESH_PATH", "SIGNOUT_PATH", "ACCESS_TOKEN_PATH")
 NO_PATHS: list[Any] = [
     "",

@@ -20,7 +20,18 @@ from ..support.docs import blocks
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "flask_supertokens"
-REQUIRED = {"flask", "werkzeug", "itsdangerous", "blinker", "click", "pyjwt", "cryptography", "sqlalchemy", "requests", "urllib3"}
+REQUIRED = {
+    "flask",
+    "werkzeug",
+    "itsdangerous",
+    "blinker",
+    "click",
+    "pyjwt",
+    "cryptography",
+    "sqlalchemy",
+    "requests",
+    "urllib3",
+}
 CHECK = """
 client = app.test_client()
 assert client.get("/me").status_code == 401

@@ -31,7 +31,11 @@ def test_a_session_is_asked_for(checker: str, tmp_path: pathlib.Path) -> None:
     """Where it is required there is one, so that no view has to rule out `None`."""
     (tmp_path / "views.py").write_text(VIEWS)
     programs = pathlib.Path(sys.executable).parent
-    path = {"PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT), "PATH": os.pathsep.join([str(programs), os.environ["PATH"]])}
+    path = {
+        "PYTHONPATH": str(ROOT),
+        "MYPYPATH": str(ROOT),
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+    }
     command = [str(programs / checker), *STRICT[checker], "views.py"]
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

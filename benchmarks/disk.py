@@ -14,8 +14,6 @@ from .figures import Table
 from .services import Services
 
 OURS = "flask-supertokens"
-OURS_WITH_CORE = "flask-supertokens[core]"
-_EXTRAS = {OURS_WITH_CORE: ("core",)}
 Installed = dict[str, Distribution]
 
 
@@ -23,7 +21,7 @@ def measure(_: Services) -> Table:
     """From what is installed here, and in the SDK's virtual environment."""
     table = Table("Installed size", "MB", notes=peers.left_out())
     here = found()
-    packages = ["flask", "sqlalchemy", OURS, OURS_WITH_CORE, *sorted({m.package for m in peers.installed().values()})]
+    packages = ["flask", "sqlalchemy", OURS, *sorted({m.package for m in peers.installed().values()})]
     for name in packages:
         _add(table, name, here)
     if sdk.PYTHON.exists():
@@ -40,7 +38,7 @@ def found(*path: str) -> Installed:
 
 
 def _add(table: Table, name: str, installed: Installed) -> None:
-    needed = required(canonicalize_name(name.partition("[")[0]), installed, _EXTRAS.get(name, ()))
+    needed = required(canonicalize_name(name), installed)
     size = sum(map(size_of, (installed[one] for one in needed)))
     table.figures[f"{name}, {len(needed)} packages"] = size / 1e6
 

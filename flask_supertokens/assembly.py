@@ -70,7 +70,7 @@ def embedded_settings(settings: Settings) -> EmbeddedSettings:
 
 
 def _remote_engine(settings: Settings, hooks: Iterable[Hook]) -> RemoteEngine:
-    from .core_client import CoreClient  # noqa: PLC0415 - an extra, and slow to import
+    from .core_client import CoreClient  # noqa: PLC0415 - slow to import
     from .engines.remote import RemoteEngine, RemoteSettings  # noqa: PLC0415
 
     logger.info("Sessions are kept by a SuperTokens core; SECRET_KEY and SUPERTOKENS_DATABASE_URI are not used.")

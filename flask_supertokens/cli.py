@@ -284,8 +284,20 @@ def _failure(text: str) -> Exception:
 
 
 def _ask(yes: bool, question: str) -> None:
-    if not yes:
-        click.confirm(question, abort=True, err=True)
+    """Go on only if the user agrees: with ``--yes``, at the terminal, or by an answer that is piped in."""
+    if yes:
+        return
+    stdin: IO[str] | None = sys.stdin  # None where the process was started without one
+    try:
+        agreed = stdin is not None and click.confirm(question, err=True)
+    except click.Abort:
+        if stdin is not None and stdin.isatty():
+            raise
+        stdin = None
+    if stdin is None:
+        raise _failure("Nothing was done: this asks first, and there is no terminal to answer at. Add --yes.")
+    if not agreed:
+        raise click.Abort()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
@@ -133,6 +133,20 @@ def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, nee
     return settings
 
 
+def known_keys() -> frozenset[str]:
+    """Every ``SUPERTOKENS_*`` key that `read_settings` takes, older names too."""
+    reader = _Reader({})
+    _settings_of(reader, needs_database=True, needs_secret=True)
+    return frozenset(reader.known | set(RENAMED))
+
+
+def nearest(key: str, known: Iterable[str]) -> str | None:
+    """The key that was meant by one that does not exist."""
+    names = {name.removeprefix("SUPERTOKENS_"): name for name in sorted(known)}
+    near = difflib.get_close_matches(key.removeprefix("SUPERTOKENS_"), names, n=1)
+    return names[near[0]] if near else None
+
+
 # -- reading one value -------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +156,7 @@ class _Reader:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
         self.mistakes: list[str] = []
-        self._known: set[str] = set()
+        self.known: set[str] = set()
         self._rename()
 
     def _rename(self) -> None:
@@ -153,7 +167,7 @@ class _Reader:
 
     def get(self, key: str, default: T, read: Callable[[Any], T]) -> T:
         """The value of a key; what can't be read is a mistake, and the default stands in."""
-        self._known.add(key)
+        self.known.add(key)
         value = self.config.get(key)
         if value is None:
             return default
@@ -168,10 +182,9 @@ class _Reader:
 
     def check_unknown(self) -> None:
         for key in self.config:
-            if key.startswith("SUPERTOKENS_") and key not in self._known:
-                names = {name.removeprefix("SUPERTOKENS_"): name for name in sorted(self._known)}
-                near = difflib.get_close_matches(key.removeprefix("SUPERTOKENS_"), names, n=1)
-                hint = f" Did you mean {names[near[0]]}?" if near else " Remove it."
+            if key.startswith("SUPERTOKENS_") and key not in self.known:
+                near = nearest(key, self.known)
+                hint = f" Did you mean {near}?" if near else " Remove it."
                 self.mistakes.append(f"{key} is not a setting of flask_supertokens.{hint}")
 
 
@@ -244,7 +257,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         store_ip=get("SUPERTOKENS_STORE_IP", False, values.boolean),
     )
     reader.get("SUPERTOKENS_DATABASE_URI", "", str)
-    _check_unused(reader, needs_database, needs_secret)
+    _check_unused(reader, settings, needs_database, needs_secret)
     _check_engine(reader, embedded)
     _check_together(reader, settings)
     reader.check_unknown()
@@ -326,7 +339,7 @@ def _site(host: str | None) -> str:
     return PublicSuffixList().privatesuffix(host) or host
 
 
-def _check_unused(reader: _Reader, needs_database: bool, needs_secret: bool) -> None:
+def _check_unused(reader: _Reader, settings: Settings, needs_database: bool, needs_secret: bool) -> None:
     """Nothing is accepted and ignored."""
     unused = FOR_THE_EMBEDDED_ENGINE if not needs_secret else () if needs_database else FOR_A_DATABASE
     found = [key for key in unused if reader.is_set(key)]
@@ -334,9 +347,7 @@ def _check_unused(reader: _Reader, needs_database: bool, needs_secret: bool) -> 
         reader.mistakes.append(
             f"{', '.join(found)}: not used with what was passed to SuperTokens(…). Remove one of them."
         )
-    if reader.config.get("SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY") is False and reader.is_set(
-        "SUPERTOKENS_SIGNING_KEY_LIFETIME"
-    ):
+    if not settings.dynamic_signing_key and reader.is_set("SUPERTOKENS_SIGNING_KEY_LIFETIME"):
         reader.mistakes.append(
             "SUPERTOKENS_SIGNING_KEY_LIFETIME: a static signing key is never replaced. Remove one of the two."
         )

@@ -5,26 +5,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask
 
 from .cdi_server import make_blueprint
+from .config import known_keys, nearest
 from .extension import SuperTokens
+
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def create_app() -> Flask:
     """An app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
 
-    Values are JSON where they can be (``3600``, ``false``), else texts; ``SECRET_KEY`` is always a text.
+    Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
+    *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
 
     :raises ValueError: wrong settings, all of them in one text.
     """
     app = Flask("supertokens_core", static_folder=None)
     app.config.from_mapping(SUPERTOKENS_REGISTER_ROUTES=False)
     app.config["SUPERTOKENS_ACCESS_TOKEN_ALGORITHM"] = "RS256"  # noqa: S105 - the core's; the commands speak of its keys
-    app.config.from_mapping({name: _value(name, text) for name, text in os.environ.items() if _is_ours(name)})
+    app.config.from_mapping(_given())
     SuperTokens(app)
     return app
 
@@ -39,14 +45,28 @@ def create_core() -> Flask:
     return app
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("SUPERTOKENS_") or name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS")
+def _given() -> dict[str, Any]:
+    """Our settings in the environment."""
+    known = known_keys()
+    unknown = sorted(name for name in os.environ if name.startswith("SUPERTOKENS_") and name not in known)
+    if unknown:
+        logger.warning("No settings of flask_supertokens, and not used: %s.", ", ".join(_named(unknown, known)))
+    ours = {*known, "SECRET_KEY", "SECRET_KEY_FALLBACKS"}
+    return {name: _value(name, text) for name, text in os.environ.items() if name in ours}
+
+
+def _named(unknown: list[str], known: frozenset[str]) -> Iterator[str]:
+    for name in unknown:
+        near = nearest(name, known)
+        yield f"{name} (did you mean {near}?)" if near else name
 
 
 def _value(name: str, text: str) -> Any:
+    """A list or null where JSON says so; what looks like a number stays the text that was written."""
     if name == "SECRET_KEY":
         return text
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    return text if isinstance(value, bool | int | float) else value

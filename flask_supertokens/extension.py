@@ -63,10 +63,7 @@ class SuperTokens:
     ) -> None:
         self._hooks = Hooks(tuple(claims), tuple(claim_validators), user_exists, before_session_created)
         _check_hooks(self._hooks)
-        if sum(given is not None for given in (database_engine, session_engine, store)) > 1:
-            raise ValueError(
-                "Pass one of database_engine, session_engine and store: each stands for the ones below it."
-            )
+        _check_foundations(database_engine, session_engine, store)
         self._database_engine = database_engine
         self._session_engine = session_engine
         self._store = store
@@ -79,27 +76,30 @@ class SuperTokens:
         self._hooks.user_loader = load
         return load
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, database_engine: DatabaseEngine | None = None) -> None:
         """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
 
         Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.preprocess_request`` and
         ``app.dispatch_request``. An app whose settings are wrong is left as it was, so that a corrected retry works.
 
+        :param database_engine: as in `SuperTokens`, for an engine that is there with the app only.
         :raises RuntimeError: the app has been initialised before.
-        :raises ValueError: wrong settings, all of them in one text.
+        :raises ValueError: wrong settings, all of them in one text; or two engines.
         """
         if EXTENSION in app.extensions:
             raise RuntimeError(
                 "SuperTokens is on this app already; call init_app once. SuperTokens(app) does it by itself:"
                 " leave out one of the two."
             )
+        _check_foundations(database_engine, self._database_engine, self._session_engine, self._store)
+        database_engine = database_engine if database_engine is not None else self._database_engine
         settings = read_settings(
             app.config,
-            needs_database=self._database_engine is None and self._session_engine is None and self._store is None,
+            needs_database=database_engine is None and self._session_engine is None and self._store is None,
             needs_secret=self._session_engine is None,
         )
         engine = self._session_engine or make_engine(
-            settings, app.instance_path, self._store, self._database_engine, self._core_hooks
+            settings, app.instance_path, self._store, database_engine, self._core_hooks
         )
         app.register_blueprint(make_blueprint(settings))
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
@@ -139,6 +139,14 @@ def _look_at_views(app: Flask, **_: Any) -> None:
     request_started.disconnect(_look_at_views, app)
     for text in misplaced(app):
         logger.warning("%s", text)
+
+
+def _check_foundations(*given: object) -> None:
+    """
+    :raises ValueError: more than one.
+    """
+    if sum(one is not None for one in given) > 1:
+        raise ValueError("Pass one of database_engine, session_engine and store: each stands for the ones below it.")
 
 
 def _check_hooks(hooks: Hooks) -> None:

@@ -31,12 +31,24 @@ _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
 _SHORTEST_API_KEY = 20
 _LONGEST_CALL = 3_600_000
 _REFUSED_STATUSES = range(400, 600)
+_YES = ("true", "t", "yes", "y", "on", "1")
+_NO = ("false", "f", "no", "n", "off", "0")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 def boolean(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("use True or False")
-    return value
+    """True or False, or a word for it, as people write them into an environment."""
+    word = str(value).strip().lower() if isinstance(value, bool | int | str) else ""
+    if word not in (*_YES, *_NO):
+        raise ValueError("use True or False; in the environment also 1 or 0, yes or no, on or off")
+    return word in _YES
+
+
+def number(value: Any) -> Any:
+    """The number that a text of digits is, as environments have them; anything else as it is."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value.strip()):
+        return value
+    return float(value) if "." in value else int(value)
 
 
 def text(value: Any) -> str:
@@ -53,7 +65,7 @@ def nonempty(value: Any) -> str:
 
 def milliseconds(value: Any) -> int:
     """A lifetime: seconds or a timedelta, more than nothing."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.001 <= seconds < 10**11:  # noqa: PLR2004
         raise ValueError("use seconds or a datetime.timedelta, more than 0")
     return round(seconds * 1000)
@@ -67,16 +79,18 @@ def whole_seconds(value: Any) -> int:
 
 
 def window(value: Any) -> int:
-    return 0 if value in (0, timedelta(0)) and not isinstance(value, bool) else milliseconds(value)
+    return 0 if number(value) in (0, timedelta(0)) and not isinstance(value, bool) else milliseconds(value)
 
 
 def size(value: Any) -> int:
+    value = number(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("use a whole number, 0 or more")
     return value
 
 
 def count(value: Any) -> int:
+    value = number(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("use a whole number, 1 or more")
     return value
@@ -91,6 +105,7 @@ def login_url(value: Any) -> str:
 
 
 def status(value: Any) -> int:
+    value = number(value)
     if isinstance(value, bool) or not isinstance(value, int) or value not in _REFUSED_STATUSES:
         raise ValueError("use a status from 400 to 599")
     return value
@@ -199,8 +214,6 @@ def core_uris(value: Any) -> tuple[str, ...]:
             raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
     if not uris:
         raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
-    if importlib.util.find_spec("requests") is None:
-        raise ValueError('requests is missing; install it: pip install "flask-supertokens[core]"')
     return uris
 
 

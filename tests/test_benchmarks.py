@@ -87,9 +87,9 @@ def test_a_whole_server(services: Services, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_required_counts() -> None:
     """A package is measured with what it requires, and what that requires; extras only where they are asked for."""
     here = disk.found()
-    assert {"flask", "werkzeug", "markupsafe"} <= disk.required("flask-supertokens", here)
-    assert "requests" not in disk.required("flask-supertokens", here)
-    assert "urllib3" in disk.required("flask-supertokens", here, ("core",))
+    assert {"flask", "werkzeug", "markupsafe", "requests", "certifi"} <= disk.required("flask-supertokens", here)
+    assert "psycopg" not in disk.required("flask-supertokens", here)
+    assert "psycopg" in disk.required("flask-supertokens", here, ("postgresql",))
 
 
 def test_a_deployment_is_sized() -> None:

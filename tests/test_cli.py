@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 import stat
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -258,6 +260,58 @@ def test_keys_of_another_app_of_a_core() -> None:
 def test_old_keys_can_not_be_sealed_and_ended(app: Flask) -> None:
     """One of the two."""
     assert run(app, "rotate-keys", "--reseal", "--revoke-old", "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["revoke", "h"],
+        ["revoke", "--user", "user-1"],
+        ["rotate-keys"],
+        ["rotate-keys", "--reseal"],
+        ["rotate-keys", "--revoke-old"],
+        ["export", "there"],
+    ],
+    ids=" ".join,
+)
+def test_nobody_can_be_asked(
+    app: Flask, command: list[str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a terminal and an answer nothing is done, and a sentence names ``--yes``."""
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("there").write_text("precious")
+    handle = created(app)
+    result = run(app, *command)
+    assert (result.exit_code, type(result.exception), "Add --yes." in result.output) == (1, SystemExit, True)
+    assert "Add --yes." in told(app, *command)["error"]
+    assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
+    assert pathlib.Path("there").read_text() == "precious"
+
+
+@pytest.mark.parametrize("stdin", ["/dev/null", "&-"])
+def test_there_is_no_standard_input(stdin: str, tmp_path: pathlib.Path) -> None:
+    """As in a container or under cron, and as where it was closed: a sentence, no traceback."""
+    (tmp_path / "app.py").write_text(AN_APP)
+    command = f'"{sys.executable}" -m flask supertokens revoke h <{stdin}'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "Add --yes." in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
+AN_APP = """
+from flask import Flask
+from flask_supertokens import SuperTokens
+
+app = Flask(__name__)
+app.config["SECRET_KEY"] = "a secret of the tests"
+SuperTokens(app)
+"""
+
+
+def test_an_answer_is_piped_in(app: Flask) -> None:
+    """It counts, terminal or not."""
+    handle = created(app)
+    assert run(app, "revoke", handle, input="y\n").exit_code == 0
+    assert told(app, "sessions", "user-1") == []
 
 
 def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:

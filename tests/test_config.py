@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -153,6 +155,51 @@ def test_a_value_is_taken(key: str, value: Any, field: str, result: Any) -> None
     assert type(getattr(settings(**{key: value}), field)) is type(result)
 
 
+def written(value: str) -> Any:
+    """What ``app.config.from_prefixed_env()`` makes of a text of the environment."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+YES = ("True", "true", "TRUE", "1", "yes", "Yes", "y", "on", "t", " true ")
+NO = ("False", "false", "FALSE", "0", "no", "No", "n", "off", "f", " off ")
+
+
+@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize(("value", "result"), [*[(value, True) for value in YES], *[(value, False) for value in NO]])
+def test_yes_or_no_is_written(read: Callable[[str], Any], value: str, result: bool) -> None:
+    """As people write it, whether the text came as it is or went through Flask's reader of the environment."""
+    assert [getattr(settings(**{key: read(value)}), key.lower()) for key in ("CHECK_DATABASE", "STORE_IP")] == [
+        result
+    ] * 2
+
+
+@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize(
+    ("key", "value", "field", "result"),
+    [
+        ("ACCESS_TOKEN_LIFETIME", "3600", "access_token_lifetime", 3_600_000),
+        ("REFRESH_TOKEN_LIFETIME", "86400.5", "refresh_token_lifetime", DAY + 500),
+        ("SESSION_MAX_LIFETIME", " 60 ", "session_lifetime", 60_000),
+        ("REFRESH_RACE_WINDOW", "2.5", "race_window", 2500),
+        ("REFRESH_RACE_WINDOW", "0", "race_window", 0),
+        ("SESSION_EXPIRED_STATUS_CODE", "440", "session_expired_status", 440),
+        ("MAX_SESSIONS_PER_USER", "5", "sessions_per_user", 5),
+        ("VERIFIED_TOKEN_CACHE_SIZE", "0", "cache_size", 0),
+    ],
+)
+def test_a_number_is_written(read: Callable[[str], Any], key: str, value: str, field: str, result: int) -> None:
+    """Digits are a number, as a text too."""
+    assert getattr(settings(**{key: read(value)}), field) == result
+
+
+def test_a_static_key_is_written_as_text() -> None:
+    """What follows from a setting follows from each way to write it."""
+    assert "is never replaced" in mistakes(USE_DYNAMIC_SIGNING_KEY="off", SIGNING_KEY_LIFETIME="60")
+
+
 LIFETIMES = ("ACCESS_TOKEN_LIFETIME", "REFRESH_TOKEN_LIFETIME", "SIGNING_KEY_LIFETIME")
 FLAGS = (
     "CREATE_TABLES",
@@ -162,7 +209,26 @@ FLAGS = (
     "EXPOSE_ACCESS_TOKEN",
     "USE_DYNAMIC_SIGNING_KEY",
 )
-NO_LIFETIMES: list[Any] = [0, -1, "60", True, timedelta(0), timedelta(days=-1), float("nan"), float("inf"), 10**12, []]
+NO_LIFETIMES: list[Any] = [
+    0,
+    -1,
+    "0",
+    "-1",
+    "",
+    "1h",
+    "60 s",
+    "nan",
+    "1_0",
+    "٣",
+    "true",
+    True,
+    timedelta(0),
+    timedelta(days=-1),
+    float("nan"),
+    float("inf"),
+    10**12,
+    [],
+]
 PATHS = ("API_BASE_PATH", "REFRESH_PATH", "SIGNOUT_PATH", "ACCESS_TOKEN_PATH")
 NO_PATHS: list[Any] = [
     "",
@@ -200,8 +266,8 @@ NO_ORIGINS: list[Any] = [
     [
         *[(key, value) for key in LIFETIMES for value in NO_LIFETIMES],
         *[("ACCESS_TOKEN_LIFETIME", value) for value in (0.5, 1.5, timedelta(seconds=1, milliseconds=1))],
-        *[("REFRESH_RACE_WINDOW", value) for value in (-1, "5", False, timedelta(-1), float("nan"))],
-        *[(key, value) for key in FLAGS for value in ("true", 1, 0, "", [])],
+        *[("REFRESH_RACE_WINDOW", value) for value in (-1, "-5", "", False, "off", timedelta(-1), float("nan"))],
+        *[(key, value) for key in FLAGS for value in ("maybe", "10", 2, -1, 1.0, "", [])],
         *[(key, value) for key in PATHS for value in NO_PATHS],
         *[(key, value) for key in ("API_DOMAIN", "WEBSITE_DOMAIN") for value in NO_ORIGINS],
         *[
@@ -216,11 +282,11 @@ NO_ORIGINS: list[Any] = [
         *[
             (key, value)
             for key in ("SESSION_EXPIRED_STATUS_CODE", "INVALID_CLAIM_STATUS_CODE")
-            for value in (200, 600, "401", True)
+            for value in (200, 600, "200", "4o1", True)
         ],
         *[("ACCESS_TOKEN_ALGORITHM", value) for value in ("none", "HS256", "es256", "RS512", "", [])],
         *[("ISSUER", 5), ("AUDIENCE", ["a"]), ("ISSUER", ""), ("AUDIENCE", "")],
-        *[("VERIFIED_TOKEN_CACHE_SIZE", value) for value in (-1, 1.5, "5", True)],
+        *[("VERIFIED_TOKEN_CACHE_SIZE", value) for value in (-1, 1.5, "-5", "1.5", True)],
         *[
             ("DATABASE_URI", value)
             for value in ("", "x", "oracle://x", "sqlite", "sqlite:x", "postgresql+psycopg2://x/y", "sqlite://a.db", 5)
@@ -336,7 +402,7 @@ def test_an_app_brings_its_own_parts(brought: dict[str, bool], key: str, value: 
 
 def test_several_settings_are_wrong() -> None:
     """All mistakes come in one text, each with its mend, and the nearest name for an unknown key."""
-    text = mistakes(ANTI_CSRF="yes", ACCESS_TOKEN_LIFETIM=5, API_KEY="x", COOKIE_SECURE="no", XYZZY=1)
+    text = mistakes(ANTI_CSRF="yes", ACCESS_TOKEN_LIFETIM=5, API_KEY="x", COOKIE_SECURE="perhaps", XYZZY=1)
     assert text.count("\n  * ") == 5
     assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM is not a setting" in text
     assert "Did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?" in text
@@ -472,6 +538,12 @@ def core_mistakes(**values: Any) -> str:
     return str(caught.value)
 
 
+def test_a_core_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks it is installed with the package, so nothing looks whether it is there."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert core_settings(CONNECTION_URI="http://localhost:3567").core_uris == ("http://localhost:3567",)
+
+
 @pytest.mark.parametrize(
     ("value", "uris"),
     [
@@ -600,7 +672,7 @@ def test_a_core_has_the_usual_time() -> None:
 
 
 @pytest.mark.parametrize("key", ["CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
-@pytest.mark.parametrize("value", [0, -1, True, "10", float("nan"), float("inf"), timedelta(0), timedelta.max])
+@pytest.mark.parametrize("value", [0, -1, True, "-10", "ten", float("nan"), float("inf"), timedelta(0), timedelta.max])
 def test_the_time_of_a_core_is_wrong(key: str, value: Any) -> None:
     """The mend is told."""
     assert f"SUPERTOKENS_{key} = {value!r}: use seconds" in core_mistakes(CONNECTION_URI="http://a", **{key: value})

@@ -21,11 +21,13 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
-LANGUAGES = {"python", "json", "console", "js", "ini"}
+LANGUAGES = {"python", "json", "console", "js", "ini", "html"}
 JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md"}
 """Pages whose JavaScript `tests/browser/test_web_clients.py` runs."""
 INI_IN_SERVERS = {"docs/living-with.md"}
 """Pages whose configurations `tests/living_with` gives to the servers that they are for."""
+OF_TEMPLATES = {"docs/app-factories.md"}
+"""Pages whose templates `tests/test_app_factories.py` renders."""
 RUN_BY_PYTEST = {"docs/testing.md"}
 RELEASING = {"pip-audit", "git", "twine"}
 PROGRAMS = {"make", "pip", "flask", "python", "curl", "cp", "sleep", "export", ".", "gunicorn", *RELEASING}
@@ -44,6 +46,7 @@ def test_languages_of_blocks(page: str) -> None:
     assert languages - LANGUAGES == ({"python notest"} if page in RUN_BY_PYTEST else set())
     assert "js" not in languages or page in JS_IN_A_BROWSER
     assert "ini" not in languages or page in INI_IN_SERVERS
+    assert "html" not in languages or page in OF_TEMPLATES
 
 
 @pytest.mark.parametrize("page", sorted(page for page, text in PAGES.items() if "```json\n" in text))

@@ -43,7 +43,7 @@ from .support.both import served
 from .support.plans import Clock
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-MANY_APPS = {"living-with.md"}
+MANY_APPS = {"app-factories.md", "living-with.md"}
 """Pages whose examples are apps of their own; they run one by one, in tests of their own."""
 PAGES = sorted({path.name for path in DOCS.glob("*.md") if "```python\n" in path.read_text("utf-8")} - MANY_APPS)
 SECOND, HOUR = 1000, 3_600_000

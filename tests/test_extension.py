@@ -174,6 +174,43 @@ def test_an_app_brings_a_database_engine(tmp_path: pathlib.Path) -> None:
     engine.dispose()
 
 
+def test_a_database_engine_is_there_with_the_app(tmp_path: pathlib.Path) -> None:
+    """It may come with ``init_app``, each app its own; the extension object keeps none."""
+    extension = SuperTokens()
+    for name in ("one", "two"):
+        engine = sa.create_engine(f"sqlite:///{tmp_path / name}")
+        app = bare_app(SECRET_KEY=SECRET)
+        extension.init_app(app, database_engine=engine)
+        assert handles(app) == []
+        assert a_session(app).handle in handles(app)
+        engine.dispose()
+    assert extension._database_engine is None
+
+
+@pytest.mark.parametrize("name", ["store", "database_engine", "session_engine"])
+def test_a_database_engine_is_given_beside_another_foundation(name: str) -> None:
+    """As in the constructor: one of them only. The app is left as it was."""
+    arguments: dict[str, Any] = {name: object()}
+    app = bare_app(SECRET_KEY=SECRET)
+    with pytest.raises(ValueError, match="Pass one of"):
+        SuperTokens(**arguments).init_app(app, database_engine=sa.create_engine("sqlite://"))
+    assert "supertokens" not in app.extensions
+
+
+@pytest.mark.parametrize(
+    ("settings", "engine", "match"),
+    [
+        ({"SUPERTOKENS_DATABASE_URI": "sqlite://"}, sa.create_engine("sqlite:///x"), "not used with what was passed"),
+        ({"SUPERTOKENS_CONNECTION_URI": "http://a"}, sa.create_engine("sqlite:///x"), "not used with what was passed"),
+        ({}, sa.create_engine("sqlite://", poolclass=sa.pool.SingletonThreadPool), "each thread"),
+    ],
+)
+def test_a_database_engine_that_came_with_the_app_is_wrong(settings: Any, engine: sa.Engine, match: str) -> None:
+    """The checks are those of the constructor's argument."""
+    with pytest.raises(ValueError, match=match):
+        SuperTokens().init_app(bare_app(SECRET_KEY=SECRET, **settings), database_engine=engine)
+
+
 def test_an_app_brings_a_session_engine() -> None:
     """It signs by itself, so no secret key is asked for."""
     engine: Any = state_of(an_app()).engine
@@ -236,6 +273,36 @@ def test_the_package_is_imported() -> None:
     loaded = set(result.stdout.split())
     assert "flask_supertokens.sessions" in loaded
     assert not loaded & {"sqlalchemy", "psycopg", "publicsuffixlist", "requests", "urllib3", "asyncio"}
+
+
+AN_APP = """
+import sys
+from flask import Flask
+from flask_supertokens import SuperTokens, create_new_session
+
+app = Flask("an_app")
+app.config["SECRET_KEY"] = "a secret of the tests"
+app.config[{key!r}] = {value!r}
+SuperTokens(app)
+app.add_url_rule("/login", view_func=lambda: {{"handle": create_new_session("user-1").handle}}, methods=["POST"])
+client = app.test_client()
+client.post("/login", base_url="https://localhost")
+client.post("/refresh", base_url="https://localhost")
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "loaded"),
+    [
+        ("SUPERTOKENS_DATABASE_URI", "sqlite://", {"sqlalchemy"}),
+        ("SUPERTOKENS_CONNECTION_URI", "http://127.0.0.1:1", {"requests", "urllib3"}),
+    ],
+)
+def test_an_app_runs_on_one_engine(key: str, value: str, loaded: set[str]) -> None:
+    """What the other one needs is installed, and not loaded: a log-in and a refresh do without."""
+    result = subprocess.run([sys.executable, "-c", AN_APP.format(key=key, value=value)], capture_output=True, text=True)
+    assert {"sqlalchemy", "requests", "urllib3"} & set(result.stdout.split()) == loaded, result.stderr
 
 
 def test_a_hook_of_the_app_runs_inside_the_request() -> None:

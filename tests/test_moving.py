@@ -65,15 +65,15 @@ def a_client(app: Any) -> FlaskClient:
 
 
 def is_logged_in(client: FlaskClient) -> bool:
-    """What the view for users says; nothing else than 200 and 401 will do."""
+    """What the view for users says, whose ids are numbers; nothing else than 200 and 401 will do."""
     answer = client.get("/me")
-    assert (answer.status_code, answer.json) == (200, {"user": "1", "name": "Ada"}) or answer.status_code == 401
+    assert (answer.status_code, answer.json) == (200, {"user": 1, "name": "Ada"}) or answer.status_code == 401
     return answer.status_code == 200
 
 
 def log_in(app: Any) -> FlaskClient:
     client = a_client(app)
-    assert client.post("/login", json={"user": "1"}).status_code == 200
+    assert client.post("/login", json={"user": 1}).status_code == 200
     return client
 
 
@@ -137,8 +137,8 @@ def test_a_view_takes_tokens_of_either(load: Load) -> None:
     app.add_url_rule("/either", view_func=lambda: {"user": names["user_of_either"]()}, endpoint="either")
     with app.app_context():
         bearer = {"Authorization": f"Bearer {create_access_token('1')}"}
-    assert a_client(app).get("/either", headers=bearer).json == {"user": "1"}
-    assert log_in(app).get("/either").json == {"user": "1"}
+    assert a_client(app).get("/either", headers=bearer).json == {"user": 1}
+    assert log_in(app).get("/either").json == {"user": 1}
     assert a_client(app).get("/either").status_code == 401
 
 
@@ -147,7 +147,7 @@ def test_an_old_session_is_taken_over(load: Load) -> None:
     names = load("flask-session", "After", "Step by step")
     client = a_client(names["app"])
     with client.session_transaction(base_url="https://localhost") as old:
-        old.update(user="1", name="Ada", cart=["tea"])
+        old.update(user=1, name="Ada", cart=["tea"])
     client.get("/anything")
     client.delete_cookie("session")
     assert is_logged_in(client)

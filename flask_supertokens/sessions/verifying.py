@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
@@ -18,6 +18,28 @@ from .validators import validators_for
 
 if TYPE_CHECKING:
     from .validators import Validators
+
+
+@overload
+def get_session(
+    *,
+    session_required: Literal[True] = True,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
+) -> Session: ...
+
+
+@overload
+def get_session(
+    *,
+    session_required: bool,
+    anti_csrf_check: bool | None = None,
+    check_database: bool | None = None,
+    claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
+) -> Session | None: ...
 
 
 def get_session(

@@ -20,7 +20,18 @@ from ..support.docs import blocks
 
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "flask_supertokens"
-REQUIRED = {"flask", "werkzeug", "itsdangerous", "blinker", "click", "pyjwt", "cryptography", "sqlalchemy"}
+REQUIRED = {
+    "flask",
+    "werkzeug",
+    "itsdangerous",
+    "blinker",
+    "click",
+    "pyjwt",
+    "cryptography",
+    "sqlalchemy",
+    "requests",
+    "urllib3",
+}
 CHECK = """
 client = app.test_client()
 assert client.get("/me").status_code == 401
@@ -74,7 +85,7 @@ def metadata(distributions: dict[str, pathlib.Path]) -> email.message.Message:
 
 
 def test_what_the_wheel_requires(metadata: email.message.Message) -> None:
-    """Eight packages, each with a lowest version."""
+    """Ten packages, each with a lowest version."""
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">=")[0].lower() for line in required} == REQUIRED
     assert metadata["Requires-Python"] == ">=3.10"
@@ -141,6 +152,21 @@ def test_a_first_app_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathl
     done = subprocess.run([clean / "python", "-W", "error", "app.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "instance").is_dir()
+
+
+ON_A_CORE = """
+app.config["SUPERTOKENS_CONNECTION_URI"] = "http://127.0.0.1:1"
+SuperTokens(app)
+"""
+
+
+def test_the_same_app_on_a_core_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """One setting, nothing else to install: the core is asked, and this one is not there."""
+    code = blocks((ROOT / "README.md").read_text("utf-8"))[0].replace("SuperTokens(app)\n", ON_A_CORE)
+    check = 'assert app.test_client().post("/login", base_url="https://localhost").status_code == 503'
+    (tmp_path / "app.py").write_text(f"{code}\n{check}\n")
+    done = subprocess.run([clean / "python", "-W", "error", "app.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_its_commands_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:

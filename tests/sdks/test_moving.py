@@ -65,7 +65,7 @@ def after(core: str) -> Iterator[str]:
 def is_logged_in(browser: requests.Session, address: str) -> bool:
     answer = browser.get(f"{address}/me", timeout=20)
     assert answer.status_code in (200, 401), answer.text
-    assert answer.status_code == 401 or answer.json() == {"user": "1", "name": "Ada"}
+    assert answer.status_code == 401 or answer.json() == {"user": 1, "name": "Ada"}
     return answer.status_code == 200
 
 
@@ -73,7 +73,7 @@ def a_browser(address: str) -> requests.Session:
     """Somebody who logged in there, with cookies."""
     browser = requests.Session()
     browser.headers["st-auth-mode"] = "cookie"
-    assert browser.post(f"{address}/login", json={"user": "1"}, timeout=20).status_code == 200
+    assert browser.post(f"{address}/login", json={"user": 1}, timeout=20).status_code == 200
     return browser
 
 

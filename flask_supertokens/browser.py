@@ -174,13 +174,17 @@ def hop_again() -> Response | None:
 
 
 def read_body() -> RequestEntityTooLarge | None:
-    """Read what is left of the body: a server that answers before it has it may cut the connection.
+    """Read what is left of the body, once: a server that answers before it has it may cut the connection.
 
     What is larger than ``MAX_CONTENT_LENGTH``, or than `LARGEST_BODY` where the app sets none, stays unread, or is not read to
     its end where nobody knew its length.
 
     :return: what to answer where the body is larger than ``MAX_CONTENT_LENGTH``; beyond our own bound that is the caller's.
     """
+    state = request_state()
+    if state.body_read:
+        return None
+    state.body_read = True
     limit, length = request.max_content_length, request.content_length or 0
     if length > (LARGEST_BODY if limit is None else limit):
         return None if limit is None else _too_large(limit)

@@ -16,7 +16,7 @@ from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
 from .guards import misplaced
-from .handlers import register_handlers
+from .handlers import read_body_of_refusal, register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
 from .stores.base import Store
@@ -106,6 +106,7 @@ class SuperTokens:
         register_handlers(app)
         note_errors(app)
         app.after_request(apply_plan)
+        app.after_request(read_body_of_refusal)
         request_started.connect(_look_at_views, app)
         app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))

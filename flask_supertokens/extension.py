@@ -11,6 +11,7 @@ from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
+from .browser import tell_download
 from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
@@ -107,6 +108,7 @@ class SuperTokens:
         note_errors(app)
         app.after_request(apply_plan)
         app.after_request(read_body_of_refusal)
+        app.after_request(tell_download)
         request_started.connect(_look_at_views, app)
         app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))

@@ -14,6 +14,7 @@ import logging
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Response, current_app, redirect, request, url_for
+from markupsafe import Markup
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
@@ -38,7 +39,8 @@ LARGEST_BODY = 64 * 1024 * 1024
 what passes a proxy is mostly smaller (nginx takes 1 MB unless it is told otherwise), and what people upload to a page too.
 """
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
+    " frame-ancestors 'self'"
 )
 _PROTECTION = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
 """What our pages are sent with. Frames of the app's own may hold them: the hop happens there as well."""
@@ -313,6 +315,22 @@ def page(error: SuperTokensError, template: str, **context: str | None) -> Respo
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def fetch_script() -> Markup:
+    """The element that brings ``fetch.js`` to a page: ``{{ supertokens_script() }}`` in its head.
+
+    :raises RuntimeError: the app registers no routes of ours, so nobody serves the file.
+    """
+    source = _asset("fetch.js")
+    if source is None:
+        raise RuntimeError(
+            "SUPERTOKENS_REGISTER_ROUTES is False: serve flask_supertokens/pages/assets/fetch.js yourself, and write"
+            ' <script src="…" data-refresh="…" data-login="…"></script> with the paths of refresh and log-in.'
+        )
+    login = login_url()
+    to_login = Markup("") if login is None else Markup(' data-login="{}"').format(login)
+    return Markup('<script src="{}" data-refresh="{}"{}></script>').format(source, _refresh_url(None), to_login)
 
 
 def _login_from(target: str | None) -> str | None:

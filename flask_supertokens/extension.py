@@ -11,7 +11,7 @@ from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
-from .browser import tell_download
+from .browser import fetch_script, tell_download
 from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
@@ -114,8 +114,10 @@ class SuperTokens:
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
 
     def _names_for_templates(self) -> dict[str, Any]:
-        """``current_session``; and ``current_user``, unless that is Flask-Login's or there is no user loader."""
-        names: dict[str, Any] = {"current_session": current_session}
+        """``current_session``, the script for pages that call by scripts, and ``current_user``, unless that is Flask-Login's or
+        there is no user loader.
+        """
+        names: dict[str, Any] = {"current_session": current_session, "supertokens_script": fetch_script}
         if self._hooks.user_loader is not None and not hasattr(current_app, "login_manager"):
             names["current_user"] = current_user
         return names

@@ -795,6 +795,42 @@ def test_a_guard_of_an_app_with_routes_of_its_own() -> None:
     assert submit(app, "/signout").status_code == 401
 
 
+# -- pages that call by scripts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "element"),
+    [
+        ({}, '<script src="/supertokens-assets/fetch.js" data-refresh="/refresh"></script>'),
+        (
+            {"login_url": "/login?a=1&b", "api_base_path": "/auth"},
+            '<script src="/auth/supertokens-assets/fetch.js" data-refresh="/auth/session/refresh"'
+            ' data-login="/login?a=1&amp;b"></script>',
+        ),
+    ],
+)
+def test_a_page_includes_the_script(settings: dict[str, Any], element: str) -> None:
+    """One call in a template writes the element, with the paths that the script needs; the file is there."""
+    app = add(an_app(**settings), lambda: render_template_string("{{ supertokens_script() }}"))
+    response = navigate(app, "/view")
+    assert response.text == element
+    assert len(files_of(app, response)) == 1
+
+
+def test_a_page_includes_the_script_below_a_script_root() -> None:
+    """All paths are below it."""
+    app = add(an_app(login_url="/login"), lambda: render_template_string("{{ supertokens_script() }}"))
+    text = Client(DispatcherMiddleware(lambda *_: [], {"/shop": app})).get("/shop/view").text
+    assert re.findall('="(.*?)"', text) == ["/shop/supertokens-assets/fetch.js", "/shop/refresh", "/shop/login"]
+
+
+def test_nobody_serves_the_script() -> None:
+    """An app that registers the routes itself is told what to write."""
+    app = add(an_app(register_routes=False, TESTING=True), lambda: render_template_string("{{ supertokens_script() }}"))
+    with pytest.raises(RuntimeError, match="data-refresh"):
+        navigate(app, "/view")
+
+
 # -- other addresses ---------------------------------------------------------------------------------------------------
 
 
@@ -853,7 +889,8 @@ def test_a_hop_below_a_script_root_that_is_no_path(root: str) -> None:
 
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
+    " frame-ancestors 'self'"
 )
 
 

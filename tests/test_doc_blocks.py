@@ -22,8 +22,8 @@ PAGES = {
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
 LANGUAGES = {"python", "json", "console", "js"}
-JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md"}
-"""Pages whose JavaScript `tests/browser/test_web_clients.py` runs."""
+JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md", "docs/htmx-turbo.md"}
+"""Pages whose JavaScript `tests/browser/test_web_clients.py` and `test_fetch.py` beside it run."""
 RUN_BY_PYTEST = {"docs/testing.md"}
 RELEASING = {"pip-audit", "git", "twine"}
 PROGRAMS = {"make", "pip", "flask", "python", "curl", "cp", "sleep", "export", ".", "gunicorn", *RELEASING}

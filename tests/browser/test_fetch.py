@@ -441,12 +441,10 @@ def test_an_event_source_opens_again(site: Site, page: Page) -> None:
     """After the token has expired it refreshes, and goes on; when the session is over it is closed, and says so."""
     said: list[str] = []
     page.on("console", lambda line: said.append(line.text) if line.type == "info" else None)
-    seen = watch(page)
     page.evaluate(f"{EVENTS} window.events = events; events.onerror = () => {{ window.failed = events.readyState; }};")
     page.wait_for_timeout(300)
-    site.expire()
-    while REFRESH not in seen:
-        page.wait_for_timeout(50)
+    with page.expect_response("**/refresh"):
+        site.expire()
     said.clear()
     page.wait_for_timeout(300)
     assert said[:2] == ["ada", "ada"]

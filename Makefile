@@ -40,13 +40,17 @@ $(STAMPS)/web: example_app/package-lock.json
 	@sh tools/web-client.sh
 	@mkdir -p $(STAMPS) && if [ -d example_app/node_modules ]; then touch $@; fi
 
+$(STAMPS)/libraries: tests/web/package-lock.json
+	@sh tools/web-libraries.sh
+	@mkdir -p $(STAMPS) && if [ -d tests/web/node_modules ]; then touch $@; fi
+
 $(STAMPS)/sdks: tests/sdks/node/package-lock.json tests/sdks/python/requirements.txt | $(BIN)/python
 	@sh tools/sdk-clients.sh $(BIN)/python
 	@mkdir -p $(STAMPS) && if [ -d tests/sdks/node/node_modules ] && [ -d tests/sdks/python/.venv ]; then touch $@; fi
 
 setup: $(STAMPS)/dev
 	@sh tools/system-parts.sh
-	@$(MAKE) --no-print-directory $(STAMPS)/web $(STAMPS)/sdks
+	@$(MAKE) --no-print-directory $(STAMPS)/web $(STAMPS)/libraries $(STAMPS)/sdks
 
 demo: $(STAMPS)/demo $(STAMPS)/web
 	@echo "Open http://localhost:$(PORT)"
@@ -112,4 +116,4 @@ torture: setup
 
 clean:
 	rm -rf $(VENV) .venv-oldest $(STAMPS) build dist *.egg-info example_app/node_modules \
-	  tests/sdks/node/node_modules tests/sdks/python/.venv
+	  tests/web/node_modules tests/sdks/node/node_modules tests/sdks/python/.venv

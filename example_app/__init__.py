@@ -42,6 +42,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     SuperTokens(app)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(devices.blueprint)
+    app.add_url_rule("/favicon.ico", "favicon", redirect_to="/static/icon.svg")  # for pages that name no icon
     app.after_request(protect)
     return app
 

@@ -1,16 +1,20 @@
 """What a browser that navigates gets: pages instead of JSON, and a way back to where it was.
 
-The refresh hop: a page whose access token has expired answers 401 with a small form that POSTs to the refresh route, which
-answers 303 back. A form that was submitted is answered 307 to the refresh route and 307 back, so that nothing typed is lost,
-files included. A cookie of some seconds ends a loop after one hop. Nobody is sent to another origin.
+The refresh hop: a page whose access token has expired answers 401 with a small form for the refresh route. A script POSTs it and
+asks for the page again, so that the history stays as it was; without scripts its button does, and the refresh route answers 303
+back. What turns out to be a file leaves the browser where it was: a cookie tells the script so. A form that was submitted is
+answered 307 to the refresh route and 307 back, so that nothing typed is lost, files included. A cookie of some seconds ends a
+loop after one hop. Nobody is sent to another origin.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Response, current_app, redirect, request, url_for
+from markupsafe import Markup
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
@@ -21,6 +25,9 @@ from .protocol.navigation import navigates, own_path, with_next
 
 HOP_SECONDS = 10
 _HOP_COOKIE = "sRefreshHop"
+_DOWNLOAD_COOKIE = "sDownload"
+_HOP_HEADER = "supertokens-hop"
+"""What the script of the hop's page sends; no page of another origin can."""
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _PATH_CHARACTERS = "/!$&'()*+,;=:@"
 _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
@@ -32,7 +39,8 @@ LARGEST_BODY = 64 * 1024 * 1024
 what passes a proxy is mostly smaller (nginx takes 1 MB unless it is told otherwise), and what people upload to a page too.
 """
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
+    " frame-ancestors 'self'"
 )
 _PROTECTION = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
 """What our pages are sent with. Frames of the app's own may hold them: the hop happens there as well."""
@@ -43,8 +51,13 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def is_navigation() -> bool:
-    """Whether this request wants a page."""
-    return navigates(request.headers.get, _prefers_html)
+    """Whether this request wants a page; the script of the hop's page shows those that it gets."""
+    return is_hop_of_script() or navigates(request.headers.get, _prefers_html)
+
+
+def is_hop_of_script() -> bool:
+    """Whether the script of the hop's page refreshes: it asks for the page again itself."""
+    return _HOP_HEADER in request.headers and _is_ours()
 
 
 def is_form() -> bool:
@@ -137,32 +150,47 @@ def _is_ours() -> bool:
 def hop(error: SuperTokensError) -> Response:
     """To the refresh route and back; or a page that says that it did not help."""
     state = app_state()
-    if request.cookies.get(_hop_cookie(state)) == _hop_mark(state) or _is_ours():
+    if request.cookies.get(_cookie_name(_HOP_COOKIE, state)) == _hop_mark(state) or _is_ours():
         return _without_hop_cookie(login_again(error, "session_ended.html"))
     target = this_page()
     url = _refresh_url(target)
     if request.method in ("GET", "HEAD"):
         action, field = (url, None) if len(url) <= _LONGEST_URL else (_refresh_url(None), target)
-        return page(error, "refresh.html", action=action, next=field, script=_asset("refresh.js"))
+        cookie = "" if target is None else f"{_cookie_name(_DOWNLOAD_COOKIE, state)}={_key_of(target)}"
+        script = _asset("refresh.js")
+        return page(error, "refresh.html", action=action, next=field, script=script, cookie=cookie)
     if not is_form() or target is None or len(url) > _LONGEST_URL:
         return login_again(error, "session_ended.html")
     return redirect(f"{url}&replay=1", 307, current_app.response_class)  # type: ignore[return-value]
 
 
 def hop_back(target: str | None) -> Response:
-    """Where the browser came from: a page is asked for again, a form is submitted again."""
-    replay = target is not None and "replay" in request.args
-    response: Response = redirect(target or home(), 307 if replay else 303)  # type: ignore[assignment]
+    """Where the browser came from: a page is asked for again, a form is submitted again. A script goes there itself."""
+    response: Response
+    if is_hop_of_script():
+        response = current_app.response_class("{}", content_type="application/json; charset=utf-8")
+    else:
+        replay = target is not None and "replay" in request.args
+        response = redirect(target or home(), 307 if replay else 303)  # type: ignore[assignment]
     state = app_state()
-    response.set_cookie(
-        _hop_cookie(state),
-        _hop_mark(state),
-        max_age=_seconds_of_hop(state),
-        secure=state.is_secure(),
-        httponly=True,
-        samesite=state.settings.cookie_same_site.capitalize(),
-    )
+    _set_cookie(response, state, _HOP_COOKIE, _hop_mark(state), _seconds_of_hop(state), httponly=True)
     return response
+
+
+def tell_download(response: Response) -> Response:
+    """``after_request``: tell the page of a hop that a file came of it, or nothing at all: no page takes its place."""
+    if request.method != "GET" or _HOP_COOKIE not in request.environ.get("HTTP_COOKIE", ""):
+        return response
+    state, target = app_state(), this_page()
+    came_of_hop = request.cookies.get(_cookie_name(_HOP_COOKIE, state)) == _hop_mark(state)
+    if came_of_hop and target is not None and _leaves_the_page(response):
+        _set_cookie(response, state, _DOWNLOAD_COOKIE, _key_of(target), HOP_SECONDS, httponly=False)
+    return response
+
+
+def _leaves_the_page(response: Response) -> bool:
+    disposition = response.headers.get("Content-Disposition", "")
+    return response.status_code in (204, 205) or disposition.strip().lower().startswith("attachment")
 
 
 def hop_again() -> Response | None:
@@ -174,13 +202,17 @@ def hop_again() -> Response | None:
 
 
 def read_body() -> RequestEntityTooLarge | None:
-    """Read what is left of the body: a server that answers before it has it may cut the connection.
+    """Read what is left of the body, once: a server that answers before it has it may cut the connection.
 
     What is larger than ``MAX_CONTENT_LENGTH``, or than `LARGEST_BODY` where the app sets none, stays unread, or is not read to
     its end where nobody knew its length.
 
     :return: what to answer where the body is larger than ``MAX_CONTENT_LENGTH``; beyond our own bound that is the caller's.
     """
+    state = request_state()
+    if state.body_read:
+        return None
+    state.body_read = True
     limit, length = request.max_content_length, request.content_length or 0
     if length > (LARGEST_BODY if limit is None else limit):
         return None if limit is None else _too_large(limit)
@@ -210,9 +242,25 @@ def _refresh_url(target: str | None) -> str:
     return with_next(script_root() + app_state().settings.refresh_path, target)
 
 
-def _hop_cookie(state: AppState) -> str:
+def _set_cookie(response: Response, state: AppState, name: str, value: str, seconds: int, *, httponly: bool) -> None:
+    response.set_cookie(
+        _cookie_name(name, state),
+        value,
+        max_age=seconds,
+        secure=state.is_secure(),
+        httponly=httponly,
+        samesite=state.settings.cookie_same_site.capitalize(),
+    )
+
+
+def _cookie_name(name: str, state: AppState) -> str:
     secure_name = state.is_secure() and state.settings.cookie_prefix == "auto"
-    return f"__Host-{_HOP_COOKIE}" if secure_name else _HOP_COOKIE
+    return f"__Host-{name}" if secure_name else name
+
+
+def _key_of(target: str) -> str:
+    """A short word for an address, that fits into a cookie."""
+    return hashlib.sha256(target.encode()).hexdigest()[:16]
 
 
 def _hop_mark(state: AppState) -> str:
@@ -223,7 +271,9 @@ def _hop_mark(state: AppState) -> str:
 def _without_hop_cookie(response: Response) -> Response:
     state = app_state()
     same_site = state.settings.cookie_same_site.capitalize()
-    response.delete_cookie(_hop_cookie(state), secure=state.is_secure(), httponly=True, samesite=same_site)
+    response.delete_cookie(
+        _cookie_name(_HOP_COOKIE, state), secure=state.is_secure(), httponly=True, samesite=same_site
+    )
     return response
 
 
@@ -265,6 +315,22 @@ def page(error: SuperTokensError, template: str, **context: str | None) -> Respo
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def fetch_script() -> Markup:
+    """The element that brings ``fetch.js`` to a page: ``{{ supertokens_script() }}`` in its head.
+
+    :raises RuntimeError: the app registers no routes of ours, so nobody serves the file.
+    """
+    source = _asset("fetch.js")
+    if source is None:
+        raise RuntimeError(
+            "SUPERTOKENS_REGISTER_ROUTES is False: serve flask_supertokens/pages/assets/fetch.js yourself, and write"
+            ' <script src="…" data-refresh="…" data-login="…"></script> with the paths of refresh and log-in.'
+        )
+    login = login_url()
+    to_login = Markup("") if login is None else Markup(' data-login="{}"').format(login)
+    return Markup('<script src="{}" data-refresh="{}"{}></script>').format(source, _refresh_url(None), to_login)
 
 
 def _login_from(target: str | None) -> str | None:

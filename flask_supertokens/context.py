@@ -69,7 +69,8 @@ class RequestState:
 
     ``owner`` is the app that serves it, ``verified`` the access token that ``session`` came from, if one did, ``created`` the
     sessions that were made for this response, ``before_created`` the plan before the first of them, ``replaced`` whether they
-    ended one that the browser held, ``sent`` whether the response has its headers.
+    ended one that the browser held, ``sent`` whether the response has its headers, ``body_read`` whether the body was read
+    to its end or to our bound.
     """
 
     owner: AppState
@@ -82,6 +83,7 @@ class RequestState:
     replaced: bool = False
     noted: list[SuperTokensError] = field(default_factory=list)
     sent: bool = False
+    body_read: bool = False
 
     def note_created(self, session: Session, *, replaced: bool) -> None:
         """Remember a new session, so that it can be ended if the request fails."""

@@ -11,12 +11,13 @@ from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
+from .browser import fetch_script, tell_download
 from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
 from .engines.base import Engine
 from .guards import misplaced
-from .handlers import register_handlers
+from .handlers import read_body_of_refusal, register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
 from .stores.base import Store
@@ -106,13 +107,17 @@ class SuperTokens:
         register_handlers(app)
         note_errors(app)
         app.after_request(apply_plan)
+        app.after_request(read_body_of_refusal)
+        app.after_request(tell_download)
         request_started.connect(_look_at_views, app)
         app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
 
     def _names_for_templates(self) -> dict[str, Any]:
-        """``current_session``; and ``current_user``, unless that is Flask-Login's or there is no user loader."""
-        names: dict[str, Any] = {"current_session": current_session}
+        """``current_session``, the script for pages that call by scripts, and ``current_user``, unless that is Flask-Login's or
+        there is no user loader.
+        """
+        names: dict[str, Any] = {"current_session": current_session, "supertokens_script": fetch_script}
         if self._hooks.user_loader is not None and not hasattr(current_app, "login_manager"):
             names["current_user"] = current_user
         return names

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, current_app, request
 
 from . import browser
+from .context import known_request_state
 from .errors import (
     LEAVES,
     GeneralError,
@@ -39,6 +40,17 @@ def answer(error: SuperTokensError) -> Any:
         return error.get_response(request.environ)
     too_large = browser.read_body()
     return _page(error) if too_large is None else current_app.handle_http_exception(too_large)
+
+
+def read_body_of_refusal(response: Response) -> Response:
+    """``after_request``: nothing of a refused request's body stays unread, whoever rendered the refusal.
+
+    A proxy that is still sending the body would take the end of the connection for a failure: 502, and no client refreshes.
+    """
+    state = known_request_state()
+    if state is not None and state.noted:
+        browser.read_body()
+    return response
 
 
 def _page(error: SuperTokensError) -> Response:

@@ -248,6 +248,80 @@ def test_the_mark_of_a_hop(settings: dict[str, Any], cookie: str) -> None:
     assert re.sub(" Expires=[^;]*;| Max-Age=10;", "", line) == cookie
 
 
+def by_script(app: Flask, tokens: SessionTokens, path: str = "/refresh?next=/me", **request: Any) -> TestResponse:
+    """The refresh of the script on the page of a hop."""
+    marks = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "supertokens-hop": "1"}
+    request = {"refresh": tokens.refresh_token, "access": tokens.access_token or None, "data": {}, **request}
+    return call(app, "POST", path, headers={**marks, "Content-Type": FORM["Content-Type"]}, **request)
+
+
+@pytest.mark.parametrize("anti_csrf", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
+def test_a_script_makes_the_hop(anti_csrf: str) -> None:
+    """It is answered no redirect, since it asks for the page itself; the mark of the hop is set all the same."""
+    app = an_app(anti_csrf=anti_csrf)
+    response = by_script(app, expired(app, anti_csrf=anti_csrf == "VIA_TOKEN"))
+    assert (response.status_code, response.json) == (200, {})
+    cookies = {line.partition("=")[0] for line in response.headers.getlist("Set-Cookie")}
+    assert cookies == {"sAccessToken", "sRefreshToken", "sRefreshHop"}
+
+
+def test_a_hop_by_script_is_refused() -> None:
+    """As by form: no tokens are left, and the page is asked for again."""
+    response = by_script(an_app(login_url="/login"), SessionTokens("", 0, "", refresh_token="unknown"))
+    assert (response.status_code, response.json) == (200, {})
+    assert cleared(without_mark(response)) == {"cookie", "header"}
+
+
+def test_a_hop_by_script_fails() -> None:
+    """The script gets the page that its user has to read, *try again* leads to where the browser was; other scripts get JSON."""
+    store = BrokenStore()
+    app = an_app(store)
+    tokens = expired(app)
+    store.down = True
+    response = by_script(app, tokens, "/refresh?next=/me%3Fa")
+    assert (response.status_code, title(response)) == (503, "Please try again in a moment")
+    assert 'href="/me?a">Try again' in response.text
+    response = call(app, "POST", "/me", access="garbage", headers={"Sec-Fetch-Mode": "cors", "supertokens-hop": "1"})
+    assert response.json == UNAUTHORISED
+
+
+FILE = {"Content-Disposition": "attachment; filename=a.txt"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "mark", "told"),
+    [
+        (("a", FILE), "/refresh", True),
+        (("", 204), "/refresh", True),
+        (("a", {"Content-Disposition": "Attachment"}), "/refresh", True),
+        (("a", {"Content-Disposition": "inline"}), "/refresh", False),
+        (("a", 200), "/refresh", False),
+        (("a", FILE), "/shop/refresh", False),
+        (("a", FILE), None, False),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "__Host-"])
+def test_a_file_comes_of_a_hop(prefix: str, answer: Any, mark: str | None, told: bool) -> None:
+    """The page of the hop is told by a cookie that it can read, and that it knew before; nobody else is told."""
+    app = add(an_app(cookie_secure=bool(prefix)), lambda: answer)
+    waiting = navigate(app, "/view?a=b", cookies=[] if mark is None else [f"{prefix}sRefreshHop={mark}"])
+    lines = [line for line in waiting.headers.getlist("Set-Cookie") if "sDownload" in line]
+    assert bool(lines) is told
+    for line in lines:
+        assert re.match(rf"{prefix}sDownload=\w{{16}}; Expires=.*; Max-Age=10; (Secure; )?Path=/; SameSite=Lax$", line)
+
+
+def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
+    """It is the one that the file brings: another address has another."""
+    app = add(an_app(), verify_session(lambda: ("a", FILE)))
+    tokens, hopped = signed_in(app), {"cookies": ["sRefreshHop=/refresh"]}
+    paths = ("/view?a=b", "/view?a=c")
+    cookies = [navigate(app, path, access=tokens.access_token, **hopped).headers["Set-Cookie"] for path in paths]
+    clock_of(app).wait(HOUR + 1000)
+    (known,) = re.findall('data-cookie="(.*?)"', navigate(app, paths[0], access=tokens.access_token).text)
+    assert [cookie.startswith(f"{known};") for cookie in cookies] == [True, False]
+
+
 def test_a_refresh_is_refused() -> None:
     """Back to the page all the same, without tokens: a public page stays reachable, another one leads to the log-in."""
     app = an_app(login_url="/login")
@@ -721,6 +795,42 @@ def test_a_guard_of_an_app_with_routes_of_its_own() -> None:
     assert submit(app, "/signout").status_code == 401
 
 
+# -- pages that call by scripts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "element"),
+    [
+        ({}, '<script src="/supertokens-assets/fetch.js" data-refresh="/refresh"></script>'),
+        (
+            {"login_url": "/login?a=1&b", "api_base_path": "/auth"},
+            '<script src="/auth/supertokens-assets/fetch.js" data-refresh="/auth/session/refresh"'
+            ' data-login="/login?a=1&amp;b"></script>',
+        ),
+    ],
+)
+def test_a_page_includes_the_script(settings: dict[str, Any], element: str) -> None:
+    """One call in a template writes the element, with the paths that the script needs; the file is there."""
+    app = add(an_app(**settings), lambda: render_template_string("{{ supertokens_script() }}"))
+    response = navigate(app, "/view")
+    assert response.text == element
+    assert len(files_of(app, response)) == 1
+
+
+def test_a_page_includes_the_script_below_a_script_root() -> None:
+    """All paths are below it."""
+    app = add(an_app(login_url="/login"), lambda: render_template_string("{{ supertokens_script() }}"))
+    text = Client(DispatcherMiddleware(lambda *_: [], {"/shop": app})).get("/shop/view").text
+    assert re.findall('="(.*?)"', text) == ["/shop/supertokens-assets/fetch.js", "/shop/refresh", "/shop/login"]
+
+
+def test_nobody_serves_the_script() -> None:
+    """An app that registers the routes itself is told what to write."""
+    app = add(an_app(register_routes=False, TESTING=True), lambda: render_template_string("{{ supertokens_script() }}"))
+    with pytest.raises(RuntimeError, match="data-refresh"):
+        navigate(app, "/view")
+
+
 # -- other addresses ---------------------------------------------------------------------------------------------------
 
 
@@ -779,7 +889,8 @@ def test_a_hop_below_a_script_root_that_is_no_path(root: str) -> None:
 
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none';"
+    " frame-ancestors 'self'"
 )
 
 

@@ -22,8 +22,8 @@ PAGES = {
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
 LANGUAGES = {"python", "json", "console", "js", "ini", "html"}
-JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md"}
-"""Pages whose JavaScript `tests/browser/test_web_clients.py` runs."""
+JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md", "docs/htmx-turbo.md"}
+"""Pages whose JavaScript `tests/browser/test_web_clients.py` and `test_fetch.py` beside it run."""
 INI_IN_SERVERS = {"docs/living-with.md"}
 """Pages whose configurations `tests/living_with` gives to the servers that they are for."""
 OF_TEMPLATES = {"docs/app-factories.md"}

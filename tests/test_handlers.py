@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -357,3 +358,32 @@ def test_the_store_fails_below_a_framework(framework: Any) -> None:
     response = call(app, "GET", "/thing", access=access)
     assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
     assert untouched(response)
+
+
+# -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("render", [None, mine], ids=["ours", "own"])
+def test_a_refused_body_is_read(render: Any) -> None:
+    """To its end, whoever renders the refusal: a proxy that still sends it would make a 502 of a cut connection."""
+    app, body = an_app(), BytesIO(b"a" * 200_000)
+    if render is not None:
+        app.register_error_handler(SuperTokensError, render)
+    json = {"Content-Type": "application/json"}
+    response = call(app, "POST", "/me", headers=json, input_stream=body, content_length=200_000)
+    assert (response.status_code, body.read()) == (401 if render is None else 418, b"")
+
+
+def test_a_refused_body_is_too_large() -> None:
+    """It stays unread; the refusal is the same."""
+    app, body = an_app(MAX_CONTENT_LENGTH=1000), BytesIO(b"a" * 1001)
+    response = call(app, "POST", "/me", input_stream=body, content_length=1001)
+    assert (response.json, len(body.read())) == (UNAUTHORISED, 1001)
+
+
+def test_a_body_that_is_not_refused_is_left_to_the_view() -> None:
+    """Nothing is read for a view that does not look at it."""
+    app, body = an_app(), BytesIO(b"a" * 1001)
+    tokens = signed_in(app)
+    response = call(app, "POST", "/me", access=tokens.access_token, input_stream=body, content_length=1001)
+    assert (response.status_code, len(body.read())) == (200, 1001)

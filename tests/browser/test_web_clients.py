@@ -14,7 +14,7 @@ from flask_supertokens import list_sessions, revoke_all_sessions_for_user
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.both import served
 from tests.support.browser import WEB_CLIENT
-from tests.support.docs import ROOT, blocks
+from tests.support.docs import ROOT, blocks, section
 from tests.support.plans import HOUR, Clock
 
 pytestmark = pytest.mark.browser
@@ -114,7 +114,7 @@ def test_nobody_is_logged_in(context: BrowserContext, site: Site, address: str) 
 
 def test_the_client_of_another_origin(page: Page, address: str) -> None:
     """With the line of *Living with others* the client looks after the calls to that origin."""
-    (line,) = blocks((ROOT / "docs" / "living-with.md").read_text("utf-8"), "js")
+    (line,) = blocks(section("Flask-CORS"), "js")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     cors = {"Access-Control-Allow-Origin": address, "Access-Control-Allow-Credentials": "true"}

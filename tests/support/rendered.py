@@ -39,6 +39,10 @@ LETTER = """<p id="user">{{ current_session.user_id }}</p>
 <form method="post" action="{{ url_for('supertokens.signout', next=url_for('open_page', left=1)) }}">
 <button>Log out</button></form>"""
 
+FILES = """<a href="{{ url_for('report') }}?year=1">Report</a>
+<a href="{{ url_for('report') }}" target="_blank">Report in a tab</a> <a href="{{ url_for('nothing') }}">Nothing</a>"""
+REPORT = "all is well"
+
 
 def create_app(store: Store | None = None, **config: Any) -> Flask:
     """The app; ``config`` wins over what stands here."""
@@ -67,6 +71,9 @@ def create_app(store: Store | None = None, **config: Any) -> Flask:
         ("/fresh", verify_session(max_age=0.001)(letter), ["GET"]),
         ("/stolen", stolen, ["GET"]),
         ("/api", verify_session(api), ["GET", "POST", "PUT"]),
+        ("/files", verify_session(files), ["GET"]),
+        ("/report.txt", verify_session(report), ["GET"]),
+        ("/nothing", verify_session(nothing), ["GET"]),
     ):
         app.add_url_rule(rule, view_func=view, methods=methods, endpoint=view.__name__ if rule not in TWICE else rule)
     return app
@@ -119,6 +126,18 @@ def signed_file() -> ResponseReturnValue:
         "size": len(content),
         "digest": hashlib.sha256(content).hexdigest(),
     }
+
+
+def files() -> ResponseReturnValue:
+    return _page("Your files", FILES)
+
+
+def report() -> ResponseReturnValue:
+    return Response(REPORT, headers={"Content-Disposition": "attachment; filename=report.txt"})
+
+
+def nothing() -> ResponseReturnValue:
+    return "", 204
 
 
 def maybe() -> ResponseReturnValue:

@@ -155,7 +155,9 @@ def test_a_public_key_is_somebody_else_s() -> None:
 
 
 @pytest.mark.parametrize(
-    "sealed", [Sealer(("their secret",)).seal(b"x"), "", Sealer(SETTINGS.secret_keys).seal(b"no key")]
+    "sealed",
+    [Sealer(("their secret",)).seal(b"x"), "", Sealer(SETTINGS.secret_keys).seal(b"no key")],
+    ids=["of another secret", "empty", "no key inside"],
 )
 def test_a_key_does_not_open(sealed: str) -> None:
     """It is left out, and named; the others and the sessions are there."""

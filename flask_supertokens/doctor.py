@@ -311,3 +311,6 @@ def _of_database(store: Any) -> Iterator[str]:
         yield from store.hints(current_app.config.get("SQLALCHEMY_DATABASE_URI"), current_app.instance_path)
     if getattr(store, "is_in_memory", False):
         yield "Sessions are in memory: each process has its own, these commands an empty one, and all end with it."
+    file = store.file_open_to_others() if hasattr(store, "file_open_to_others") else None
+    if file is not None:
+        yield f"Other users of this host may read or change the database's file: chmod 600 {file}, and the files beside it."

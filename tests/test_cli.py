@@ -577,6 +577,20 @@ def test_the_database_of_the_app_is_behind_a_pooler(pooled_uri: str, chosen: dic
     engine.dispose()
 
 
+def test_others_may_read_the_file_of_the_database(tmp_path: pathlib.Path) -> None:
+    """A hint, with the command that ends it; code 0, since it may be on purpose. None for a file that we made."""
+    app = Flask("cli")
+    file = tmp_path / "s.db"
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_DATABASE_URI=f"sqlite:///{file}")
+    SuperTokens(app)
+    signed_in(app)
+    assert told(app, "status")["hints"] == []
+    file.chmod(0o640)
+    [hint] = told(app, "status")["hints"]
+    assert f"chmod 600 {file}" in hint
+    app.extensions["supertokens"].engine.store._engine.dispose()
+
+
 def test_csrf_protection_guards_the_refresh_route() -> None:
     """It must not, and the text says how."""
     app = an_app(MemoryStore())

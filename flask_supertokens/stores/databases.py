@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -37,6 +38,7 @@ _SQLITE_LOCKS = ("", range(0x4000_0000, 0x4000_0002)), ("-shm", range(120, 121))
 """Where SQLite marks that somebody writes: in the file, or in WAL mode in the one beside it."""
 _PREPARE = "prepare_threshold"
 _ASKED = "supertokens_asked_for_a_pooler"
+_OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _BINARY: Any = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _INNODB = {"engine": "InnoDB", "charset": "utf8mb4"}
 
@@ -254,6 +256,23 @@ def _threshold(value: str | tuple[str, ...]) -> int | None:
     if not isinstance(value, str) or not value.isascii() or not value.isdigit():
         raise ValueError(f"{_PREPARE} in the URL: use none, which prepares no statements, or a whole number")
     return int(value)
+
+
+def make_private_file(path: str | os.PathLike[str]) -> None:
+    """Make an empty file that only its owner reads and writes; one that is there, or can't be made, is left to SQLite."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            os.chmod(path, 0o600)  # the umask may have taken bits away
+        finally:
+            os.close(handle)
+
+
+def is_open_to_others(path: str | os.PathLike[str]) -> bool:
+    """Whether others than its owner may read or write a file; Windows does not say."""
+    with contextlib.suppress(OSError):
+        return os.name != "nt" and bool(os.stat(path).st_mode & _OTHERS)
+    return False
 
 
 def connect_well(engine: Engine) -> None:

@@ -5,6 +5,8 @@
 * What touches several rows (a session that replaces another, revoking many, keys, tables) is a transaction that locks from
   the start, each database in its way (`databases`). One that was ended for another's sake is repeated, a few times.
 * An in-memory database has one connection, handed from thread to thread.
+* A SQLite file that is not there is made for its owner alone (0600), whatever the umask; SQLite gives its neighbours the same
+  mode. One that is there is left as it is.
 * A read whose pooled connection turns out to be dead is repeated once on a fresh one; a write is not.
 * Connections do not survive a fork.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 import copy
 import os
 import pathlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -45,7 +48,15 @@ from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadP
 from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
-from .databases import connect_arguments, connect_well, database_of, notice_poolers, written_here
+from .databases import (
+    connect_arguments,
+    connect_well,
+    database_of,
+    is_open_to_others,
+    make_private_file,
+    notice_poolers,
+    written_here,
+)
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
@@ -58,6 +69,8 @@ _POOL: Any = {"pool_size": 15, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_S
 _AUTOCOMMITS = "supertokens_autocommits"
 """Marks an engine of our own: its connections are in autocommit all the time, which need not be switched at each checkout."""
 _OUR_OWN: Any = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "execution_options": {_AUTOCOMMITS: True}}
+_SECRET_NAME = re.compile("pass|pwd|secret|token|scram", re.IGNORECASE)
+"""Options of drivers that stand in the query of a URL and are not to be shown: ``password``, ``sslpassword``, ``passwd`` …"""
 _ATTEMPTS = 5
 _ENOUGH_CONNECTIONS = 20
 _NEEDS_TWO = (
@@ -140,12 +153,13 @@ def database_engine(uri: str, directory: str) -> Engine:
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, directory)
+    secrets = {name: value for name, value in url.query.items() if _SECRET_NAME.search(name)}
     engine = create_engine(
-        url,
+        url.difference_update_query(secrets),  # SQLAlchemy's texts mask the password before the @ only
         **_OUR_OWN,
         **_POOL,
         pool_pre_ping=url.get_backend_name() != "postgresql",  # PyMySQL fails before a statement of ours is sent
-        connect_args=connect_arguments(url),
+        connect_args={**connect_arguments(url), **secrets},
     )
     connect_well(engine)
     return engine
@@ -169,8 +183,14 @@ def _sqlite_engine(url: URL, directory: str) -> Engine:
             **{**_POOL, "pool_size": 5},  # one of them writes at a time; the others would only stand in its way
             connect_args={"timeout": BUSY_TIMEOUT_MS / 1000},
         )
+        event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _relaxed_sync)
     return engine
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: Any, _named: Any) -> None:
+    """Before SQLite would make the file, with a mode that the umask decides."""
+    make_private_file(arguments[0])
 
 
 def _is_same_file(file: str, uri: Any, directory: str) -> bool:
@@ -269,7 +289,7 @@ class SQLAlchemyStore(Store):
 
     def create_tables(self) -> None:
         self._root._lock.notice_fork()
-        self._ensure_directory()
+        self._ensure_file()
         with self._engine.connect() as connection:
             self._database.prepare(connection)
         with (
@@ -494,7 +514,14 @@ class SQLAlchemyStore(Store):
 
     def address(self) -> str:
         """Where the database is, without its password."""
-        return unquote(self._engine.url.render_as_string(hide_password=True))
+        url = self._engine.url
+        masked = {name: "***" for name in url.query if _SECRET_NAME.search(name)}
+        return unquote(url.update_query_dict(masked).render_as_string(hide_password=True))
+
+    def file_open_to_others(self) -> str | None:
+        """The path of a SQLite file that other users of the host may read or write; ``None`` where they may not."""
+        file = self._file()
+        return file if file is not None and is_open_to_others(file) else None
 
     def _file(self) -> str | None:
         url = self._engine.url
@@ -565,10 +592,11 @@ class SQLAlchemyStore(Store):
         self._engine.dispose(close=False)
         self._ready = not self._creates_tables  # an in-memory database begins empty again
 
-    def _ensure_directory(self) -> None:
-        url = self._engine.url
-        if url.get_backend_name() == "sqlite" and _is_file(url):
-            pathlib.Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+    def _ensure_file(self) -> None:
+        file = self._file()
+        if file is not None:
+            pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
+            make_private_file(file)
 
 
 def _advice_on_a_lock(file: str) -> str:

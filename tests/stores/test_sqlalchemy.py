@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import stat
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, inspect, text
+from sqlalchemy import Engine, create_engine, event, insert, inspect, text
 
-from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS
+from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS, _connect
 from flask_supertokens.stores.schema import sessions
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, _to_row, database_engine, metadata
 
@@ -215,3 +217,96 @@ def test_postgresql_goes_by_an_index(postgres_uri: str, verb: str) -> None:
         plan = plan_of(store, PLANS[verb][0], "EXPLAIN")
         assert PLANS[verb][1] in plan
         assert "Sort" not in plan or verb == "handles"  # the whole user at once may be cheaper to sort
+
+
+# -- who may read the file ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def modes(folder: pathlib.Path) -> dict[str, int]:
+    """Of the database's file and of those that SQLite puts beside it while it is used."""
+    return {path.name.partition("db")[2]: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.db*")}
+
+
+def test_a_sqlite_file_is_made(tmp_path: pathlib.Path, umask: int) -> None:
+    """Only its owner reads and writes it and its neighbours, whatever the umask says."""
+    folder = tmp_path / "instance"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        store.add(RECORD)
+        assert modes(folder) == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
+
+
+def test_a_sqlite_file_is_made_by_a_look(tmp_path: pathlib.Path) -> None:
+    """So is one that comes to be because a database without tables is asked; the engine of an app's own changes nothing."""
+    (tmp_path / "instance").mkdir()
+    with sql_store(sqlite_uri(tmp_path), creates_tables=False) as store:
+        assert store.schema_version() is None
+    assert modes(tmp_path / "instance") == {"": 0o600}
+    engine = create_engine(f"sqlite:///{tmp_path / 'own.db'}")
+    SQLAlchemyStore(engine).add(RECORD)
+    assert modes(tmp_path)[""] == 0o600
+    engine.dispose()
+
+
+def test_a_sqlite_file_is_there(tmp_path: pathlib.Path) -> None:
+    """Its mode is somebody's choice and stays; the store says when others may read it."""
+    path = tmp_path / "instance" / "sessions.db"
+    path.parent.mkdir()
+    path.touch()
+    path.chmod(0o644)
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        store.add(RECORD)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+        assert store.file_open_to_others() == str(path)
+        path.chmod(0o600)
+        assert store.file_open_to_others() is None
+    with sql_store("sqlite://") as store:
+        assert store.file_open_to_others() is None
+
+
+# -- passwords in a URL ------------------------------------------------------------------------------------------------
+
+SECRETS = ["password", "sslpassword", "passwd", "ssl_key_password", "PASSWORD", "p%61ssword"]
+
+
+def arguments_of(engine: Engine) -> dict[str, Any]:
+    """What the driver is called with; it is not reached."""
+    seen: dict[str, Any] = {}
+
+    def stop(_dialect: Any, _record: Any, _arguments: Any, named: Any) -> None:
+        seen.update(named)
+        raise OSError("far enough")
+
+    if event.contains(engine, "do_connect", _connect):
+        event.remove(engine, "do_connect", _connect)
+    event.listen(engine, "do_connect", stop)
+    with pytest.raises(OSError, match="far enough"):
+        engine.connect()
+    return seen
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mariadb+pymysql", "mysql+pymysql"])
+def test_a_password_stands_in_the_query_of_a_url(scheme: str, name: str) -> None:
+    """It is shown nowhere, neither by our engine nor by one of the app's own; the driver gets it."""
+    uri = f"{scheme}://ada@h/d?{name}=hunter2&application_name=shop"
+    ours, own = database_engine(uri, ""), create_engine(uri)
+    for engine in (ours, own):
+        assert "hunter2" not in SQLAlchemyStore(engine).address()
+        assert "application_name=shop" in SQLAlchemyStore(engine).address()
+    assert "hunter2" not in repr(ours) + repr(ours.url) + str(ours.url)
+    assert "hunter2" in arguments_of(ours).values()
+
+
+def test_the_password_of_a_query_counts() -> None:
+    """As before where two are given, and beside the arguments that bound how long is waited."""
+    seen = arguments_of(database_engine("postgresql+psycopg://ada:first@h/d?password=second", ""))
+    assert (seen["password"], "connect_timeout" in seen) == ("second", True)

@@ -221,7 +221,8 @@ def regenerate(call: Call) -> Payload:
         if payload is None:
             grant = call.engine.regenerate(token, {})
         else:
-            grant = call.engine.regenerate_with(token, _payload(call, payload))
+            payload = _payload(call, payload)
+            grant = call.engine.regenerate_with(token, payload)
     except UnauthorisedError:
         return _unauthorised("Session does not exist.")
     expired = token.expires_at <= call.engine.now()  # the payload is stored; a refresh brings the token
@@ -449,13 +450,13 @@ def _named(call: Call, name: str) -> str:
 
 
 def _payload(call: Call, payload: Payload) -> Payload:
-    """A user's payload, without names that this version's access tokens need for themselves."""
-    names = {*_TOKEN_NAMES, *_OUR_NAMES, "stt", "nbf"}
+    """A user's payload, without names that this version's access tokens need for themselves; ours it can't hold anyway."""
+    names = {*_TOKEN_NAMES, "stt", "nbf"}
     names |= {"tId"} if call.version >= _WITH_TENANTS else set()
     names |= {"rsub"} if call.version >= _WITH_RECIPE_USERS else set()
     if names & payload.keys():
         raise Refused(400, "The user payload contains protected field")
-    return payload
+    return _users_own(payload)
 
 
 def _across(call: Call, asked: bool | None) -> bool:

@@ -135,10 +135,10 @@ def test_a_closed_account_can_not_be_revoked() -> None:
 
 
 def test_a_payload_is_enriched(make: Make) -> None:
-    """What the hook returns is the payload, by a request or without one; names of the protocol are dropped from it."""
+    """What the hook returns is the payload, by a request or without one; the user's id is no news and is dropped from it."""
 
     def enrich(user_id: str, payload: dict[str, Any]) -> dict[str, Any]:
-        return {**payload, "name": user_id.upper(), "sub": "root", "auth_time": 0}
+        return {**payload, "name": user_id.upper(), "sub": user_id}
 
     app = make(before_session_created=enrich)
     response = run(app, lambda: create_new_session("user-1", {"x": 1}).handle)

@@ -108,19 +108,6 @@ def test_the_header_of_an_access_token() -> None:
     }
 
 
-def test_a_payload_claims_protected_names() -> None:
-    """They are dropped, at creation and at a merge; the user's own dictionaries stay as they are."""
-    app, payload = an_app(), {"sub": "root", "exp": 0, "auth_time": 0, "iss": "x", "role": "user"}
-    session = a_session(app, access_token_payload=payload)
-    with app.app_context():
-        session.merge_into_access_token_payload({"sub": None, "tId": "x", "st-remember": False, "role": "admin"})
-    kept = session.access_token_payload
-    assert (kept["sub"], kept["tId"], kept["role"]) == ("user-1", "public", "admin")
-    assert (kept["exp"], kept["auth_time"]) == (1_700_003_600, 1_700_000_000)
-    assert not {"iss", "st-remember"} & set(kept)
-    assert payload == {"sub": "root", "exp": 0, "auth_time": 0, "iss": "x", "role": "user"}
-
-
 @pytest.mark.parametrize("user_id", ["", "x" * 256, "a\0b", "\ud800", 5, None], ids=ascii)
 def test_a_user_id_is_not_acceptable(user_id: Any) -> None:
     """A ValueError, and no session."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import request as flask_request
 
-from ..context import AppState, RequestState, app_state, plain, request_state
+from ..context import AppState, RequestState, app_state, known_request_state, plain, request_state
 from ..engines.base import NewSession
 from ..protocol.model import PUBLIC_TENANT, Payload, SessionInformation
 from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
@@ -41,7 +41,8 @@ def create_new_session(
     :param user_id: 1 to 255 characters.
     :param access_token_payload: a JSON object that the access token carries; readable by the client.
     :param session_data: a JSON object that stays in the store.
-    :raises ValueError: an argument is not acceptable, or the access token would not fit a cookie.
+    :raises ValueError: an argument is not acceptable, the payload sets a name that belongs to the session itself (``sub``, …), or
+        the access token would not fit a cookie.
     :raises GeneralError: the store can't be reached.
     """
     state, request = app_state(), request_state()
@@ -120,19 +121,28 @@ def _new_session(
     anti_csrf: bool,
 ) -> NewSession:
     user_id, tenant_id = check_user_id(user_id), check_tenant_id(tenant_id)
-    own = _enriched(state, user_id, tenant_id, json_object(payload, "access_token_payload"))
+    recipe_user_id = user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id")
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
+    rules = {"iss": state.settings.issuer, "aud": state.settings.audience}
+    what_is = [{**system, **rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}, *_said_here()]
+    own = without_protected(json_object(payload, "access_token_payload"), "access_token_payload", *what_is)
     return NewSession(
         user_id=user_id,
-        recipe_user_id=user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id"),
+        recipe_user_id=recipe_user_id,
         tenant_id=tenant_id,
-        payload={**without_protected(own), **system},
+        payload={**_enriched(state, user_id, tenant_id, own, what_is), **system},
         data=json_object(data, "session_data"),
         anti_csrf=anti_csrf,
     )
 
 
-def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -> Payload:
+def _said_here() -> list[Payload]:
+    """What the access tokens of this request's session say."""
+    request = known_request_state()
+    return [] if request is None or request.session is None else request.session._said()
+
+
+def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload, what_is: list[Payload]) -> Payload:
     """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
     hook = state.hooks.before_session_created
     if hook is not None:
@@ -141,9 +151,11 @@ def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload) -
             raise TypeError(
                 f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
             )
-        payload = json_object(made, "the payload of before_session_created")
+        what = "the payload of before_session_created"
+        payload = without_protected(json_object(made, what), what, *what_is)
     for claim in state.hooks.claims:
-        payload = merged(payload, claim.fetch(user_id, tenant_id, copy.deepcopy(payload)))
+        fetched = without_protected(claim.fetch(user_id, tenant_id, copy.deepcopy(payload)), f"{claim!r}", *what_is)
+        payload = merged(payload, fetched)
     return payload
 
 

@@ -15,7 +15,7 @@ from werkzeug.local import LocalProxy
 from ..context import AppState, RequestState, is_serving, plain, request_state
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
-from ..protocol.model import PUBLIC_TENANT, Method, Payload, SessionInformation, SessionTokens
+from ..protocol.model import PUBLIC_TENANT, AccessToken, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
 from .effects import apart, plan_sets, tell_revoked
@@ -43,6 +43,7 @@ class Session:
     def __init__(self, state: AppState, grant: Grant, method: Method = "header", request: RequestState | None = None):
         self._state = state
         self._access = grant.access
+        self._earlier: list[AccessToken] = []
         self._tokens = grant.tokens
         self._method: Method = method
         self._request = request
@@ -140,10 +141,15 @@ class Session:
     def merge_into_access_token_payload(self, update: Mapping[str, Any]) -> None:
         """Merge into the payload (shallow, ``None`` deletes a key) and hand out a new access token.
 
-        :raises ValueError: not JSON, or the token would not fit a cookie; the old payload stays.
+        :raises ValueError: not JSON, or it sets a name that belongs to the session itself (``sub``, ``exp``, …), or the token
+            would not fit a cookie; the old payload stays.
         :raises UnauthorisedError: the session has ended.
         """
-        self._regenerate(without_protected(json_object(update, "update")))
+        self._regenerate(without_protected(json_object(update, "update"), "update", *self._said()))
+
+    def _said(self) -> list[Payload]:
+        """What the access tokens say, or said, that this object had."""
+        return [token.claims for token in (self._access, *self._earlier)]
 
     def _regenerate(self, update: Payload) -> None:
         try:
@@ -268,6 +274,7 @@ class Session:
 
     def _take(self, grant: Grant) -> None:
         """Go on with a new access token; the refresh token made before stays part of `tokens`."""
+        self._earlier.append(self._access)
         self._access = grant.access
         if grant.tokens is None:
             return

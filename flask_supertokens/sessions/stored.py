@@ -8,8 +8,8 @@ from typing import Any
 
 from ..context import AppState, app_state, known_request_state
 from ..errors import GeneralError
-from ..protocol.model import Position, SessionInformation
-from ..protocol.tokens import check_user_id, without_protected
+from ..protocol.model import Payload, Position, SessionInformation
+from ..protocol.tokens import PROTECTED_NAMES, check_user_id, without_protected
 from .arguments import at_most, json_object, text
 from .effects import apart, tell_revoked
 
@@ -119,7 +119,22 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
 
     Clients see it with their next refresh, or at once in views with ``check_database``.
 
-    :raises ValueError: not a JSON object, or the token would not fit a cookie; the old payload stays.
+    :raises ValueError: not a JSON object, or it sets a name that belongs to the session itself (``sub``, ``exp``, …), or the
+        token would not fit a cookie; the old payload stays.
     """
-    state, handle, wanted = app_state(), text(handle, "handle"), without_protected(json_object(update, "update"))
+    state, handle, wanted = app_state(), text(handle, "handle"), json_object(update, "update")
+    if PROTECTED_NAMES & wanted.keys():
+        known = get_session_information(handle)
+        if known is None:
+            return False
+        wanted = without_protected(wanted, "update", *_what_is(known))
     return apart(state, lambda: state.engine.merge_payload(handle, wanted))
+
+
+def _what_is(known: SessionInformation) -> list[Payload]:
+    """What the session's access tokens say, as far as the store and this request know."""
+    own = {"sub": known.user_id, "rsub": known.recipe_user_id, "tId": known.tenant_id, "sessionHandle": known.handle}
+    request = known_request_state()
+    session = None if request is None else request.session
+    tokens = session._said() if session is not None and session.handle == known.handle else []
+    return [{**known.access_token_payload, **own}, *tokens]

@@ -304,9 +304,11 @@ def test_a_kid_tells_the_kind_of_key() -> None:
 
 @pytest.mark.parametrize("name", PROTECTED)
 def test_a_payload_claims_a_protected_name(name: str) -> None:
-    """It is dropped; what was passed stays as it was."""
+    """A ValueError, unless it says what one of the present payloads says: it is dropped then. What was passed stays as it was."""
     payload = {name: "mine", "role": "admin"}
-    assert without_protected(payload) == {"role": "admin"}
+    with pytest.raises(ValueError, match=f"the update sets .* itself: {name}[.]"):
+        without_protected(payload, "the update", {}, {name: None})
+    assert without_protected(payload, "the update", {}, {name: "mine"}) == {"role": "admin"}
     assert name in payload
 
 

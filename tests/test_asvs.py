@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from flask_supertokens.config import read_settings
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "asvs.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)))
@@ -35,6 +37,39 @@ def test_a_named_test_exists(file: str, name: str) -> None:
     tree = ast.parse((ROOT / file).read_text())
     found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
     assert len(found) == 1
+
+
+def test_the_lifetimes_are_the_defaults() -> None:
+    """Those of the page's table, and it names a setting for each."""
+    read = read_settings({"SECRET_KEY": "a secret of the tests"})
+    said = dict(re.findall(r"^\| .* \| ([\w ]+) \| `SUPERTOKENS_(\w+)` \|$", PAGE, re.MULTILINE))
+    assert {name: words for words, name in said.items()} == {
+        "ACCESS_TOKEN_LIFETIME": f"{read.access_token_lifetime // 3_600_000} hour",
+        "REFRESH_TOKEN_LIFETIME": f"{read.refresh_token_lifetime // 86_400_000} days",
+        "SESSION_MAX_LIFETIME": str(read.session_lifetime).lower(),
+        "REFRESH_RACE_WINDOW": f"{read.race_window // 1000} s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "function", "compares"),
+    [
+        ("protocol/transport.py", "same_secret", "compare_digest"),
+        ("protocol/rotation.py", "_claim", "compare_digest"),
+        ("engines/embedded.py", "_check_anti_csrf", "same_secret"),
+        ("engines/embedded.py", "current_handle", "same_secret"),
+        ("sessions/cross_site.py", "check_request", "same_secret"),
+        ("cdi_server.py", "admits", "same_secret"),
+    ],
+)
+def test_secrets_are_compared_in_constant_time(file: str, function: str, compares: str) -> None:
+    """Each function that compares a secret does it by `hmac.compare_digest`, and has no ``==`` beside it."""
+    tree = ast.parse((ROOT / "flask_supertokens" / file).read_text())
+    [found] = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == function]
+    calls = {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(found) if isinstance(node, ast.Call)}
+    assert compares in calls
+    compared = [ast.unparse(node) for node in ast.walk(found) if isinstance(node, ast.Compare)]
+    assert [text for text in compared if "==" in text and ("hash" in text or "key" in text or "token" in text)] == []
 
 
 def test_decisions_are_linked_where_we_do_otherwise() -> None:

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
-from flask_supertokens import Session, create_new_session, current_session, merge_into_access_token_payload
+from flask_supertokens import Session, create_jwt, create_new_session, current_session, merge_into_access_token_payload
 
 from .support.cookies import set_cookies
 from .support.names import spelled
@@ -213,6 +213,19 @@ def test_a_token_has_expired(app: Flask, state: None) -> None:
     assert call(fresh, "GET", "/me", access=access).status_code == 200
     clock_of(fresh).wait(1)
     asserted_answer(call(fresh, "GET", "/me", access=access), 401, TRY_REFRESH)
+
+
+def test_tokens_do_not_stand_in_for_each_other() -> None:
+    """Access token, refresh token, anti-CSRF token and a JWT for another service: each opens its own door only."""
+    app = an_app()
+    session = a_session(app, anti_csrf=True)
+    with app.app_context():
+        other = create_jwt(without(session.access_token_payload, "sessionHandle"), validity=60)
+    access, refresh, anti_csrf = session.access_token, session.tokens.refresh_token, session.tokens.anti_csrf_token
+    for token in (refresh, anti_csrf, other, access):
+        assert call(app, "GET", "/me", access=token).status_code == (200 if token == access else 401)
+    for token in (access, anti_csrf, other, refresh):
+        assert call(app, "POST", "/refresh", refresh=token).status_code == (200 if token == refresh else 401)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])

@@ -193,6 +193,15 @@ def test_there_is_no_key_yet() -> None:
     assert [key.kid for key in ring.stored(NOW)] == [kid]
 
 
+@pytest.mark.parametrize(("algorithm", "bits"), [("ES256", 256), ("EdDSA", 256), ("RS256", 3072)])
+def test_a_key_is_strong(algorithm: str, bits: int) -> None:
+    """128 bits of security at least: curves of 256 bits, RSA of 3072."""
+    pem = make_key(replace(SETTINGS, algorithm=algorithm), Sealer((SECRET,)), NOW).public_pem
+    key: Any = serialization.load_pem_public_key(pem.encode())
+    size = 8 * len(key.public_bytes_raw()) if algorithm == "EdDSA" else key.key_size
+    assert size == bits
+
+
 def test_the_private_half_is_stored() -> None:
     """Only sealed; the public half is in clear."""
     key = make_key(SETTINGS, Sealer((SECRET,)), NOW)

@@ -283,7 +283,8 @@ class EmbeddedEngine(Engine):
         record = None if token is None else self._read(token.handle)
         if token is None or record is None:
             return None
-        return record.handle if record.line.current_hash2 in (token.hash2, token.parent_hash2) else None
+        stored = record.line.current_hash2
+        return record.handle if same_secret(stored, token.hash2) or same_secret(stored, token.parent_hash2) else None
 
     def session_of(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)

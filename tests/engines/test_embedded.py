@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from itsdangerous.encoding import base64_decode
 
 from flask_supertokens.engines.base import Engine, Grant, RefreshRequest
 from flask_supertokens.engines.embedded import ATTEMPTS, SWEEP_SIZE, EmbeddedEngine, milliseconds
@@ -336,6 +338,17 @@ def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
     shown = f"{second.access.claims} {issued(second).front_token} {issued(second).access_token} {second!r}"
     for secret in (hash1(child), hash1(parent), child, parent):
         assert secret not in shown
+
+
+def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
+    """Handles have 128 random bits, anti-CSRF tokens 192, refresh tokens 256; none is a UUID, each is new."""
+    grants = [engine.create(replace(a_session(), anti_csrf=True)) for _ in range(50)]
+    handles = {bytes.fromhex(grant.access.handle) for grant in grants}
+    anti_csrf = {base64_decode(str(grant.access.anti_csrf_token)) for grant in grants}
+    nonces = {base64_decode(json.loads(base64_decode(refresh_token_of(grant).split(".")[0]))[3]) for grant in grants}
+    for values, size in ((handles, 16), (anti_csrf, 24), (nonces, 32)):
+        assert (len(values), {len(value) for value in values}) == (50, {size})
+        assert all(len({value[index] for value in values}) > 10 for index in range(size))
 
 
 def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:

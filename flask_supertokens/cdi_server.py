@@ -28,7 +28,7 @@ from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, R
 from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
 from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from .protocol.cdi import VERSIONS, version_number
-from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Payload, SessionTokens, TokenKind
+from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
 from .protocol.tokens import MAX_TOKEN_LENGTH, STATIC_KEY, check_user_id
 from .protocol.transport import same_secret
 from .signing import to_jwk
@@ -153,10 +153,9 @@ def create(call: Call) -> Payload:
 
 
 def verify(call: Call) -> Payload:
-    raw = _field(call, "accessToken", str)
+    token = call.engine.read_access_token(_field(call, "accessToken", str))
     checks_anti_csrf = _field(call, "enableAntiCsrf", bool) & _field(call, "doAntiCsrfCheck", bool)
     check_database = _field(call, "checkDatabase", bool)
-    token = call.engine.read_access_token(raw)
     try:
         if token is None:
             raise TryRefreshTokenError(_INVALID_JWT)
@@ -185,11 +184,11 @@ def _check_claims(call: Call, token: AccessToken, checks_anti_csrf: bool) -> Non
 
 
 def refresh(call: Call) -> Payload:
-    raw = _field(call, "refreshToken", str)
+    token = Masked(_field(call, "refreshToken", str))
     enabled = _field(call, "enableAntiCsrf", bool)
     dynamic: bool | None = _field(call, "useDynamicSigningKey", bool, None if call.version < _STRICT else _REQUIRED)
     kind = call.kind(None if call.version < _WITH_TENANTS else dynamic)
-    asked = RefreshRequest(raw, enabled, _field(call, "antiCsrfToken", str, None), kind=kind)
+    asked = RefreshRequest(token.value, enabled, _field(call, "antiCsrfToken", str, None), kind=kind)
     try:
         grant = call.engine.refresh(asked)
     except InvalidRefreshTokenError:
@@ -204,7 +203,7 @@ def refresh(call: Call) -> Payload:
     tokens = grant.tokens
     if tokens.refresh_token is None:  # still young: CDI has no answer without one, so it is the string that was sent
         expires_at = call.engine.now() + call.engine.refresh_lifetime
-        tokens = replace(tokens, refresh_token=raw, refresh_token_expires_at=expires_at)
+        tokens = replace(tokens, refresh_token=token.value, refresh_token_expires_at=expires_at)
     return _granted(
         call, grant.access, replace(tokens, anti_csrf_token=grant.access.anti_csrf_token if enabled else None)
     )

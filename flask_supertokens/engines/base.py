@@ -130,8 +130,7 @@ def check_access_token(token: AccessToken, now: int, rules: TokenRules, is_genui
 
     :raises TryRefreshTokenError: one of them fails.
     """
-    claims = token.claims
-    if now >= token.expires_at or ("nbf" in claims and now < claims["nbf"] * 1000):
+    if now >= token.expires_at or now < token.claims.get("nbf", 0) * 1000:
         error = TryRefreshTokenError("The access token has expired.")
         error.expired = True
         raise error

@@ -16,6 +16,7 @@ from ..protocol.model import (
     PUBLIC_TENANT,
     AccessToken,
     Line,
+    Masked,
     Payload,
     Position,
     RefreshToken,
@@ -280,6 +281,7 @@ class EmbeddedEngine(Engine):
 
     def current_handle(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)
+        del refresh_token  # see `Masked`
         record = None if token is None else self._read(token.handle)
         if token is None or record is None:
             return None
@@ -445,7 +447,7 @@ class EmbeddedEngine(Engine):
     def _with_stored_payload(self, token: AccessToken, record: SessionRecord, now: int) -> Grant:
         """The same token, or one with the payload that was stored meanwhile."""
         claims = self._reissue(token, record, now, expires_at=token.expires_at)
-        if lasting(claims) == lasting(token.claims):
+        if lasting(claims.value) == lasting(token.claims):
             return Grant(token)
         return Grant(*self._signed(claims, now, token.kind))
 
@@ -545,7 +547,7 @@ class EmbeddedEngine(Engine):
         self, record: SessionRecord, hashes: tuple[str, str | None], now: int, kind: TokenKind
     ) -> tuple[AccessToken, SessionTokens]:
         expiry = self._not_after(record.created_at, now + self._settings.keys.access_token_lifetime)
-        return self._signed(self._claims(record, hashes, now, expiry, kind), now, kind)
+        return self._signed(Masked(self._claims(record, hashes, now, expiry, kind)), now, kind)
 
     def _reissue(
         self,
@@ -556,7 +558,7 @@ class EmbeddedEngine(Engine):
         expires_at: int,
         keeps_parent: bool = True,
         sets_auth_time: bool = False,
-    ) -> Payload:
+    ) -> Masked[Payload]:
         """Make the claims of an access token that takes the presented one's place, with the payload that is stored.
 
         Everything but create and refresh hands out such tokens. None of them lives longer than the presented one, and only
@@ -567,11 +569,12 @@ class EmbeddedEngine(Engine):
         claims = self._claims(_like_before(record, token), (token.hash2, parent_hash2), now, expiry, token.kind)
         if not sets_auth_time:
             claims = with_auth_time(claims, token.claims)
-        return claims if parent_hash2 is None else {**claims, "st-born": token.born}
+        return Masked(claims if parent_hash2 is None else {**claims, "st-born": token.born})
 
-    def _signed(self, claims: Payload, now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
-        token = self._access_tokens.sign(claims, now, kind)
-        return token, SessionTokens(token.raw, token.expires_at, front_token(claims))
+    def _signed(self, claims: Masked[Payload], now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
+        key = self._access_tokens.keys.signing_key(now, kind.dynamic)  # the store may fail here
+        token = self._access_tokens.sign(claims.value, now, kind, key)
+        return token, SessionTokens(token.raw, token.expires_at, front_token(claims.value))
 
     def _mint(self, record: SessionRecord, token: RefreshToken, now: int, kind: TokenKind = AS_SET) -> Grant:
         """Access and refresh token of a session; the refresh token is the one given."""

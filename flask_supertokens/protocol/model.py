@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
+T = TypeVar("T")
 Method = Literal["cookie", "header"]
 AllowedMethod = Literal["any", "cookie", "header"]
 AntiCsrfMode = Literal["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"]
@@ -15,6 +16,17 @@ Position = tuple[int, str]
 PUBLIC_TENANT = "public"
 FIRST_APP = "public"
 """The app that is there without being added."""
+
+
+@dataclass(frozen=True)
+class Masked(Generic[T]):
+    """A value that `repr` does not show.
+
+    Debuggers and error trackers show the locals of each frame that an exception passes, and below many of ours runs code of the
+    app's. So no frame that calls on holds a token, or claims with an anti-CSRF token, as a bare local.
+    """
+
+    value: T = field(repr=False)
 
 
 @dataclass(frozen=True)

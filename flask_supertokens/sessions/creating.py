@@ -11,7 +11,7 @@ from flask import request as flask_request
 
 from ..context import AppState, RequestState, app_state, known_request_state, plain, request_state
 from ..engines.base import NewSession
-from ..protocol.model import PUBLIC_TENANT, Payload, SessionInformation
+from ..protocol.model import PUBLIC_TENANT, Masked, Payload, SessionInformation
 from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
 from ..protocol.transport import method_for_new_session
 from .arguments import json_object
@@ -45,6 +45,8 @@ def create_new_session(
         the access token would not fit a cookie.
     :raises GeneralError: the store can't be reached.
     """
+    payload = Masked({} if access_token_payload is None else access_token_payload)
+    del access_token_payload  # it may be that of another session, whole
     state, request = app_state(), request_state()
     presented = state.presented(request)
     asked = state.allowed_method(for_create=True)
@@ -52,7 +54,7 @@ def create_new_session(
     new = _new_session(
         state,
         user_id,
-        payload={} if access_token_payload is None else access_token_payload,
+        payload=payload,
         data={} if session_data is None else session_data,
         tenant_id=tenant_id,
         recipe_user_id=recipe_user_id,
@@ -69,8 +71,8 @@ def create_new_session(
     session = Session(state, grant, method, request)
     request.note_created(session, replaced=bool(replaced))
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
-    other = presented.bearer if method == "cookie" else presented.access_cookie()
-    plan_sets(session, grant.tokens, clear_other=other is not None)
+    brings_other = presented.bearer is not None if method == "cookie" else bool(presented.access_cookies)
+    plan_sets(session, grant.tokens, clear_other=brings_other)
     request.session, request.verified = session, None
     others = guarded(state, lambda: state.engine.revoke(replaced[1:])) if replaced[1:] else []
     tell_created(session, grant)
@@ -92,11 +94,13 @@ def create_new_session_without_request(
     :param anti_csrf: make an anti-CSRF token too, for a client that will use cookies in mode ``VIA_TOKEN``.
     :raises ValueError: as `create_new_session`.
     """
+    payload = Masked({} if access_token_payload is None else access_token_payload)
+    del access_token_payload  # it may be that of another session, whole
     state = app_state()
     new = _new_session(
         state,
         user_id,
-        payload={} if access_token_payload is None else access_token_payload,
+        payload=payload,
         data={} if session_data is None else session_data,
         tenant_id=tenant_id,
         recipe_user_id=recipe_user_id,
@@ -113,7 +117,7 @@ def _new_session(
     state: AppState,
     user_id: str,
     *,
-    payload: Mapping[str, Any],
+    payload: Masked[Mapping[str, Any]],
     data: Mapping[str, Any],
     tenant_id: str,
     recipe_user_id: str | None,
@@ -124,8 +128,9 @@ def _new_session(
     recipe_user_id = user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id")
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
     rules = {"iss": state.settings.issuer, "aud": state.settings.audience}
-    what_is = [{**system, **rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}, *_said_here()]
-    own = without_protected(json_object(payload, "access_token_payload"), "access_token_payload", *what_is)
+    own_names = {**system, **rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}
+    what_is = Masked([own_names, *_said_here()])
+    own = without_protected(json_object(payload.value, "access_token_payload"), "access_token_payload", *what_is.value)
     return NewSession(
         user_id=user_id,
         recipe_user_id=recipe_user_id,
@@ -142,7 +147,9 @@ def _said_here() -> list[Payload]:
     return [] if request is None or request.session is None else request.session._said()
 
 
-def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload, what_is: list[Payload]) -> Payload:
+def _enriched(
+    state: AppState, user_id: str, tenant_id: str, payload: Payload, what_is: Masked[list[Payload]]
+) -> Payload:
     """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
     hook = state.hooks.before_session_created
     if hook is not None:
@@ -152,9 +159,10 @@ def _enriched(state: AppState, user_id: str, tenant_id: str, payload: Payload, w
                 f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
             )
         what = "the payload of before_session_created"
-        payload = without_protected(json_object(made, what), what, *what_is)
+        payload = without_protected(json_object(made, what), what, *what_is.value)
     for claim in state.hooks.claims:
-        fetched = without_protected(claim.fetch(user_id, tenant_id, copy.deepcopy(payload)), f"{claim!r}", *what_is)
+        fetched = claim.fetch(user_id, tenant_id, copy.deepcopy(payload))
+        fetched = without_protected(fetched, f"{claim!r}", *what_is.value)
         payload = merged(payload, fetched)
     return payload
 
@@ -174,13 +182,12 @@ def _handles_to_replace(state: AppState, request: RequestState, user_id: str) ->
         return [request.session.handle]
     presented, engine = state.presented(request), state.engine
     handles: list[str] = []
-    for raw in filter(None, (presented.bearer, *presented.access_cookies)):
-        token = engine.read_access_token(raw)
-        if token is None or token.handle in handles:
+    read = [engine.read_access_token(raw) for raw in (presented.bearer, *presented.access_cookies) if raw]
+    for token in filter(None, read):
+        if token.handle in handles:
             continue
         is_valid = engine.now() < token.expires_at and engine.is_genuine(token)
         if is_valid or _is_of(user_id, engine.information(token.handle)):
             handles.append(token.handle)
-    refresh = presented.refresh_cookie()
-    handle = None if refresh is None else engine.current_handle(refresh)
+    handle = engine.current_handle(presented.refresh_cookies[0]) if presented.refresh_cookies else None
     return handles if handle is None or handle in handles else [*handles, handle]

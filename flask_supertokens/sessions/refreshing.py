@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
 from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
-from ..protocol.model import AccessToken, Method
+from ..protocol.model import AccessToken, Masked, Method
 from ..protocol.tokens import COOKIE_LIMIT, placeholder_front_token
 from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
 from .arguments import asks_for_anti_csrf, text
@@ -42,19 +42,19 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
     state.refusals.saw_refresh(only_access_cookie=picked is None and presented.access_cookie() is not None)
     if picked is None:
         raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
-    method, raw = picked
+    method, token = picked
     refusal = _refusal(state, presented) if method == "cookie" else None
-    known = _genuine_token(state, presented.access_cookie() if method == "cookie" else None)
+    known = _genuine_access_token(state, presented) if method == "cookie" else None
     if known is not None and refusal is None:
         _check_user(state, known)  # before anything is changed, where that is possible
-    asked = replace(_refresh_request(state, presented, method, raw, known), refusal=refusal)
+    asked = replace(_refresh_request(state, presented, method, token, known), refusal=refusal)
     grant = state.engine.refresh(asked)
     if known is None:
         _check_user(state, grant.access)
     session = Session(state, grant, method, request)
     assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
-    other = presented.refresh_cookie() if method == "header" else presented.bearer
-    plan_sets(session, grant.tokens, clear_other=other is not None)
+    brings_other = bool(presented.refresh_cookies) if method == "header" else presented.bearer is not None
+    plan_sets(session, grant.tokens, clear_other=brings_other)
     state.clear_legacy(request)
     request.session, request.verified = session, None
     tell_refreshed(session, grant)
@@ -120,21 +120,21 @@ def _check_duplicates(state: AppState, request: RequestState, presented: Present
 
 
 def _refresh_request(
-    state: AppState, presented: Presented, method: Method, raw: str, known: AccessToken | None
+    state: AppState, presented: Presented, method: Method, token: Masked[str], known: AccessToken | None
 ) -> RefreshRequest:
     if method == "header":
-        return RefreshRequest(raw)
+        return RefreshRequest(token.value)
     return RefreshRequest(
-        token=raw,
+        token=token.value,
         checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and not is_own_form(presented, state.own_origins()),
         anti_csrf_token=presented.anti_csrf,
         access_handle=None if known is None else known.handle,
     )
 
 
-def _genuine_token(state: AppState, raw: str | None) -> AccessToken | None:
+def _genuine_access_token(state: AppState, presented: Presented) -> AccessToken | None:
     """An access token that we signed, expired or not; it names the session and its user."""
-    token = None if raw is None else state.engine.read_access_token(raw)
+    token = state.engine.read_access_token(presented.access_cookie() or "")
     return token if token is not None and state.engine.is_genuine(token) else None
 
 
@@ -155,10 +155,11 @@ def refresh_session_without_request(
     state, refresh_token = app_state(), text(refresh_token, "refresh_token")
     checks = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
+    del refresh_token, anti_csrf_token  # see `Masked`
     grant = apart(state, lambda: state.engine.refresh(asked), refreshes=True)
     apart(state, lambda: _check_user(state, grant.access), refreshes=True)
     if grant.tokens is not None and grant.tokens.refresh_token is None:
-        grant = replace(grant, tokens=replace(grant.tokens, refresh_token=refresh_token))
+        grant = replace(grant, tokens=replace(grant.tokens, refresh_token=asked.token))
     session = Session(state, grant)
     tell_refreshed(session, grant)
     return session

@@ -145,7 +145,8 @@ class Session:
             would not fit a cookie; the old payload stays.
         :raises UnauthorisedError: the session has ended.
         """
-        self._regenerate(without_protected(json_object(update, "update"), "update", *self._said()))
+        update = without_protected(json_object(update, "update"), "update", *self._said())
+        self._regenerate(update)
 
     def _said(self) -> list[Payload]:
         """What the access tokens say, or said, that this object had."""
@@ -188,7 +189,7 @@ class Session:
         wanted = list(validators)
         check_validators(wanted)
         fetched = self._fetched(wanted)
-        errors = objections(wanted, merged(self.access_token_payload, copy.deepcopy(fetched)), fetched)
+        errors = objections(wanted, merged(self._shown_to_claims(), copy.deepcopy(fetched)), fetched)
         update = {name: value for name, value in fetched.items() if value is not None or name in self._access.claims}
         if update:  # only now: where a fetcher or a validator raises, nothing has changed
             self.merge_into_access_token_payload(update)
@@ -204,14 +205,18 @@ class Session:
             claim = validator.claim
             if claim is None or claim.key in update:
                 continue
-            payload = merged(self.access_token_payload, copy.deepcopy(update))
+            payload = merged(self._shown_to_claims(), copy.deepcopy(update))
             if plain(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
                 update |= claim.fetch(self.user_id, self.tenant_id, payload)
         return update
 
+    def _shown_to_claims(self) -> Payload:
+        """The payload for the app's fetchers and validators: all but the anti-CSRF token, which is nobody's to know there."""
+        return copy.deepcopy({name: value for name, value in self._access.claims.items() if name != "antiCsrfToken"})
+
     def fetch_and_set_claim(self, claim: SessionClaim[Any]) -> None:
         """Fetch a claim anew and hand out an access token with it."""
-        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self.access_token_payload))
+        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self._shown_to_claims()))
 
     def set_claim_value(self, claim: SessionClaim[T], value: T) -> None:
         """Set a claim and hand out an access token with it.

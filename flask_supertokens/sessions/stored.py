@@ -8,7 +8,7 @@ from typing import Any
 
 from ..context import AppState, app_state, known_request_state
 from ..errors import GeneralError
-from ..protocol.model import Payload, Position, SessionInformation
+from ..protocol.model import Masked, Payload, Position, SessionInformation
 from ..protocol.tokens import PROTECTED_NAMES, check_user_id, without_protected
 from .arguments import at_most, json_object, text
 from .effects import apart, tell_revoked
@@ -122,13 +122,14 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
     :raises ValueError: not a JSON object, or it sets a name that belongs to the session itself (``sub``, ``exp``, …), or the
         token would not fit a cookie; the old payload stays.
     """
-    state, handle, wanted = app_state(), text(handle, "handle"), json_object(update, "update")
-    if PROTECTED_NAMES & wanted.keys():
+    state, handle, wanted = app_state(), text(handle, "handle"), Masked(json_object(update, "update"))
+    del update  # it may be a payload handed back whole
+    if PROTECTED_NAMES & wanted.value.keys():
         known = get_session_information(handle)
         if known is None:
             return False
-        wanted = without_protected(wanted, "update", *_what_is(known))
-    return apart(state, lambda: state.engine.merge_payload(handle, wanted))
+        wanted = Masked(without_protected(wanted.value, "update", *_what_is(known)))
+    return apart(state, lambda: state.engine.merge_payload(handle, wanted.value))
 
 
 def _what_is(known: SessionInformation) -> list[Payload]:

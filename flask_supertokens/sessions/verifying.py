@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.model import AccessToken, Method
+from ..protocol.model import AccessToken, Masked, Method
 from ..protocol.tokens import is_legacy
 from ..protocol.transport import Presented, same_secret
 from .arguments import MaxAge, asks_for_anti_csrf, text
@@ -191,15 +191,16 @@ def get_session_without_request(
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable, or the anti-CSRF token is not this session's.
     """
-    state, access_token = app_state(), text(access_token, "access_token")
-    checks_anti_csrf = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
+    state = app_state()
+    token = state.engine.read_access_token(text(access_token, "access_token"))
+    checks_anti_csrf, given = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check), Masked(anti_csrf_token)
+    del access_token, anti_csrf_token  # see `Masked`
     checks_database = state.settings.check_database if check_database is None else check_database
 
     def verify() -> Session:
-        token = state.engine.read_access_token(access_token)
         if token is None:
             raise UnauthorisedError("This is not an access token of ours.", clear_tokens=False)
-        if checks_anti_csrf and not same_secret(token.anti_csrf_token, anti_csrf_token):
+        if checks_anti_csrf and not same_secret(token.anti_csrf_token, given.value):
             raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)

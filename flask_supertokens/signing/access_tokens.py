@@ -97,11 +97,16 @@ class AccessTokenSigner(AccessTokenVerifier):
         self.keys: KeyRing = KeyRing(settings, sealer, store, cache.drop)
         super().__init__(self.keys, settings.algorithm, cache)
 
-    def sign(self, claims: Payload, now: int, kind: TokenKind = AS_SET) -> AccessToken:
-        """The token of these claims; what we signed ourselves counts as verified."""
-        kid, key = self.keys.signing_key(now, kind.dynamic)
+    def sign(
+        self, claims: Payload, now: int, kind: TokenKind = AS_SET, key: tuple[str, Any] | None = None
+    ) -> AccessToken:
+        """The token of these claims; what we signed ourselves counts as verified.
+
+        :param key: id and private half, where they are at hand.
+        """
+        kid, private = key or self.keys.signing_key(now, kind.dynamic)
         signed = b".".join((_header(self._algorithm, kid, kind.version), base64_encode(to_utf8_json(claims))))
-        raw = b".".join((signed, base64_encode(self._method.sign(signed, key)))).decode()
+        raw = b".".join((signed, base64_encode(self._method.sign(signed, private)))).decode()
         token = AccessToken(raw, kid, kind.version, claims)
         self._verified.put(raw, token, token.handle)
         return token

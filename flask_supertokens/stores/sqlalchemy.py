@@ -46,7 +46,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
 from ..forks import ForkSafeLock
-from ..protocol.model import FIRST_APP, Line, Position, SessionRecord, SigningKey
+from ..protocol.model import FIRST_APP, Line, Masked, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
 from .databases import (
     connect_arguments,
@@ -300,7 +300,7 @@ class SQLAlchemyStore(Store):
         self._root._ready = True
 
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
-        values = {"app_id": self._app_id, **_to_row(record)}
+        values = Masked({"app_id": self._app_id, **_to_row(record)})
         if replacing is None and at_most is None:
             self._wake()
             self._write(insert(sessions), values)
@@ -310,7 +310,7 @@ class SQLAlchemyStore(Store):
             ended = [] if replacing is None else list(self._removed(connection, [replacing]))
             if at_most is not None:
                 ended += self._make_room(connection, record, at_most)
-            connection.execute(insert(sessions), values)
+            connection.execute(insert(sessions), values.value)
             return ended
 
         lock = None if at_most is None else f"log-ins of {self._app_id} {record.user_id}"
@@ -329,11 +329,10 @@ class SQLAlchemyStore(Store):
     def read(self, handle: str) -> SessionRecord | None:
         if not _is_handle(handle):
             return None
-        row = self._read(lambda c: c.execute(_READ, self._named(handle)).first())
-        return None if row is None else _to_record(row)
+        return self._read(lambda c: _to_known(c.execute(_READ, self._named(handle)).first()))
 
     def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
-        return self._write(_SWAP_LINE, _of_swap(seen, new, refreshed_at))
+        return self._write(_SWAP_LINE, Masked(_of_swap(seen, new, refreshed_at)))
 
     def turn(self) -> AbstractContextManager[Any]:
         """The tables come first: whoever makes them needs the turn, and whoever had it would wait for them."""
@@ -347,30 +346,29 @@ class SQLAlchemyStore(Store):
             return True
         self._prepare()
         with self._database.turn(), self._autocommit.connect() as connection:
-            row = self._first(connection, handle)
-            record = None if row is None else _to_record(row)
+            record = self._first(connection, handle)
             wanted = judge(record)
             if record is None or wanted is None:
                 return True
             return connection.execute(_SWAP_LINE, _of_swap(record, *wanted)).rowcount > 0
 
-    def _first(self, connection: Connection, handle: str) -> Row[Any] | None:
+    def _first(self, connection: Connection, handle: str) -> SessionRecord | None:
         try:
-            return connection.execute(_READ, self._named(handle)).first()
+            return _to_known(connection.execute(_READ, self._named(handle)).first())
         except DBAPIError as error:
             if not self._database.was_dead(error):
                 raise
         connection.rollback()  # now it can go on with another one of the pool
-        return connection.execute(_READ, self._named(handle)).first()
+        return _to_known(connection.execute(_READ, self._named(handle)).first())
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
-        return self._write(_SWAP_PAYLOAD, {"h": handle, "seen_payload": seen, "new": new})
+        return self._write(_SWAP_PAYLOAD, Masked({"h": handle, "seen_payload": seen, "new": new}))
 
     def write_data(self, handle: str, data: str, now: int) -> bool:
         if not _is_handle(handle):
             return False
         self._wake()
-        return self._write(_WRITE_DATA, {**self._named(handle), "new": data, "now": now})
+        return self._write(_WRITE_DATA, Masked({**self._named(handle), "new": data, "now": now}))
 
     def remove(self, handles: Iterable[str]) -> list[str]:
         asked = list(dict.fromkeys(filter(_is_handle, handles)))
@@ -478,7 +476,7 @@ class SQLAlchemyStore(Store):
 
     def reseal_key(self, kid: str, seen: str, new: str) -> bool:
         self._wake()
-        return self._write(_RESEAL, {"app": self._app_id, "named": kid, "seen": seen, "new": new})
+        return self._write(_RESEAL, Masked({"app": self._app_id, "named": kid, "seen": seen, "new": new}))
 
     # -- apps and tenants
 
@@ -554,10 +552,10 @@ class SQLAlchemyStore(Store):
         with self._autocommit.connect() as connection:
             return query(connection)
 
-    def _write(self, statement: Any, values: dict[str, Any]) -> bool:
+    def _write(self, statement: Any, values: Masked[dict[str, Any]]) -> bool:
         self._prepare()
         with self._database.turn(), self._autocommit.connect() as connection:
-            return connection.execute(statement, values).rowcount > 0
+            return connection.execute(statement, values.value).rowcount > 0
 
     def _wake(self) -> None:
         """Before a write that no read precedes: find out whether the pool's connections outlived the server."""
@@ -636,6 +634,10 @@ def _of_swap(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[str, Any
 def _to_row(record: SessionRecord) -> dict[str, Any]:
     values = {name: value for name, value in vars(record).items() if name != "line"}
     return {**values, **vars(record.line)}
+
+
+def _to_known(row: Row[Any] | None) -> SessionRecord | None:
+    return None if row is None else _to_record(row)
 
 
 def _to_record(row: Row[Any]) -> SessionRecord:

@@ -306,6 +306,16 @@ def test_a_password_stands_in_the_query_of_a_url(scheme: str, name: str) -> None
     assert "hunter2" in arguments_of(ours).values()
 
 
+@pytest.mark.postgres
+def test_a_server_is_asked_with_the_password_of_a_query(postgres_uri: str) -> None:
+    """A real one: rows are written and read, and the address shows the other options only."""
+    sign = "&" if "?" in postgres_uri else "?"
+    with sql_store(f"{postgres_uri}{sign}password=hunter2&sslpassword=hunter2&application_name=shop") as store:
+        store.add(RECORD)
+        assert store.read("handle-1") == RECORD
+        assert ("hunter2" in store.address(), "application_name=shop" in store.address()) == (False, True)
+
+
 def test_the_password_of_a_query_counts() -> None:
     """As before where two are given, and beside the arguments that bound how long is waited."""
     seen = arguments_of(database_engine("postgresql+psycopg://ada:first@h/d?password=second", ""))

@@ -199,6 +199,21 @@ def test_htmx_posts_when_the_session_is_over(site: Site, page: Page, address: st
     expect(page).to_have_url(address + "/")
 
 
+def test_the_session_is_over_where_there_is_no_log_in_page(context: BrowserContext, tmp_path: Path) -> None:
+    """The page is asked for again, and says so."""
+    site = Site(tmp_path, "htmx2", SUPERTOKENS_LOGIN_URL=None)
+    with served(site.app) as running:
+        page = context.new_page()
+        page.goto(running.replace("127.0.0.1", "localhost") + "/login?next=/%3Fa%3Db")
+        page.get_by_label("Name").fill("ada")
+        press(page, "Log in")
+        heading(page, "To do")
+        site.end()
+        press(page, "Add")
+        heading(page, "Please log in")
+        assert page.url.endswith("/?a=b")
+
+
 @HTMX
 def test_htmx_asks_for_nobody(site: Site, context: BrowserContext, address: str) -> None:
     """Who was never logged in is sent to the log-in as well."""

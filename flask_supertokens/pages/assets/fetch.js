@@ -81,7 +81,7 @@
     if (!document.dispatchEvent(event) || !byLibrary) return false;
     const next = encodeURIComponent(location.pathname + location.search);
     if (loginPath) location.assign(`${loginPath}${loginPath.includes("?") ? "&" : "?"}next=${next}`);
-    else location.reload();
+    else location.replace(location.pathname + location.search); // no reload: that would send a form again
     return true;
   }
 

@@ -20,7 +20,7 @@
     return document.close();
   }
   if (told) forget();
-  location.reload();
+  location.reload(); // a GET, as this page comes of no other; and the fragment stays
   if (told) setInterval(look, 100);
 
   function look() {

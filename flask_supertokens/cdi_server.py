@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import re
@@ -28,6 +27,7 @@ from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, R
 from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
 from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from .protocol.cdi import VERSIONS, version_number
+from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
 from .protocol.tokens import MAX_TOKEN_LENGTH, STATIC_KEY, check_user_id
 from .protocol.transport import same_secret
@@ -496,25 +496,8 @@ def _check_caller(core: Core) -> None:
         return
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         raise Refused(403, f"This core has no API keys, so no browser may call it. {_SET_KEYS}")
-    if not is_loopback(_name_of(request.environ.get("HTTP_HOST", "localhost"))):
+    if not is_local(request.environ.get("HTTP_HOST", "localhost")):
         raise Refused(403, f"This core has no API keys, so it is there as localhost and 127.0.0.1 only. {_SET_KEYS}")
-
-
-def _name_of(host: str) -> str:
-    """A ``Host`` header's name, without its port."""
-    name, _, port = host.rpartition(":")
-    return name if port.isdigit() else host
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host's name or address is this machine's own, whatever a name server says."""
-    name = name.lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name).is_loopback
-    except ValueError:
-        return False
 
 
 def _body() -> Payload:

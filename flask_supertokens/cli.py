@@ -28,6 +28,7 @@ from .doctor import examine
 from .engines.embedded import PAGE, EmbeddedEngine
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
+from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 from .signing import RELOAD_EVERY
@@ -245,10 +246,10 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(
             'The server is missing; install it: pip install "flask-supertokens[serve]"'
         ) from error
-    from .cdi_server import MAX_BODY, core_app, is_loopback, make_core  # noqa: PLC0415 - for this command only
+    from .cdi_server import MAX_BODY, core_app, make_core  # noqa: PLC0415 - for this command only
 
     try:
-        core = make_core(app_state(), needs_api_keys=not is_loopback(host))
+        core = make_core(app_state(), needs_api_keys=not is_local(host))
         app, too_large = core_app(core), MAX_BODY + 1
         server = create_server(app, host=host, port=port, threads=threads, ident="", max_request_body_size=too_large)
     except (ValueError, OSError) as error:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from . import values
 from .engines.base import OF_A_CORE, Capability
+from .protocol import hosts
 from .protocol.model import AntiCsrfMode
 from .signing import ALGORITHMS
 
@@ -331,12 +332,13 @@ def _crosses_sites(one: str, other: str) -> bool:
 
 
 def _site(host: str | None) -> str:
-    """The registrable domain; localhost and IP addresses count as one site."""
-    if host is None or host == "localhost" or values.is_address(host):
-        return "localhost"
+    return hosts.site_of(host or "", _registrable_domain)
+
+
+def _registrable_domain(name: str) -> str | None:
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - an extra, and slow to load
 
-    return PublicSuffixList().privatesuffix(host) or host
+    return PublicSuffixList().privatesuffix(name)
 
 
 def _check_unused(reader: _Reader, settings: Settings, needs_database: bool, needs_secret: bool) -> None:
@@ -355,17 +357,13 @@ def _check_unused(reader: _Reader, settings: Settings, needs_database: bool, nee
 
 def _check_together(reader: _Reader, settings: Settings) -> None:
     """What is wrong only in combination."""
-    mistakes, secure = reader.mistakes, settings.cookie_secure
+    mistakes = reader.mistakes
     if settings.session_expired_status == settings.invalid_claim_status:
         mistakes.append(
             "SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE and SUPERTOKENS_INVALID_CLAIM_STATUS_CODE must differ:"
             " the web client tells them apart by status."
         )
-    if settings.cookie_same_site == "none" and secure is False and not _all_local(settings):
-        mistakes.append(
-            "SUPERTOKENS_COOKIE_SAME_SITE is none, but cookies are not secure: browsers refuse such cookies. Serve the API"
-            " over https, or set SUPERTOKENS_COOKIE_SECURE to True."
-        )
+    mistakes += _lost_cookies(settings)
     if settings.access_token_lifetime >= settings.refresh_token_lifetime:
         mistakes.append(
             "SUPERTOKENS_REFRESH_TOKEN_LIFETIME must be longer than SUPERTOKENS_ACCESS_TOKEN_LIFETIME, or no session lasts"
@@ -390,10 +388,24 @@ def _prefix_mistakes(settings: Settings) -> list[str]:
     return []
 
 
-def _all_local(settings: Settings) -> bool:
-    origins = [*settings.website_domains, *([settings.api_domain] if settings.api_domain else [])]
-    return bool(origins) and all(_is_local(urlsplit(origin).hostname) for origin in origins)
-
-
-def _is_local(host: str | None) -> bool:
-    return host == "localhost" or values.is_address(host or "")
+def _lost_cookies(settings: Settings) -> list[str]:
+    """Log-ins that succeed, and whose cookies no browser keeps; not where tokens travel in headers only."""
+    if settings.token_transfer_method == "header":
+        return []
+    api, is_none = settings.api_domain, settings.cookie_same_site == "none"
+    for website in settings.website_domains:
+        pair = (urlsplit(api or "").hostname or "", urlsplit(website).hostname or "")
+        if api is None or not all(map(hosts.has_site_of_its_own, pair)) or _site(pair[0]) == _site(pair[1]):
+            continue
+        if all(map(hosts.is_local, pair)) or not is_none or settings.cookie_secure is False:
+            return [
+                f"SUPERTOKENS_API_DOMAIN is {api} and SUPERTOKENS_WEBSITE_DOMAIN {website}: to browsers localhost and each IP"
+                " address are sites of their own, so the page would not keep the API's cookies. Use one name, localhost for"
+                " example, in both, and in the page's calls; ports may differ."
+            ]
+    if is_none and settings.cookie_secure is False:
+        return [
+            "SUPERTOKENS_COOKIE_SAME_SITE is none, but cookies are not secure: browsers refuse such cookies. Serve the API"
+            " over https, or set SUPERTOKENS_COOKIE_SECURE to True."
+        ]
+    return []

@@ -34,6 +34,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
+from .protocol.hosts import is_local
 from .protocol.model import AllowedMethod, Payload
 from .protocol.navigation import plain_root
 from .protocol.transport import (
@@ -366,7 +367,7 @@ class AppState:
         return ("Authorization",) if method == "header" else ("Cookie", "Authorization")
 
     def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
-        if not rules.secure or self._warned or not line.value or request.is_secure or _is_localhost(request.host):
+        if not rules.secure or self._warned or not line.value or request.is_secure or is_local(request.host):
             return
         self._warned = True
         logger.warning(
@@ -508,8 +509,3 @@ def _expose(response: Response, headers: Any) -> None:
     names = {name.lower(): name for name in [*present, *headers] if name}
     if names:
         response.headers["Access-Control-Expose-Headers"] = ", ".join(names.values())
-
-
-def _is_localhost(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name in ("localhost", "127.0.0.1", "[::1]") or name.endswith(".localhost")

@@ -17,6 +17,7 @@ from .context import AppState
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
 from .guards import misplaced
+from .protocol.hosts import is_local
 
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
@@ -26,7 +27,6 @@ AMONG = 100_000
 """Among so many sessions, those that live longest, users with `MANY` are looked for."""
 _NAMED = 5
 _PACKAGES = ("flask-supertokens", "Flask", "Werkzeug", "SQLAlchemy", "PyJWT", "requests")
-_LOOPBACKS = {"localhost", "127.0.0.1", "::1"}
 _STRANGER = "https://somebody-else.invalid"
 _OURS = "supertokens."
 
@@ -200,10 +200,7 @@ def _of_settings(state: AppState) -> Iterator[str]:
             " like a theft. Set SUPERTOKENS_REFRESH_RACE_WINDOW to 30 and SUPERTOKENS_ACCESS_TOKEN_LIFETIME to more than that."
         )
     api = urlsplit(settings.api_domain or "")
-    hosts = {api.hostname, *(urlsplit(origin).hostname for origin in settings.website_domains)}
-    if len(hosts & _LOOPBACKS) > 1:
-        yield "The settings name localhost and 127.0.0.1: browsers keep their cookies apart. Use one of them everywhere."
-    if settings.cookie_secure and api.scheme == "http" and api.hostname not in _LOOPBACKS:
+    if settings.cookie_secure and api.scheme == "http" and not is_local(api.netloc):
         yield "Cookies are Secure, but SUPERTOKENS_API_DOMAIN is plain http: browsers drop them there. Serve over https."
     if settings.cookie_secure is False and api.scheme == "https":
         yield "Cookies are not Secure, though the API is https: remove SUPERTOKENS_COOKIE_SECURE."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -249,11 +248,3 @@ def api_keys(value: Any) -> tuple[str, ...]:
     if any(len(key) < _SHORTEST_API_KEY for key in stripped):
         raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
     return stripped
-
-
-def is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

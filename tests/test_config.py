@@ -416,6 +416,7 @@ def test_several_settings_are_wrong() -> None:
         ({"INVALID_CLAIM_STATUS_CODE": 401}, "must differ"),
         ({"COOKIE_SAME_SITE": "none", "COOKIE_SECURE": False}, "browsers refuse such cookies"),
         ({"COOKIE_SAME_SITE": "none", "API_DOMAIN": "http://api.example.com"}, "browsers refuse such cookies"),
+        ({"COOKIE_SAME_SITE": "none", "API_DOMAIN": "http://localhost:5000"}, "browsers refuse such cookies"),
         ({"ACCESS_TOKEN_LIFETIME": 60, "REFRESH_TOKEN_LIFETIME": 60}, "must be longer"),
         ({"REFRESH_PATH": "/x", "SIGNOUT_PATH": "/x"}, "must differ"),
         ({"COOKIE_PREFIX": "__Secure-", "COOKIE_SECURE": False}, "needs SUPERTOKENS_COOKIE_SECURE"),
@@ -434,10 +435,39 @@ def test_the_older_cookies_were_of_one_host() -> None:
     assert settings(OLDER_COOKIE_DOMAIN="", COOKIE_DOMAIN="example.com").older_cookie_domain == ""
 
 
-def test_cookies_of_two_local_sites_are_not_secure() -> None:
-    """SameSite none without Secure is let through where both sides are localhost or an address."""
-    local = {"API_DOMAIN": "http://localhost:5000", "WEBSITE_DOMAIN": "http://127.0.0.1:3000"}
-    assert settings(COOKIE_SAME_SITE="none", **local).cookie_secure is False
+@pytest.mark.parametrize("more", [{}, {"COOKIE_SAME_SITE": "lax"}, {"COOKIE_SAME_SITE": "none"}])
+@pytest.mark.parametrize(
+    ("api", "website"),
+    [
+        ("http://127.0.0.1:5000", "http://localhost:3000"),
+        ("http://localhost:5000", "http://127.0.0.1:3000"),
+        ("http://localhost:5000", ["https://www.example.com", "http://[::1]:3000"]),
+        ("http://localhost:5000", "http://app.localhost:3000"),
+        ("http://10.0.0.1", "http://10.0.0.2"),
+    ],
+)
+def test_localhost_and_addresses_are_mixed(api: str, website: Any, more: dict[str, str]) -> None:
+    """To browsers each is a site of its own, so that no cookie would be kept: refused, with both names and the fix."""
+    text = mistakes(API_DOMAIN=api, WEBSITE_DOMAIN=website, **more)
+    assert (
+        "Use one name" in text
+        and api in text
+        and f"SUPERTOKENS_WEBSITE_DOMAIN {website if isinstance(website, str) else website[-1]}" in text
+    )
+    assert settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, TOKEN_TRANSFER_METHOD="header").api_domain == api
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "10.0.0.1", "app.localhost"])
+def test_ports_differ(host: str) -> None:
+    """They make no other site: Lax, without Secure over plain http."""
+    read = settings(API_DOMAIN=f"http://{host}:5000", WEBSITE_DOMAIN=f"http://{host}:3000")
+    assert (read.cookie_same_site, read.cookie_secure) == ("lax", False)
+
+
+def test_two_addresses_have_tls() -> None:
+    """Two sites, whose cookies are Secure, so that browsers may keep them."""
+    read = settings(API_DOMAIN="https://10.0.0.1", WEBSITE_DOMAIN="https://10.0.0.2")
+    assert (read.cookie_same_site, read.cookie_secure) == ("none", None)
 
 
 @pytest.mark.parametrize("base", ["/auth", None])
@@ -473,8 +503,10 @@ def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
         ("https://api.example.com", "https://example.org", "none"),
         ("https://api.example.com", ["https://example.com", "https://example.org"], "none"),
         ("https://api.example.com", ["https://example.com", "https://www.example.com"], "lax"),
-        ("http://localhost:5000", "http://127.0.0.1:3000", "lax"),
-        ("http://localhost:5000", "http://[::1]:3000", "lax"),
+        ("http://localhost:5000", "http://localhost:3000", "lax"),
+        ("https://10.0.0.1", "https://10.0.0.1:3000", "lax"),
+        ("https://10.0.0.1", "https://10.0.0.2", "none"),
+        ("https://10.0.0.1", "https://localhost", "none"),
     ],
 )
 def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_site: str) -> None:

@@ -18,10 +18,11 @@ from markupsafe import Markup
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from .context import AppState, app_state, request_state, script_root
+from .context import AppState, add_cookie, app_state, request_state, script_root
 from .errors import SuperTokensError
 from .protocol import transport
 from .protocol.navigation import navigates, own_path, with_next
+from .protocol.transport import SetCookie
 
 HOP_SECONDS = 10
 _HOP_COOKIE = "sRefreshHop"
@@ -243,14 +244,8 @@ def _refresh_url(target: str | None) -> str:
 
 
 def _set_cookie(response: Response, state: AppState, name: str, value: str, seconds: int, *, httponly: bool) -> None:
-    response.set_cookie(
-        _cookie_name(name, state),
-        value,
-        max_age=seconds,
-        secure=state.is_secure(),
-        httponly=httponly,
-        samesite=state.settings.cookie_same_site.capitalize(),
-    )
+    line = SetCookie(_cookie_name(name, state), value, "/", None, state.engine.now() + seconds * 1000, seconds)
+    add_cookie(response, line, state.cookie_rules(), httponly=httponly)
 
 
 def _cookie_name(name: str, state: AppState) -> str:
@@ -270,10 +265,7 @@ def _hop_mark(state: AppState) -> str:
 
 def _without_hop_cookie(response: Response) -> Response:
     state = app_state()
-    same_site = state.settings.cookie_same_site.capitalize()
-    response.delete_cookie(
-        _cookie_name(_HOP_COOKIE, state), secure=state.is_secure(), httponly=True, samesite=same_site
-    )
+    add_cookie(response, transport.removal(_cookie_name(_HOP_COOKIE, state), "/"), state.cookie_rules())
     return response
 
 

@@ -99,6 +99,7 @@ class Settings:
     cookie_domain: str | None
     older_cookie_domain: str | None
     cookie_secure: bool | None
+    cookie_partitioned: bool
     cookie_same_site: SameSite
     cookie_prefix: str
     anti_csrf: AntiCsrfMode
@@ -237,6 +238,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         cookie_secure=get(
             "SUPERTOKENS_COOKIE_SECURE", False if (api_domain or "").startswith("http:") else None, values.boolean
         ),
+        cookie_partitioned=get("SUPERTOKENS_COOKIE_PARTITIONED", False, values.boolean),
         cookie_same_site=same_site,
         cookie_prefix=get("SUPERTOKENS_COOKIE_PREFIX", "auto", values.prefix),
         anti_csrf=get(
@@ -375,6 +377,16 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
     if settings.refresh_path == settings.signout_path:
         mistakes.append("SUPERTOKENS_REFRESH_PATH and SUPERTOKENS_SIGNOUT_PATH must differ.")
     mistakes += _prefix_mistakes(settings)
+    mistakes += _partition_mistakes(settings)
+
+
+def _partition_mistakes(settings: Settings) -> list[str]:
+    if settings.cookie_partitioned and settings.cookie_secure is False:
+        return [
+            "SUPERTOKENS_COOKIE_PARTITIONED: browsers take such cookies only where they are Secure. Serve the API over https, or"
+            " set SUPERTOKENS_COOKIE_SECURE to True."
+        ]
+    return []
 
 
 def _prefix_mistakes(settings: Settings) -> list[str]:
@@ -390,7 +402,7 @@ def _prefix_mistakes(settings: Settings) -> list[str]:
 
 def _lost_cookies(settings: Settings) -> list[str]:
     """Log-ins that succeed, and whose cookies no browser keeps; not where tokens travel in headers only."""
-    if settings.token_transfer_method == "header":
+    if settings.token_transfer_method == "header":  # noqa: S105 - a method
         return []
     api, is_none = settings.api_domain, settings.cookie_same_site == "none"
     for website in settings.website_domains:

@@ -62,6 +62,14 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 EXTENSION = "supertokens"
 _ATTRIBUTE = "_flask_supertokens"
 _BEFORE_VIEW = "_flask_supertokens_before_view"
+_DROPPED = (
+    "Secure cookies were sent over plain http to %s; browsers drop them. Serve over https; if a proxy does, use"
+    " werkzeug's ProxyFix; for a plain http host set SUPERTOKENS_COOKIE_SECURE to False."
+)
+_DROPPED_BY_SAFARI = (
+    "Secure cookies were sent over plain http to %s, and to Safari, which drops them there; other browsers keep them on"
+    " localhost. While developing use flask run --debug, or set SUPERTOKENS_COOKIE_SECURE to False, or serve over https."
+)
 
 
 @dataclass
@@ -175,7 +183,7 @@ class AppState:
         self.allowed_origins: frozenset[str] = frozenset(settings.website_domains)
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         self._secure: bool | None = None
-        self._warned = False
+        self._warned: set[str] = set()
 
     # -- what errors ask
 
@@ -322,21 +330,27 @@ class AppState:
             return self.settings.cookie_secure
         if self._secure is not None:
             return self._secure
-        secure = self.settings.cookie_same_site == "none" or not (current_app.debug or current_app.testing)
+        needs = self.settings.cookie_same_site == "none" or self.settings.cookie_partitioned
+        secure = needs or not (current_app.debug or current_app.testing)
         if writing:
             self._secure = secure
         return secure
 
-    def apply(self, state: RequestState, response: Response) -> None:
-        """Write the request's plan to the response: clear first, then set, each name once."""
-        rules = CookieRules(
-            secure=self.is_secure(writing=True),
+    def cookie_rules(self, *, writing: bool = False) -> CookieRules:
+        """The attributes of all our cookies."""
+        return CookieRules(
+            secure=self.is_secure(writing=writing),
             same_site=self.settings.cookie_same_site,
             domain=self.settings.cookie_domain,
             older_domain=self.settings.older_cookie_domain,
+            partitioned=self.settings.cookie_partitioned,
         )
+
+    def apply(self, state: RequestState, response: Response) -> None:
+        """Write the request's plan to the response: clear first, then set, each name once."""
+        rules = self.cookie_rules(writing=True)
         for line in plan_cookies(state.plan, self.cookie_names(), rules, self.engine.now()):
-            response.headers.add("Set-Cookie", _dumped(line, rules))
+            add_cookie(response, line, rules)
             self._warn_when_lost(line, rules)
         headers = plan_headers(state.plan, expose_access_token=self.settings.expose_access_token)
         for name, value in headers.items():
@@ -367,14 +381,17 @@ class AppState:
         return ("Authorization",) if method == "header" else ("Cookie", "Authorization")
 
     def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
-        if not rules.secure or self._warned or not line.value or request.is_secure or is_local(request.host):
+        if not rules.secure or not line.value or request.is_secure:
             return
-        self._warned = True
-        logger.warning(
-            "Secure cookies were sent over plain http to %s; browsers drop them. Serve over https; if a proxy does, use"
-            " werkzeug's ProxyFix; for a plain http host set SUPERTOKENS_COOKIE_SECURE to False.",
-            request.host,
-        )
+        if not is_local(request.host):
+            self._warn_once(_DROPPED)
+        elif _is_webkit(request.headers.get("User-Agent", "")):
+            self._warn_once(_DROPPED_BY_SAFARI)
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning(text, request.host)
 
 
 def apply_plan(response: Response) -> Response:
@@ -489,18 +506,27 @@ def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
     return get
 
 
-def _dumped(line: SetCookie, rules: CookieRules) -> str:
-    return dump_cookie(
+def _is_webkit(user_agent: str) -> bool:
+    """Whether this is Safari, or another browser on its engine; Chromium's kind names that one too."""
+    return "AppleWebKit/" in user_agent and "Chrome/" not in user_agent and "Chromium/" not in user_agent
+
+
+def add_cookie(response: Response, line: SetCookie, rules: CookieRules, *, httponly: bool = True) -> None:
+    """Write one cookie of ours to a response."""
+    text = dump_cookie(
         line.name,
         line.value,
         expires=None if line.expires is None else line.expires // 1000,
+        max_age=line.max_age,
         path=line.path,
         domain=line.domain,
         secure=rules.secure,
-        httponly=True,
+        httponly=httponly,
         samesite=rules.same_site.capitalize(),
         max_size=0,
     )
+    # Werkzeug knows the attribute from 3.1 on only.
+    response.headers.add("Set-Cookie", f"{text}; Partitioned" if rules.partitioned else text)
 
 
 def _expose(response: Response, headers: Any) -> None:

@@ -104,6 +104,7 @@ def _cookies(state: AppState) -> dict[str, Any]:
         names = state.cookie_names()
         secure, same_site = state.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
+    flags += "; Partitioned" if state.settings.cookie_partitioned else ""
     domain = f"; Domain={state.settings.cookie_domain}" if state.settings.cookie_domain else ""
     return {
         "access cookie": f"{names.access}; Path={names.access_path}; {flags}{domain}",

@@ -109,9 +109,11 @@ def test_a_session_is_refreshed() -> None:
     cookies = set_cookies(response)
     access, refresh = cookies["sAccessToken"].value, cookies["sRefreshToken"].value
     assert cookies == {
-        "sAccessToken": Cookie("sAccessToken", access, "/", None, "Wed, 13 Nov 2024 23:13:20 GMT", "Lax", False, True),
+        "sAccessToken": Cookie(
+            "sAccessToken", access, "/", None, "Wed, 13 Nov 2024 23:13:20 GMT", "Lax", False, True, "31536000"
+        ),
         "sRefreshToken": Cookie(
-            "sRefreshToken", refresh, "/refresh", None, "Thu, 22 Feb 2024 23:13:20 GMT", "Lax", False, True
+            "sRefreshToken", refresh, "/refresh", None, "Thu, 22 Feb 2024 23:13:20 GMT", "Lax", False, True, "8640000"
         ),
     }
     assert refresh != tokens.refresh_token
@@ -310,7 +312,7 @@ def test_the_access_cookie_is_not_genuine(access: str) -> None:
 
 # -- legacy and duplicated cookies -------------------------------------------------------------------------------------
 
-LEGACY = Cookie("sIdRefreshToken", "", "/", None, EPOCH, "Lax", False, True)
+LEGACY = Cookie("sIdRefreshToken", "", "/", None, EPOCH, "Lax", False, True, "0")
 
 
 @pytest.mark.parametrize("case", ["success", "theft", "no token", "garbage"])

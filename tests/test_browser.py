@@ -322,6 +322,17 @@ def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
     assert [cookie.startswith(f"{known};") for cookie in cookies] == [True, False]
 
 
+def test_the_mark_of_a_hop_is_partitioned() -> None:
+    """As the session's cookies are, when it is set and when it is removed."""
+    app = an_app(cookie_partitioned=True, cookie_secure=None, cookie_prefix="")
+    add(app, verify_session(lambda: "never reached"))
+    access = expired(app).access_token
+    after = navigate(app, "/view", access=access, cookies=["sRefreshHop=/refresh"])
+    for response in (submit(app, "/refresh"), after):
+        (line,) = [line for line in response.headers.getlist("Set-Cookie") if "Hop" in line]
+        assert parsed_cookie(line).partitioned, line
+
+
 def test_a_refresh_is_refused() -> None:
     """Back to the page all the same, without tokens: a public page stays reachable, another one leads to the log-in."""
     app = an_app(login_url="/login")
@@ -341,9 +352,8 @@ def test_a_hop_did_not_help(method: str) -> None:
     access = expired(app).access_token
     response = navigate(app, "/view", method, by=FORM, access=access, cookies=["sRefreshHop=/refresh"])
     assert (response.status_code, title(response)) == (401, "Your session has ended")
-    (line,) = response.headers.getlist("Set-Cookie")
-    cookie = re.sub("; Max-Age=0", "", line)
-    assert (parsed_cookie(cookie).name, parsed_cookie(cookie).cleared) == ("sRefreshHop", True)
+    (cookie,) = map(parsed_cookie, response.headers.getlist("Set-Cookie"))
+    assert (cookie.name, cookie.cleared) == ("sRefreshHop", True)
 
 
 def test_another_app_of_this_origin_made_a_hop() -> None:

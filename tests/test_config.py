@@ -68,6 +68,7 @@ def test_nothing_is_set() -> None:
         cookie_domain=None,
         older_cookie_domain=None,
         cookie_secure=None,
+        cookie_partitioned=False,
         cookie_same_site="lax",
         cookie_prefix="auto",
         anti_csrf="NONE",
@@ -126,6 +127,7 @@ def test_nothing_is_set() -> None:
         ("API_DOMAIN", "http://api.example.com", "cookie_secure", False),
         ("API_DOMAIN", "https://api.example.com", "cookie_secure", None),
         ("COOKIE_SAME_SITE", "Strict", "cookie_same_site", "strict"),
+        ("COOKIE_PARTITIONED", True, "cookie_partitioned", True),
         ("COOKIE_SAME_SITE", "none", "anti_csrf", "VIA_CUSTOM_HEADER"),
         ("COOKIE_PREFIX", "", "cookie_prefix", ""),
         ("COOKIE_PREFIX", "my-", "cookie_prefix", "my-"),
@@ -420,6 +422,8 @@ def test_several_settings_are_wrong() -> None:
         ({"ACCESS_TOKEN_LIFETIME": 60, "REFRESH_TOKEN_LIFETIME": 60}, "must be longer"),
         ({"REFRESH_PATH": "/x", "SIGNOUT_PATH": "/x"}, "must differ"),
         ({"COOKIE_PREFIX": "__Secure-", "COOKIE_SECURE": False}, "needs SUPERTOKENS_COOKIE_SECURE"),
+        ({"COOKIE_PARTITIONED": True, "COOKIE_SECURE": False}, "only where they are Secure"),
+        ({"COOKIE_PARTITIONED": True, "API_DOMAIN": "http://localhost:5000"}, "only where they are Secure"),
         ({"OLDER_COOKIE_DOMAIN": ""}, "is the cookie domain of today"),
         ({"OLDER_COOKIE_DOMAIN": "a.com", "COOKIE_DOMAIN": ".a.com"}, "is the cookie domain of today"),
         ({"USE_DYNAMIC_SIGNING_KEY": False, "SIGNING_KEY_LIFETIME": 60}, "is never replaced"),
@@ -449,11 +453,9 @@ def test_the_older_cookies_were_of_one_host() -> None:
 def test_localhost_and_addresses_are_mixed(api: str, website: Any, more: dict[str, str]) -> None:
     """To browsers each is a site of its own, so that no cookie would be kept: refused, with both names and the fix."""
     text = mistakes(API_DOMAIN=api, WEBSITE_DOMAIN=website, **more)
-    assert (
-        "Use one name" in text
-        and api in text
-        and f"SUPERTOKENS_WEBSITE_DOMAIN {website if isinstance(website, str) else website[-1]}" in text
-    )
+    assert "Use one name" in text
+    assert api in text
+    assert f"SUPERTOKENS_WEBSITE_DOMAIN {website if isinstance(website, str) else website[-1]}" in text
     assert settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, TOKEN_TRANSFER_METHOD="header").api_domain == api
 
 

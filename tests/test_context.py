@@ -52,8 +52,8 @@ def test_a_log_in_sets_cookies() -> None:
     cookies = set_cookies(call(an_app(), "POST", "/login"))
     access, refresh = cookies["sAccessToken"].value, cookies["sRefreshToken"].value
     assert cookies == {
-        "sAccessToken": Cookie("sAccessToken", access, "/", None, IN_A_YEAR, "Lax", False, True),
-        "sRefreshToken": Cookie("sRefreshToken", refresh, "/refresh", None, IN_100_DAYS, "Lax", False, True),
+        "sAccessToken": Cookie("sAccessToken", access, "/", None, IN_A_YEAR, "Lax", False, True, "31536000"),
+        "sRefreshToken": Cookie("sRefreshToken", refresh, "/refresh", None, IN_100_DAYS, "Lax", False, True, "8640000"),
     }
 
 
@@ -103,6 +103,7 @@ def test_the_access_token_is_exposed() -> None:
             {"cookie_same_site": "none", "cookie_secure": True, "cookie_prefix": ""},
             {"same_site": "None", "secure": True},
         ),
+        ({"cookie_partitioned": True, "cookie_secure": None}, {"partitioned": True, "secure": True}),
     ],
 )
 def test_cookies_follow_the_settings(settings: dict[str, Any], attributes: dict[str, Any]) -> None:
@@ -204,6 +205,8 @@ def test_testing_is_switched_on_after_start() -> None:
         ("http://127.0.0.1:5000", 0),
         ("http://[::1]:5000", 0),
         ("http://app.localhost", 0),
+        ("http://LOCALHOST.:5000", 0),
+        ("http://127.1.2.3", 0),
     ],
 )
 def test_secure_cookies_are_sent_over_plain_http(caplog: pytest.LogCaptureFixture, url: str, warnings: int) -> None:
@@ -214,6 +217,37 @@ def test_secure_cookies_are_sent_over_plain_http(caplog: pytest.LogCaptureFixtur
     texts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(texts) == warnings
     assert all("ProxyFix" in text and "SUPERTOKENS_COOKIE_SECURE" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("browser", "warnings"),
+    [
+        ("AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15", 1),
+        ("AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/123.0 Mobile/15E148 Safari/604.1", 1),
+        ("AppleWebKit/537.36 (KHTML, like Gecko) Chrome/123.0.0.0 Safari/537.36", 0),
+        ("Gecko/20100101 Firefox/124.0", 0),
+        (None, 0),
+    ],
+)
+@pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000"])
+def test_safari_drops_secure_cookies_on_localhost(
+    caplog: pytest.LogCaptureFixture, host: str, browser: str | None, warnings: int
+) -> None:
+    """There is one warning with the fix, and none for browsers that keep them, nor over https."""
+    app, headers = an_app(cookie_secure=True), {} if browser is None else {"User-Agent": f"Mozilla/5.0 (…) {browser}"}
+    for url in (f"https://{host}", f"http://{host}", f"http://{host}"):
+        call(app, "POST", "/login", base_url=url, headers=headers)
+    texts = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(texts) == warnings
+    assert all("Safari" in text and "SUPERTOKENS_COOKIE_SECURE to False" in text and host in text for text in texts)
+
+
+def test_both_warnings_are_due(caplog: pytest.LogCaptureFixture) -> None:
+    """Safari's on localhost does not swallow the one on another host."""
+    app, safari = an_app(cookie_secure=True), {"User-Agent": "AppleWebKit/605.1.15 Version/17.4 Safari/605.1.15"}
+    for url in ("http://localhost", "http://example.com"):
+        call(app, "POST", "/login", base_url=url, headers=safari)
+    assert ["Safari" in text for text in caplog.messages if "Secure cookies" in text] == [True, False]
 
 
 # -- what the response held already ------------------------------------------------------------------------------------

@@ -119,8 +119,10 @@ def test_cookies_of_a_log_in() -> None:
     access, refresh = cookie_lines(app.test_client().post("/login", base_url="https://localhost"))
     flags: dict[str, Any] = {"same_site": "Lax", "secure": True, "http_only": True}
     access_end, refresh_end = "Wed, 13 Nov 2024 22:13:20 GMT", "Thu, 22 Feb 2024 22:13:20 GMT"
-    assert access == Cookie("__Host-sAccessToken", access.value, "/", expires=access_end, **flags)
-    assert refresh == Cookie("__Secure-sRefreshToken", refresh.value, "/refresh", expires=refresh_end, **flags)
+    assert access == Cookie("__Host-sAccessToken", access.value, "/", expires=access_end, max_age="31536000", **flags)
+    assert refresh == Cookie(
+        "__Secure-sRefreshToken", refresh.value, "/refresh", expires=refresh_end, max_age="8640000", **flags
+    )
     assert access.value
     assert refresh.value
 
@@ -130,6 +132,7 @@ def test_cookies_of_a_sign_out() -> None:
     app = an_app()
     lines = cookie_lines(ask(app, "POST", "/signout", f"sAccessToken={log_in(app).access}"))
     past: dict[str, Any] = {"expires": "Thu, 01 Jan 1970 00:00:00 GMT", "same_site": "Lax", "http_only": True}
+    past["max_age"] = "0"
     assert lines == [Cookie("sAccessToken", "", "/", **past), Cookie("sRefreshToken", "", "/refresh", **past)]
 
 

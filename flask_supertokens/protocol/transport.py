@@ -98,9 +98,8 @@ def read(
 
 
 def _bearer(authorization: str | None) -> str | None:
-    if authorization is None or not authorization.startswith("Bearer "):
-        return None
-    return authorization[7:].strip() or None
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None  # in any case: RFC 9110, section 11.1
 
 
 def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
@@ -211,6 +210,7 @@ class CookieRules:
     same_site: Literal["lax", "none", "strict"]
     domain: str | None
     older_domain: str | None
+    partitioned: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,13 +225,17 @@ class Sets:
 
 @dataclass(frozen=True)
 class SetCookie:
-    """One ``Set-Cookie`` line. ``expires`` in ms; ``None`` = ends with the browser, 0 = removed."""
+    """One ``Set-Cookie`` line. ``expires`` in ms, ``max_age`` in seconds; ``None`` = ends with the browser, 0 = removed.
+
+    Both are sent: what a client with a clock of its own obeys is ``Max-Age`` (RFC 6265, section 5.3).
+    """
 
     name: str
     value: str = field(repr=False)
     path: str
     domain: str | None
     expires: int | None
+    max_age: int | None
 
 
 @dataclass(frozen=True)
@@ -292,25 +296,33 @@ def plan_cookies(plan: ResponsePlan, names: CookieNames, rules: CookieRules, now
     if "cookie" in plan.clears:
         done = {line.name for line in lines}
         both = ((names.access, names.access_path), (names.refresh, names.refresh_path))
-        lines = [SetCookie(name, "", path, rules.domain, 0) for name, path in both if name not in done] + lines
+        lines = [removal(name, path, rules.domain) for name, path in both if name not in done] + lines
     if plan.clears_legacy:
-        lines.append(SetCookie(LEGACY_COOKIE, "", "/", rules.domain, 0))
+        lines.append(removal(LEGACY_COOKIE, "/", rules.domain))
     older = rules.older_domain or None
     if plan.clears_duplicates[0]:
-        lines.append(SetCookie(names.access, "", names.access_path, older, 0))
+        lines.append(removal(names.access, names.access_path, older))
     if plan.clears_duplicates[1]:
-        lines.append(SetCookie(names.refresh, "", names.refresh_path, older, 0))
+        lines.append(removal(names.refresh, names.refresh_path, older))
     return lines
+
+
+def removal(name: str, path: str, domain: str | None = None) -> SetCookie:
+    """What makes a browser forget a cookie."""
+    return SetCookie(name, "", path, domain, 0, 0)
 
 
 def _cookies_of(sets: Sets, names: CookieNames, rules: CookieRules, now: int) -> list[SetCookie]:
     tokens = sets.tokens
-    access_expiry = now + ACCESS_COOKIE_LIFETIME if sets.remember else None
-    lines = [SetCookie(names.access, _encoded(tokens.access_token), names.access_path, rules.domain, access_expiry)]
+
+    def line(name: str, token: str, path: str, expires: int | None) -> SetCookie:
+        if expires is None or not sets.remember:
+            return SetCookie(name, _encoded(token), path, rules.domain, None, None)
+        return SetCookie(name, _encoded(token), path, rules.domain, expires, max(1, (expires - now) // 1000))
+
+    lines = [line(names.access, tokens.access_token, names.access_path, now + ACCESS_COOKIE_LIFETIME)]
     if tokens.refresh_token is not None:
-        expiry = tokens.refresh_token_expires_at if sets.remember else None
-        value = _encoded(tokens.refresh_token)
-        lines.append(SetCookie(names.refresh, value, names.refresh_path, rules.domain, expiry))
+        lines.append(line(names.refresh, tokens.refresh_token, names.refresh_path, tokens.refresh_token_expires_at))
     return lines
 
 

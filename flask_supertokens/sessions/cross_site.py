@@ -7,6 +7,11 @@ from ..errors import CrossSiteRequestError, SuperTokensError, TryRefreshTokenErr
 from ..protocol.model import AccessToken
 from ..protocol.transport import Presented, has_request_marker, is_foreign, is_own_form, is_submitted, same_secret
 
+_NO_ORIGIN = (
+    " Without TLS a form of this app's own comes so if its page has Referrer-Policy: no-referrer. Nothing tells it from another"
+    " site's then: use the policy same-origin, or https."
+)
+
 
 def check_request(state: AppState, presented: Presented, token: AccessToken, wanted: bool) -> None:
     """A call with the access cookie.
@@ -42,9 +47,10 @@ def _foreign(state: AppState, presented: Presented, what: str) -> CrossSiteReque
     """Names what the browser said and what is allowed, for the log: mostly it is the app's own site, which no setting names."""
     origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
     allowed = ", ".join([*state.own_origins(), *sorted(state.allowed_origins)])
+    hint = _NO_ORIGIN if origin == "null" and site is None else ""
     return CrossSiteRequestError(
         f"{what} came from another site: Origin {_shown(origin)}, Sec-Fetch-Site {_shown(site)}; allowed are {allowed}"
-        " (SUPERTOKENS_WEBSITE_DOMAIN names web sites)."
+        f" (SUPERTOKENS_WEBSITE_DOMAIN names web sites).{hint}"
     )
 
 

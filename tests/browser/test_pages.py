@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Download, Page, Respons
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user, verify_session
 from tests.support.both import served
-from tests.support.browser import quiet_contexts
+from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.gunicorn import gunicorn
 from tests.support.rendered import LIFETIME, REPORT, create_app
 from tests.support.wire import BrokenStore
@@ -498,6 +498,27 @@ def test_a_page_of_another_site_posts(app: Flask, address: str, a_browser: NewCo
 def _evil(route: Any, action: str) -> None:
     form = f'<form method="post" action="{action}"><input name="title" value="x"><button>Win</button></form>'
     route.fulfill(content_type="text/html", body=form)
+
+
+@pytest.mark.parametrize(("policy", "title"), [("no-referrer", "Refused"), ("same-origin", None)])
+def test_the_app_sends_no_referrers_without_tls(
+    browser: Browser, caplog: pytest.LogCaptureFixture, policy: str, title: str | None
+) -> None:
+    """Our page of the hop goes on; a form of the app's own can't be told from another site's under ``no-referrer``: the log
+    says so.
+    """
+    app = create_app(SUPERTOKENS_COOKIE_SECURE=False)
+    app.after_request(lambda response: response.headers.update({"Referrer-Policy": policy}) or response)
+    arguments = [*CHROMIUM_ARGUMENTS, "--host-resolver-rules=MAP app.test 127.0.0.1"]
+    with served(app) as address, browser.browser_type.launch(executable_path=chromium(), args=arguments) as another:
+        page = another.new_page()
+        log_in(page, address.replace("127.0.0.1", "app.test"))
+        let_it_expire()
+        page.reload()
+        heading(page, "Write a letter")
+        press(page, "Send")
+        assert (answer(page)["user"] if title is None else heading(page, title)) == ("ada" if title is None else None)
+    assert any("Referrer-Policy: no-referrer" in text for text in caplog.messages) == (title is not None)
 
 
 # -- scripts -----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ HOSTS = [
     ("127.0.0.1", "127.0.0.1", ADDRESS, HERE),
     ("127.1.2.3", "127.1.2.3", ADDRESS, HERE),
     ("[::1]", "::1", ADDRESS, HERE),
-    ("0.0.0.0", "0.0.0.0", ADDRESS, THERE),  # noqa: S104 - nothing is bound
+    ("0.0.0.0", "0.0.0.0", ADDRESS, THERE),
     ("10.0.0.1", "10.0.0.1", ADDRESS, THERE),
     ("[2001:DB8::1]", "2001:db8::1", ADDRESS, THERE),
     ("example.com", "example.com", NAME, THERE),

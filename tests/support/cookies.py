@@ -22,24 +22,33 @@ class Cookie:
     same_site: str | None = None
     secure: bool = False
     http_only: bool = False
+    max_age: str | None = None
+    partitioned: bool = False
 
     @property
     def cleared(self) -> bool:
-        return self.value == "" and self.expires == EPOCH
+        return (self.value, self.expires, self.max_age) == ("", EPOCH, "0")
 
 
-ATTRIBUTES = {"path": "path", "domain": "domain", "expires": "expires", "samesite": "same_site"}
-FLAGS = {"secure": "secure", "httponly": "http_only"}
+ATTRIBUTES = {
+    "path": "path",
+    "domain": "domain",
+    "expires": "expires",
+    "samesite": "same_site",
+    "max-age": "max_age",
+}
+FLAGS = {"secure": "secure", "httponly": "http_only", "partitioned": "partitioned"}
 
 
 def parsed_cookie(line: str) -> Cookie:
-    """An attribute that is not expected (Max-Age) is an error."""
+    """An attribute that is not expected is an error, and so is one of ``Expires`` and ``Max-Age`` without the other."""
     pair, *attributes = line.split("; ")
     name, _, value = pair.partition("=")
     fields: dict[str, Any] = {}
     for attribute in attributes:
         key, _, text = attribute.partition("=")
         fields |= {FLAGS[key.lower()]: True} if key.lower() in FLAGS else {ATTRIBUTES[key.lower()]: text}
+    assert ("expires" in fields) == ("max_age" in fields)
     return Cookie(name, value, **fields)
 
 

@@ -34,6 +34,8 @@
 
   function forget() {
     const secure = told.startsWith("__Host-") ? "; Secure" : "";
-    document.cookie = `${told.split("=")[0]}=; Path=/; Max-Age=0${secure}`;
+    const removal = `${told.split("=")[0]}=; Path=/; Max-Age=0`;
+    document.cookie = removal + secure;
+    document.cookie = `${removal}; Secure; SameSite=None; Partitioned`; // another one, where cookies are partitioned
   }
 })();

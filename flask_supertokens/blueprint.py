@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect
+from flask import Blueprint, Flask, Response, current_app, has_request_context, redirect, request
 
 from . import browser
 from .config import Settings
@@ -15,9 +15,15 @@ from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, refresh_session
 from .sessions.verifying import verify_request
 
+_HOST_VALUE = "supertokens_host"
+_ANY_HOST = f"<string(minlength=0):{_HOST_VALUE}>"
 
-def make_blueprint(settings: Settings) -> Blueprint:
-    """The blueprint ``supertokens``: our templates, and the routes where the settings say, unless the app has its own."""
+
+def make_blueprint(settings: Settings, app: Flask) -> Blueprint:
+    """The blueprint ``supertokens``: our templates, and the routes where the settings say, unless the app has its own.
+
+    Where the app tells hosts or subdomains apart, the routes are on all of them: whoever logs in on one refreshes there.
+    """
     if not settings.register_routes:
         return Blueprint("supertokens", __name__, template_folder="pages")
     blueprint = Blueprint(
@@ -27,14 +33,37 @@ def make_blueprint(settings: Settings) -> Blueprint:
         static_folder="pages/assets",
         static_url_path=settings.assets_path,
     )
-    blueprint.add_url_rule(settings.refresh_path, "refresh", refresh, methods=["POST"])
-    blueprint.add_url_rule(settings.signout_path, "signout", sign_out, methods=["POST"])
-    blueprint.add_url_rule(settings.jwks_path, "jwks", jwks)
+    anywhere: dict[str, Any] = {}
+    if app.url_map.host_matching or app.subdomain_matching:
+        anywhere = {"host" if app.url_map.host_matching else "subdomain": _ANY_HOST}
+        blueprint.url_value_preprocessor(_drop_host)
+        blueprint.url_defaults(_fill_in_host)
+        blueprint.add_url_rule(
+            f"{settings.assets_path}/<path:filename>", "static", blueprint.send_static_file, **anywhere
+        )
+    blueprint.add_url_rule(settings.refresh_path, "refresh", refresh, methods=["POST"], **anywhere)
+    blueprint.add_url_rule(settings.signout_path, "signout", sign_out, methods=["POST"], **anywhere)
+    blueprint.add_url_rule(settings.jwks_path, "jwks", jwks, **anywhere)
     if settings.api_domain is not None:
-        blueprint.add_url_rule(settings.discovery_path, "discovery", discovery)
+        blueprint.add_url_rule(settings.discovery_path, "discovery", discovery, **anywhere)
     if settings.health_path is not None:
-        blueprint.add_url_rule(settings.health_path, "health", health)
+        blueprint.add_url_rule(settings.health_path, "health", health, **anywhere)
     return blueprint
+
+
+def _drop_host(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """No view of ours asks for the host that its rule was found on."""
+    if values is not None:
+        values.pop(_HOST_VALUE, None)
+
+
+def _fill_in_host(_endpoint: str, values: dict[str, Any]) -> None:
+    """``url_for`` leads to the host that is being served."""
+    server = current_app.config["SERVER_NAME"] or ""
+    host = request.host.lower() if has_request_context() else server
+    if not current_app.url_map.host_matching:
+        host = host.removesuffix(server).removesuffix(".") if server and host.endswith(f".{server}") else ""
+    values.setdefault(_HOST_VALUE, host)
 
 
 def refresh() -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +31,8 @@ _NAMED = 5
 _PACKAGES = ("flask-supertokens", "Flask", "Werkzeug", "SQLAlchemy", "PyJWT", "requests")
 _STRANGER = "https://somebody-else.invalid"
 _OURS = "supertokens."
+_SOME_VALUE = re.compile(r"<[^>]*>")
+"""A variable in the pattern of a host."""
 
 
 @dataclass(frozen=True)
@@ -211,18 +215,16 @@ def _of_settings(state: AppState) -> Iterator[str]:
 
 
 def _of_routes(state: AppState) -> Iterator[str]:
-    settings, urls = state.settings, current_app.url_map.bind("localhost")
+    settings = state.settings
     for path in (settings.refresh_path, settings.signout_path):
-        try:
-            endpoint = urls.match(path, method="POST")[0]
-        except HTTPException:
-            endpoint = None
-        if endpoint is None and path == settings.refresh_path:
+        endpoints = sorted(_takers(path))
+        if not endpoints and path == settings.refresh_path:
             yield f"No route takes POST {path}, where clients refresh: write one, or leave SUPERTOKENS_REGISTER_ROUTES out."
-        elif endpoint is not None and settings.register_routes and not endpoint.startswith(_OURS):
-            yield f"The app's own view {endpoint} hides POST {path}. Give it another path, or set SUPERTOKENS_API_BASE_PATH."
+        for endpoint in endpoints:
+            if settings.register_routes and not endpoint.startswith(_OURS):
+                yield f"The app's own view {endpoint} hides POST {path}. Give it another path, or set SUPERTOKENS_API_BASE_PATH."
     with current_app.test_request_context():
-        if settings.login_url is not None and login_url() is None:
+        if settings.login_url is not None and login_url() is None and not _is_on_some_host(settings.login_url):
             yield f"SUPERTOKENS_LOGIN_URL names {settings.login_url!r}, which is no endpoint of this app: nobody is led there."
     cookie_path = settings.access_token_path.rstrip("/")
     if settings.register_routes and not f"{settings.signout_path}/".startswith(f"{cookie_path}/"):
@@ -230,6 +232,25 @@ def _of_routes(state: AppState) -> Iterator[str]:
             f"The access cookie is not sent to POST {settings.signout_path}: nobody can sign out. Set SUPERTOKENS_SIGNOUT_PATH"
             " to a path below SUPERTOKENS_ACCESS_TOKEN_PATH."
         )
+
+
+def _takers(path: str) -> set[str]:
+    """The endpoints that take POST there, on any of the hosts or subdomains that the app tells apart."""
+    urls, found = current_app.url_map, set()
+    places = {
+        _SOME_VALUE.sub("1", (rule.host if urls.host_matching else rule.subdomain) or "") for rule in urls.iter_rules()
+    }
+    for place in places:
+        bound = urls.bind(place or "localhost") if urls.host_matching else urls.bind("localhost", subdomain=place)
+        with contextlib.suppress(HTTPException):
+            found.add(bound.match(path, method="POST")[0])
+    return found
+
+
+def _is_on_some_host(endpoint: str) -> bool:
+    """Whether an endpoint is there, and its URL known only to a request that comes to its host."""
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.endpoint == endpoint]
+    return any(_SOME_VALUE.search(rule.host or rule.subdomain or "") for rule in rules)
 
 
 def _of_app(state: AppState) -> Iterator[str]:

@@ -102,7 +102,7 @@ class SuperTokens:
         engine = self._session_engine or make_engine(
             settings, app.instance_path, self._store, database_engine, self._core_hooks
         )
-        app.register_blueprint(make_blueprint(settings))
+        app.register_blueprint(make_blueprint(settings, app))
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
         note_errors(app)

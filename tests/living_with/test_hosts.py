@@ -1,0 +1,126 @@
+"""Apps that tell hosts or subdomains apart: our routes are wherever theirs are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask, request, url_for
+
+from flask_supertokens import SuperTokens, create_new_session, current_session, verify_session
+from flask_supertokens.stores.memory import MemoryStore
+from tests.support.cookies import cookie_values
+
+KINDS = ["host_matching", "subdomain_matching"]
+HOSTS = ["example.com", "acme.example.com", "eu.acme.example.com"]
+
+
+def an_app(kind: str, **config: Any) -> Flask:
+    """A tenant a host: ``/login`` and ``/me`` on each of them, and on the bare one."""
+    is_host = kind == "host_matching"
+    app = Flask("tenants", **({"host_matching": True, "static_host": "example.com"} if is_host else {kind: True}))
+    app.config.update(
+        SECRET_KEY="a secret of the tests",
+        SERVER_NAME=None if is_host else "example.com",
+        SUPERTOKENS_COOKIE_SECURE=False,
+        SUPERTOKENS_HEALTH_PATH="/health",
+        SUPERTOKENS_API_DOMAIN="http://example.com",
+        **config,
+    )
+    SuperTokens(app, store=MemoryStore())
+    places = {"host": ["example.com", "<tenant>.example.com"], "subdomain": ["", "<tenant>"]}
+    key = "host" if is_host else "subdomain"
+    my_page = verify_session(me)
+    for place in places[key]:
+        app.add_url_rule("/login", "login", log_in, methods=["POST"], **{key: place})
+        app.add_url_rule("/me", "me", my_page, **{key: place})
+        app.add_url_rule("/page", "page", page, **{key: place})
+    return app
+
+
+def log_in(tenant: str = "") -> str:
+    create_new_session(f"user of {tenant}")
+    return ""
+
+
+def me(tenant: str = "") -> str:
+    return current_session.user_id
+
+
+def page(tenant: str = "") -> list[str]:
+    return [
+        url_for("supertokens.refresh"),
+        url_for("supertokens.signout", next="/"),
+        url_for("supertokens.static", filename="pages.css"),
+        url_for("supertokens.refresh", _external=True),
+    ]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tenant_logs_in_refreshes_and_signs_out(kind: str, host: str) -> None:
+    """On each host that the app serves."""
+    client, url = an_app(kind).test_client(), f"http://{host}"
+    client.post("/login", base_url=url)
+    user = client.get("/me", base_url=url).text
+    refreshed = client.post("/refresh", base_url=url)
+    assert (refreshed.status_code, set(cookie_values(refreshed))) == (200, {"sAccessToken", "sRefreshToken"})
+    assert (user, client.get("/me", base_url=url).text) == (f"user of {host[: -len('.example.com')]}", user)
+    assert client.post("/signout", base_url=url).json == {"status": "OK"}
+    assert client.get("/me", base_url=url).status_code == 401
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_other_routes_are_there(kind: str, host: str) -> None:
+    """Keys, discovery, health, and the files of our pages; none of them sees the host among its arguments."""
+    app, seen = an_app(kind), []
+    app.before_request(lambda: seen.append(request.view_args))
+    paths = ("/.well-known/jwks.json", "/.well-known/openid-configuration", "/health", "/supertokens-assets/pages.css")
+    client = app.test_client()
+    statuses = []
+    for path in paths:
+        with client.get(path, base_url=f"http://{host}") as response:
+            statuses.append(response.status_code)
+    assert (statuses, seen) == ([200] * 4, [{}, {}, {}, {"filename": "pages.css"}])
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_leads_to_our_routes(kind: str, host: str) -> None:
+    """``url_for`` stays on the host that is being served."""
+    urls = an_app(kind).test_client().get("/page", base_url=f"http://{host}").json
+    assert urls[:3] == ["/refresh", "/signout?next=/", "/supertokens-assets/pages.css"]
+    assert urls[3] == f"http://{host}/refresh"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_is_no_request(kind: str) -> None:
+    """A URL leads to ``SERVER_NAME`` then."""
+    app = an_app(kind)
+    app.config["SERVER_NAME"] = "example.com"
+    with app.app_context():
+        assert url_for("supertokens.refresh") == "http://example.com/refresh"
+
+
+def test_hosts_have_a_port() -> None:
+    """It is part of the host that Flask matches."""
+    client = an_app("host_matching").test_client()
+    assert client.post("/refresh", base_url="http://acme.example.com:5000").status_code == 401
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_status_is_asked(kind: str) -> None:
+    """Nothing looks wrong, with a log-in page on tenants' hosts too."""
+    result = an_app(kind, SUPERTOKENS_LOGIN_URL="login").test_cli_runner().invoke(args=["supertokens", "status"])
+    assert "Nothing looks wrong." in result.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_app_has_its_own_routes_on_one_host(kind: str) -> None:
+    """``status`` finds a refresh view on any host, and names one that hides ours."""
+    place: dict[str, Any] = {"host": "api.example.com"} if kind == "host_matching" else {"subdomain": "api"}
+    for ours, said in ((True, "The app's own view own hides POST /refresh"), (False, "Nothing looks wrong.")):
+        app = an_app(kind, SUPERTOKENS_REGISTER_ROUTES=ours)
+        app.add_url_rule("/refresh", "own", lambda: "", methods=["POST"], **place)
+        assert said in app.test_cli_runner().invoke(args=["supertokens", "status"]).output

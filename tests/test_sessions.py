@@ -28,6 +28,7 @@ from flask_supertokens import (
     get_session_without_request,
     list_sessions,
     merge_into_access_token_payload,
+    merge_into_session_data,
     refresh_session_without_request,
     revoke_all_sessions_for_user,
     revoke_multiple_sessions,
@@ -315,6 +316,20 @@ def test_data_is_kept_on_the_server() -> None:
     assert "cart" not in session.access_token_payload
 
 
+def test_something_is_merged_into_the_data() -> None:
+    """By the session and by its handle: what is not named stays, ``None`` deletes, an ended session has none."""
+    app = an_app()
+    session = a_session(app, session_data={"cart": [1], "step": 1})
+    with app.app_context():
+        session.merge_into_session_data({"step": 2, "cart": None})
+        assert merge_into_session_data(session.handle, {"more": {"x": None}}) is True
+        assert session.get_data() == {"step": 2, "more": {"x": None}}
+        for change in (session.merge_into_session_data, lambda update: merge_into_session_data(session.handle, update)):
+            with pytest.raises(ValueError, match="update"):
+                change({"x": object()})
+        assert (revoke_session(session.handle), merge_into_session_data(session.handle, {})) == (True, False)
+
+
 @pytest.mark.parametrize("method", ["access", "bearer"])
 def test_a_session_is_revoked(method: str) -> None:
     """Store and response: the tokens of its method are removed, `current_session` is gone."""
@@ -338,9 +353,10 @@ def test_a_session_is_revoked(method: str) -> None:
         lambda session: session.get_data(),
         lambda session: session.get_information(),
         lambda session: session.update_data({}),
+        lambda session: session.merge_into_session_data({}),
         lambda session: session.merge_into_access_token_payload({"x": 1}),
     ],
-    ids=["get_data", "get_information", "update_data", "merge"],
+    ids=["get_data", "get_information", "update_data", "merge_data", "merge"],
 )
 def test_a_session_ended_elsewhere(action: Callable[[Session], Any]) -> None:
     """Its methods raise *unauthorised*, and the client's tokens are cleared."""

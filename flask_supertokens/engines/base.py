@@ -233,6 +233,13 @@ class Engine(ABC):
         """Replace a session's data; ``False`` if there is no such session (CDI: PUT /recipe/session/data)."""
 
     @abstractmethod
+    def merge_data(self, handle: str, update: Mapping[str, Any]) -> bool:
+        """Merge into a session's data, shallow, ``None`` deletes a key; ``False`` if there is no such session.
+
+        What others merge at the same time is kept, unless the engine can't (a core has no such call).
+        """
+
+    @abstractmethod
     def current_handle(self, refresh_token: str) -> str | None:
         """The session that this refresh token, the current one or a child of it, belongs to, else ``None``; changes nothing."""
 

@@ -279,6 +279,18 @@ class EmbeddedEngine(Engine):
             return False
         return self.store.write_data(handle, text, self.clock())
 
+    def merge_data(self, handle: str, update: Mapping[str, Any]) -> bool:
+        to_json_object(update, "the update")
+        for now in self._attempts():
+            with self.store.turn():
+                record = self._read(handle)
+                if record is None or record.line.expires_at <= now:
+                    return False
+                new = to_json_object(merged(parse_json_object(record.data), update), "session data")
+                if new == record.data or self.store.swap_data(handle, record.data, new, now):
+                    return True
+        raise _too_busy()
+
     def current_handle(self, refresh_token: str) -> str | None:
         token = self._refresh_tokens.read(refresh_token)
         del refresh_token  # see `Masked`

@@ -208,6 +208,12 @@ class RemoteEngine(Engine):
         _check_json(data, "session data")
         return self._put(data_request(handle, dict(data)))
 
+    def merge_data(self, handle: str, update: Mapping[str, Any]) -> bool:
+        """Not atomic: CDI has no merge of session data, so the last of two writers wins."""
+        _check_json(update, "the update")
+        information = self.information(handle)
+        return information is not None and self.write_data(handle, merged(information.session_data, update))
+
     def current_handle(self, refresh_token: str) -> str | None:
         """A core can't tell without refreshing."""
         return None

@@ -19,7 +19,7 @@ from ..protocol.model import PUBLIC_TENANT, AccessToken, Method, Payload, Sessio
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
 from .effects import apart, plan_sets, tell_revoked
-from .stored import get_session_information, update_session_data
+from .stored import get_session_information, merge_into_session_data, update_session_data
 from .validators import check_validators, objections
 
 if TYPE_CHECKING:
@@ -130,12 +130,23 @@ class Session:
         return self.get_information().session_data
 
     def update_data(self, data: Mapping[str, Any]) -> None:
-        """Replace the session data.
+        """Replace all of the session data. To change a part of it: `merge_into_session_data`.
 
         :raises ValueError: not JSON; the old data stays.
         :raises UnauthorisedError: the session has ended.
         """
         if not update_session_data(self.handle, data):
+            raise self._ended()
+
+    def merge_into_session_data(self, update: Mapping[str, Any]) -> None:
+        """Merge into the session data (shallow, ``None`` deletes a key), so that parallel requests lose nothing of each other's.
+
+        On a core, which has no such call, the last writer wins.
+
+        :raises ValueError: not JSON; the old data stays.
+        :raises UnauthorisedError: the session has ended.
+        """
+        if not merge_into_session_data(self.handle, update):
             raise self._ended()
 
     def merge_into_access_token_payload(self, update: Mapping[str, Any]) -> None:

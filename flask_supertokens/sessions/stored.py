@@ -106,12 +106,23 @@ def get_session_information(handle: str) -> SessionInformation | None:
 
 
 def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
-    """Replace a session's data; ``False`` if it has ended.
+    """Replace all of a session's data; ``False`` if it has ended. To change a part of it: `merge_into_session_data`.
 
     :raises ValueError: not a JSON object; the old data stays.
     """
     state, handle, wanted = app_state(), text(handle, "handle"), json_object(data, "session data")
     return apart(state, lambda: state.engine.write_data(handle, wanted))
+
+
+def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:
+    """Merge into a session's data (shallow, ``None`` deletes a key); ``False`` if it has ended.
+
+    What other requests merge at the same time is kept; not so on a core, which has no such call: the last writer wins there.
+
+    :raises ValueError: not a JSON object; the old data stays.
+    """
+    state, handle, wanted = app_state(), text(handle, "handle"), json_object(update, "update")
+    return apart(state, lambda: state.engine.merge_data(handle, wanted))
 
 
 def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> bool:

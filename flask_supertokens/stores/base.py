@@ -88,6 +88,10 @@ class Store(ABC):
         """Replace a session's data; ``False`` if there is no such session, or it has expired."""
 
     @abstractmethod
+    def swap_data(self, handle: str, seen: str, new: str, now: int) -> bool:
+        """As `write_data`, if the data is still ``seen``; ``False`` also if it is not."""
+
+    @abstractmethod
     def remove(self, handles: Iterable[str]) -> list[str]:
         """End these sessions in one step; those that were there, in the order given. Whoever has many calls it in batches."""
 

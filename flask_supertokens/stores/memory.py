@@ -62,6 +62,13 @@ class MemoryStore(Store):
             self._sessions[handle] = replace(record, data=data)
             return True
 
+    def swap_data(self, handle: str, seen: str, new: str, now: int) -> bool:
+        with self._lock:
+            record = self._sessions.get(handle)
+            if record is None or record.data != seen:
+                return False
+            return self.write_data(handle, new, now)
+
     def remove(self, handles: Iterable[str]) -> list[str]:
         with self._lock:
             return [handle for handle in handles if self._sessions.pop(handle, None) is not None]

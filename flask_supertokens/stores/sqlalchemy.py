@@ -115,6 +115,9 @@ _SWAP_PAYLOAD = (
     update(sessions).where(sessions.c.handle == bindparam("h"), *_SAME_PAYLOAD).values(payload=bindparam("new"))
 )
 _WRITE_DATA = update(sessions).where(*_NAMED, sessions.c.expires_at > bindparam("now")).values(data=bindparam("new"))
+_SWAP_DATA = _WRITE_DATA.where(
+    sessions.c.data == bindparam("seen"), func.length(sessions.c.data) == func.length(bindparam("seen"))
+)
 _KEY_FIELDS = ("kid", "algorithm", "created_at", "public_pem", "sealed_private")
 _PROBE = text("SELECT 1")
 _KEYS = select(signing_keys).where(signing_keys.c.app_id == bindparam("app"))
@@ -369,6 +372,11 @@ class SQLAlchemyStore(Store):
             return False
         self._wake()
         return self._write(_WRITE_DATA, Masked({**self._named(handle), "new": data, "now": now}))
+
+    def swap_data(self, handle: str, seen: str, new: str, now: int) -> bool:
+        if not _is_handle(handle):
+            return False
+        return self._write(_SWAP_DATA, Masked({**self._named(handle), "seen": seen, "new": new, "now": now}))
 
     def remove(self, handles: Iterable[str]) -> list[str]:
         asked = list(dict.fromkeys(filter(_is_handle, handles)))

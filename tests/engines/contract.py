@@ -140,6 +140,7 @@ class EngineContract:
             lambda: engine.regenerate(token, value),
             lambda: engine.merge_payload(token.handle, value),
             lambda: engine.write_data(token.handle, value),
+            lambda: engine.merge_data(token.handle, value),
         ):
             with pytest.raises(ValueError, match="64 bits"):
                 attempt()
@@ -344,12 +345,22 @@ class EngineContract:
         assert known is not None
         assert (known.session_data, known.access_token_payload) == ({"new": [None]}, {"role": "admin"})
 
+    def test_something_is_merged_into_the_data(self, engine: Engine) -> None:
+        """What the update does not name stays, at the top level only; ``None`` deletes."""
+        handle = engine.create(a_session()).access.handle
+        engine.write_data(handle, {"cart": {"a": 1}, "step": 1, "old": True})
+        assert engine.merge_data(handle, {"cart": {"b": 2}, "old": None, "never": None}) is True
+        known = engine.information(handle)
+        assert known is not None
+        assert (known.session_data, known.access_token_payload) == ({"cart": {"b": 2}, "step": 1}, {"role": "admin"})
+        assert engine.merge_data("unknown", {"a": 1}) is False
+
     @pytest.mark.parametrize("value", NOT_JSON)
     def test_the_change_is_not_json(self, engine: Engine, value: Any) -> None:
-        """It is refused by all three verbs, and the old state stays."""
+        """It is refused by all verbs, and the old state stays."""
         token = engine.create(a_session()).access
         before = engine.information(token.handle)
-        for change in (engine.merge_payload, engine.write_data):
+        for change in (engine.merge_payload, engine.write_data, engine.merge_data):
             with pytest.raises(ValueError, match="must be"):
                 change(token.handle, value)
         with pytest.raises(ValueError, match="must be"):
@@ -366,6 +377,7 @@ class EngineContract:
             engine.revoke([token.handle])
         assert engine.merge_payload(token.handle, {"a": 1}) is False
         assert engine.write_data(token.handle, {}) is False
+        assert engine.merge_data(token.handle, {}) is False
         with pytest.raises(UnauthorisedError):
             engine.regenerate(token, {"a": 1})
         assert engine.information(token.handle) is None

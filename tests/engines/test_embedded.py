@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable
@@ -530,6 +531,7 @@ def test_the_clock_is_the_machine_s() -> None:
 # -- races -------------------------------------------------------------------------------------------------------------
 
 THREADS = 8
+MERGES = 12
 
 
 def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clock) -> None:
@@ -584,6 +586,34 @@ def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
     grants = at_once(THREADS, lambda _: engine.create(a_session(), replacing=old))
     assert [handle for grant in grants for handle in grant.ended] == [old]
     assert len(engine.sessions_of("user-1", None)) == THREADS
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_many_merge_data(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) -> None:
+    """Eight threads with keys of their own, several each: none is lost, nor is what was there."""
+    with contextlib.nullcontext(MemoryStore()) if in_memory else sql_store(sqlite_uri(tmp_path)) as store:
+        engine = an_engine(store, clock)
+        handle = engine.create(a_session(data={"kept": True})).access.handle
+
+        def merge(number: int) -> list[bool]:
+            return [engine.merge_data(handle, {f"{number}.{count}": count}) for count in range(MERGES)]
+
+        assert at_once(THREADS, merge) == [[True] * MERGES] * THREADS
+        known = engine.information(handle)
+    expected = {f"{number}.{count}": count for number in range(THREADS) for count in range(MERGES)}
+    assert known is not None
+    assert known.session_data == {"kept": True, **expected}
+
+
+def test_data_is_merged_that_others_change_all_the_time(clock: Clock) -> None:
+    """After some attempts it is our error, and nothing was written."""
+    store = MemoryStore()
+    engine = an_engine(store, clock)
+    handle = engine.create(a_session(data={"a": 1})).access.handle
+    store.swap_data = lambda *_: False  # type: ignore[method-assign]
+    with pytest.raises(GeneralError, match="Try again"):
+        engine.merge_data(handle, {"b": 2})
+    assert engine.merge_data(handle, {"a": 1}) is True
 
 
 class LosingStore(MemoryStore):

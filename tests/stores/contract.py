@@ -93,6 +93,7 @@ class StoreContract:
         assert store.read(handle) is None
         assert store.remove([handle]) == []
         assert store.write_data(handle, "{}", NOW) is False
+        assert store.swap_data(handle, "{}", "{}", NOW) is False
         assert store.of_user(handle, None, NOW) == store.handles_of_user(handle, None) == []
 
     def test_an_expired_session_is_read(self, store: Store) -> None:
@@ -244,7 +245,32 @@ class StoreContract:
         store.add(expired)
         assert store.write_data("handle-1", "{}", NOW) is False
         assert store.write_data("handle-2", "{}", NOW) is False
+        assert store.swap_data("handle-1", expired.data, "{}", NOW) is False
+        assert store.swap_data("handle-2", "{}", "{}", NOW) is False
         assert store.read("handle-1") == expired
+
+    def test_data_is_swapped(self, store: Store) -> None:
+        """Once, by whoever saw what is there; nothing else changes."""
+        store.add(replace(RECORD, data='{"old":"a"}'))
+        assert store.swap_data("handle-1", '{"old":"a"}', '{"new":1}', NOW) is True
+        assert store.swap_data("handle-1", '{"old":"a"}', '{"new":2}', NOW) is False
+        assert store.read("handle-1") == replace(RECORD, data='{"new":1}')
+
+    @pytest.mark.parametrize("seen", ['{"A":"é"}', '{"a":"e"}', '{"a":"é"} ', ""])
+    def test_data_looks_alike(self, store: Store, seen: str) -> None:
+        """Capitals, accents and blanks at the end count, whatever the database's collation."""
+        store.add(replace(RECORD, data='{"a":"é"}'))
+        assert store.swap_data("handle-1", seen, "{}", NOW) is False
+        assert store.swap_data("handle-1", '{"a":"é"}', "{}", NOW) is True
+
+    def test_many_swap_data(self, store: Store) -> None:
+        """One of those who saw the same wins."""
+        store.add(RECORD)
+        done = at_once(THREADS, lambda number: store.swap_data("handle-1", RECORD.data, f'{{"n":{number}}}', NOW))
+        assert done.count(True) == 1
+        known = store.read("handle-1")
+        assert known is not None
+        assert known.data == f'{{"n":{done.index(True)}}}'
 
     # -- remove
 
@@ -511,6 +537,7 @@ class StoreContract:
         assert (other.of_user("user-1", None, NOW - 1), other.remove(["handle-1"]), other.all("", 9)) == ([], [], [])
         assert (other.handles_of_user("user-1", None), other.crowds(0, 9)) == ([], {})
         assert (other.write_data("handle-1", "{}", NOW - 1), other.remove_expired(NOW * 2, 9)) == (False, 0)
+        assert other.swap_data("handle-1", RECORD.data, "{}", NOW - 1) is False
         assert (other.keys(), other.swap_keys(frozenset(), a_key(1), frozenset())) == ([], True)
         assert store.read("handle-1") == RECORD
         assert store.keys() == other.keys() == [a_key(1)]

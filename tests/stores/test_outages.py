@@ -40,11 +40,12 @@ WRITES: dict[str, Callable[[Store], Any]] = {
     "swap_line": lambda store: store.swap_line(RECORD, LINE, NOW),
     "swap_payload": lambda store: store.swap_payload("handle-1", RECORD.payload, "{}"),
     "write_data": lambda store: store.write_data("handle-1", "{}", NOW),
+    "swap_data": lambda store: store.swap_data("handle-1", RECORD.data, "{}", NOW),
     "remove": lambda store: store.remove(["handle-1"]),
     "swap_keys": lambda store: store.swap_keys(frozenset(), a_key(1), frozenset()),
     "one of the keys": lambda store: store.reseal_key("d-1", "sealed", "new"),
 }
-SWAPS = ["swap_line", "swap_payload"]
+SWAPS = ["swap_line", "swap_payload", "swap_data"]
 """What follows a read of its own; all other writes find out first whether the connection lives."""
 VERBS = {**READS, **WRITES, "create_tables": lambda store: store.create_tables()}
 

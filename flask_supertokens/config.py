@@ -62,6 +62,7 @@ FOR_THE_EMBEDDED_ENGINE = (
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
 _NONE: tuple[str, ...] = ()
+_NO_WEBSITES: tuple[str | Callable[[str], bool], ...] = ()
 _NO_KEY: str | None = None
 _NO_TEXT: str | None = None
 _NO_LIMIT: int | None = None
@@ -96,6 +97,7 @@ class Settings:
     api_domain: str | None
     mounted_at: str
     website_domains: tuple[str, ...]
+    website_judges: tuple[Callable[[str], bool], ...]
     cookie_domain: str | None
     older_cookie_domain: str | None
     cookie_secure: bool | None
@@ -197,8 +199,8 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
     get = reader.get
     base = get("SUPERTOKENS_API_BASE_PATH", None, values.base_path)
     api_domain = get("SUPERTOKENS_API_DOMAIN", None, values.origin)
-    website_domains = get("SUPERTOKENS_WEBSITE_DOMAIN", _NONE, values.origins)
-    same_site = _same_site(reader, api_domain, website_domains)
+    websites = get("SUPERTOKENS_WEBSITE_DOMAIN", _NO_WEBSITES, values.websites)
+    same_site = _same_site(reader, api_domain, websites)
     access_lifetime = get("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", 3_600_000, values.whole_seconds)
     transfer_method = get("SUPERTOKENS_TOKEN_TRANSFER_METHOD", _ANY_METHOD, values.transfer_method)
     core_uris = _secret_value(reader, "SUPERTOKENS_CONNECTION_URI", _NONE, values.core_uris)
@@ -232,7 +234,8 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", values.path),
         api_domain=api_domain,
         mounted_at=get("APPLICATION_ROOT", "", values.script_root),
-        website_domains=website_domains,
+        website_domains=tuple(website for website in websites if isinstance(website, str)),
+        website_judges=tuple(website for website in websites if not isinstance(website, str)),
         cookie_domain=get("SUPERTOKENS_COOKIE_DOMAIN", None, values.domain) or None,
         older_cookie_domain=get("SUPERTOKENS_OLDER_COOKIE_DOMAIN", None, values.domain),
         cookie_secure=get(
@@ -308,17 +311,25 @@ def _secret_keys(reader: _Reader) -> tuple[str | bytes, ...]:
     return cast("tuple[str | bytes, ...]", keys)
 
 
-def _same_site(reader: _Reader, api_domain: str | None, website_domains: tuple[str, ...]) -> SameSite:
+def _same_site(reader: _Reader, api_domain: str | None, websites: tuple[str | Callable[[str], bool], ...]) -> SameSite:
     def read(value: Any) -> SameSite:
         return cast(SameSite, values.one_of("lax", "none", "strict")(values.text(value).lower()))
 
     chosen = reader.get("SUPERTOKENS_COOKIE_SAME_SITE", None, cast("Callable[[Any], SameSite | None]", read))
     if chosen is not None:
         return chosen
+    origins = [website for website in websites if isinstance(website, str)]
+    if len(origins) < len(websites):
+        reader.mistakes.append(
+            "SUPERTOKENS_WEBSITE_DOMAIN has a function, and nobody knows beforehand what it allows: set"
+            ' SUPERTOKENS_COOKIE_SAME_SITE to "none" (other sites too) or "lax" (hosts of the API\'s own site only).'
+        )
+    if any(origin.startswith(values.APP_SCHEMES) for origin in origins):
+        return "none"
     if api_domain is None:
         return "lax"
     try:
-        return "none" if any(_crosses_sites(api_domain, website) for website in website_domains) else "lax"
+        return "none" if any(_crosses_sites(api_domain, origin) for origin in origins) else "lax"
     except ImportError:
         reader.mistakes.append(
             "SUPERTOKENS_API_DOMAIN and SUPERTOKENS_WEBSITE_DOMAIN have different hosts; whether they are one site needs the"
@@ -329,7 +340,7 @@ def _same_site(reader: _Reader, api_domain: str | None, website_domains: tuple[s
 
 
 def _crosses_sites(one: str, other: str) -> bool:
-    a, b = urlsplit(one), urlsplit(other)
+    a, b = urlsplit(one), urlsplit(hosts.sample_of(other))
     return a.scheme != b.scheme or (a.hostname != b.hostname and _site(a.hostname) != _site(b.hostname))
 
 
@@ -406,10 +417,12 @@ def _lost_cookies(settings: Settings) -> list[str]:
         return []
     api, is_none = settings.api_domain, settings.cookie_same_site == "none"
     for website in settings.website_domains:
-        pair = (urlsplit(api or "").hostname or "", urlsplit(website).hostname or "")
-        if api is None or not all(map(hosts.has_site_of_its_own, pair)) or _site(pair[0]) == _site(pair[1]):
+        parts = urlsplit(hosts.sample_of(website))
+        pair = (urlsplit(api or "").hostname or "", parts.hostname or "")
+        if api is None or parts.scheme in values.APP_SCHEMES or not all(map(hosts.has_site_of_its_own, pair)):
             continue
-        if all(map(hosts.is_local, pair)) or not is_none or settings.cookie_secure is False:
+        is_lost = all(map(hosts.is_local, pair)) or not is_none or settings.cookie_secure is False
+        if is_lost and _site(pair[0]) != _site(pair[1]):
             return [
                 f"SUPERTOKENS_API_DOMAIN is {api} and SUPERTOKENS_WEBSITE_DOMAIN {website}: to browsers localhost and each IP"
                 " address are sites of their own, so the page would not keep the API's cookies. Use one name, localhost for"

@@ -34,7 +34,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .protocol.hosts import is_local
+from .protocol.hosts import is_local, is_one_of
 from .protocol.model import AllowedMethod, Payload
 from .protocol.navigation import plain_root
 from .protocol.transport import (
@@ -61,6 +61,7 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 EXTENSION = "supertokens"
 _ATTRIBUTE = "_flask_supertokens"
+_WEBSITE_FUNCTION = "The function in SUPERTOKENS_WEBSITE_DOMAIN"
 _BEFORE_VIEW = "_flask_supertokens_before_view"
 _DROPPED = (
     "Secure cookies were sent over plain http to %s; browsers drop them. Serve over https; if a proxy does, use"
@@ -180,7 +181,6 @@ class AppState:
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
         self.refusals: RefusalLog = RefusalLog(settings.refresh_path)
-        self.allowed_origins: frozenset[str] = frozenset(settings.website_domains)
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         self._secure: bool | None = None
         self._warned: set[str] = set()
@@ -304,6 +304,16 @@ class AppState:
         """The origin that the request was sent to, and the one that the settings name."""
         own = f"{request.scheme}://{request.host}"  # host_url shows punycode as letters; browsers send it as it is
         return (own,) if self.settings.api_domain is None else (own, self.settings.api_domain)
+
+    def allows_origin(self, origin: str) -> bool:
+        """Whether a web site that may call has this origin. A function of the app's that fails says no."""
+        if is_one_of(origin, self.settings.website_domains):
+            return True
+        try:
+            return any(plain(ask(origin), _WEBSITE_FUNCTION) for ask in self.settings.website_judges)
+        except Exception:  # of the app's
+            logger.exception("%s failed; the origin is refused.", _WEBSITE_FUNCTION)
+            return False
 
     # -- what goes out
 

@@ -96,7 +96,8 @@ def _settings(state: AppState) -> dict[str, Any]:
         "views ask the database": settings.check_database,
         "routes": ", ".join(paths) or "none",
         "API": settings.api_domain or "not set",
-        "web sites": ", ".join(settings.website_domains) or "the same",
+        "web sites": ", ".join([*settings.website_domains, *("the app's function" for _ in settings.website_judges)])
+        or "the same",
         "tokens travel by": transfer if isinstance(transfer, str) else "the app's function",
         "anti-CSRF": settings.anti_csrf,
     }

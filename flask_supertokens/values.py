@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from .protocol.hosts import is_address, is_local
 from .protocol.model import AntiCsrfMode
 from .protocol.navigation import is_own_path, plain_root
 
@@ -27,6 +28,9 @@ _DRIVERS = ((("postgres",), "psycopg", "postgresql"), (("mysql", "mariadb"), "py
 _PATH = re.compile(r"/[A-Za-z0-9/._~!$&'()*+=:@%-]*", re.ASCII)
 _ENDPOINT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*", re.ASCII)
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+", re.ASCII)
+_APP_HOST = re.compile(r"[a-z0-9.-]+", re.ASCII)
+APP_SCHEMES = ("capacitor", "ionic", "tauri", "chrome-extension", "moz-extension", "safari-web-extension")
+"""What web views and extensions of browsers have for ``https``; each is a site of its own."""
 _SHORTEST_API_KEY = 20
 _LONGEST_CALL = 3_600_000
 _REFUSED_STATUSES = range(400, 600)
@@ -144,9 +148,25 @@ def origin(value: Any) -> str:
     return f"{parts.scheme}://{host}" + ("" if port in (None, default_port) else f":{port}")
 
 
-def origins(value: Any) -> tuple[str, ...]:
+def websites(value: Any) -> tuple[str | Callable[[str], bool], ...]:
+    """Origins, patterns of them, and functions that are asked."""
     values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return tuple(origin(one) for one in values)
+    return tuple(one if callable(one) else _website(one) for one in values)
+
+
+def _website(value: Any) -> str:
+    scheme, mark, host = text(value).partition("://")
+    if scheme.lower() in APP_SCHEMES:
+        if not _APP_HOST.fullmatch(host.lower().rstrip("/")):
+            raise ValueError('use an origin like "capacitor://localhost" or "chrome-extension://the-id-of-yours"')
+        return f"{scheme}{mark}{host}".lower().rstrip("/")
+    if not host.startswith("*."):
+        return origin(value)
+    parent = origin(scheme + mark + host[2:])
+    name = urlsplit(parent).hostname or ""
+    if is_address(name) or not (is_local(name) or "." in name):
+        raise ValueError('use a domain of your own below the star, like "https://*.example.com"')
+    return parent.replace(mark, f"{mark}*.")
 
 
 def domain(value: Any) -> str:

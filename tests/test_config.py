@@ -65,6 +65,7 @@ def test_nothing_is_set() -> None:
         api_domain=None,
         mounted_at="",
         website_domains=(),
+        website_judges=(),
         cookie_domain=None,
         older_cookie_domain=None,
         cookie_secure=None,
@@ -118,6 +119,30 @@ def test_nothing_is_set() -> None:
             ["http://a.com:80", "https://b.com:81"],
             "website_domains",
             ("http://a.com", "https://b.com:81"),
+        ),
+        (
+            "WEBSITE_DOMAIN",
+            ["HTTPS://*.Example.COM:443/", "http://*.localhost:3000", "https://a.com"],
+            "website_domains",
+            ("https://*.example.com", "http://*.localhost:3000", "https://a.com"),
+        ),
+        (
+            "WEBSITE_DOMAIN",
+            (
+                "capacitor://localhost/",
+                "ionic://localhost",
+                "tauri://localhost",
+                "chrome-extension://abc",
+                "moz-extension://0-1",
+            ),
+            "website_domains",
+            (
+                "capacitor://localhost",
+                "ionic://localhost",
+                "tauri://localhost",
+                "chrome-extension://abc",
+                "moz-extension://0-1",
+            ),
         ),
         ("COOKIE_DOMAIN", ".example.com", "cookie_domain", ".example.com"),
         ("COOKIE_DOMAIN", "", "cookie_domain", None),
@@ -256,10 +281,27 @@ NO_ORIGINS: list[Any] = [
     "https://a.com/path",
     "https://a.com:x",
     "https://bücher.example",
-    "https://*.a.com",
     "https://u@a.com",
     5,
     ["x"],
+]
+NO_WEBSITES: list[Any] = [
+    "https://*",
+    "https://*.com",
+    "https://*.",
+    "https://*.10.0.0.1",
+    "https://a.*.com",
+    "https://*.*.a.com",
+    "https://*a.com",
+    "*.a.com",
+    "ftp://*.a.com",
+    "capacitor://",
+    "capacitor://*.a.com",
+    "chrome-extension://*",
+    "chrome-extension://a/b",
+    "file://",
+    "null",
+    ["https://a.com", "https://*"],
 ]
 
 
@@ -272,6 +314,8 @@ NO_ORIGINS: list[Any] = [
         *[(key, value) for key in FLAGS for value in ("maybe", "10", 2, -1, 1.0, "", [])],
         *[(key, value) for key in PATHS for value in NO_PATHS],
         *[(key, value) for key in ("API_DOMAIN", "WEBSITE_DOMAIN") for value in NO_ORIGINS],
+        *[("API_DOMAIN", value) for value in ("https://*.a.com", "capacitor://localhost", len)],
+        *[("WEBSITE_DOMAIN", value) for value in NO_WEBSITES],
         *[
             (key, value)
             for key in ("COOKIE_DOMAIN", "OLDER_COOKIE_DOMAIN")
@@ -509,6 +553,15 @@ def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
         ("https://10.0.0.1", "https://10.0.0.1:3000", "lax"),
         ("https://10.0.0.1", "https://10.0.0.2", "none"),
         ("https://10.0.0.1", "https://localhost", "none"),
+        ("https://api.example.com", "https://*.example.com", "lax"),
+        ("https://example.com", "https://*.shop.example.com", "lax"),
+        ("https://api.example.com", "https://*.example.org", "none"),
+        ("https://api.example.com", ["https://*.example.com", "https://*.example.org"], "none"),
+        ("https://api.example.co.uk", "https://*.co.uk", "none"),
+        ("https://api.example.com", "capacitor://localhost", "none"),
+        ("https://localhost", "capacitor://localhost", "none"),
+        (None, ["https://example.com", "tauri://localhost"], "none"),
+        (None, "chrome-extension://abc", "none"),
     ],
 )
 def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_site: str) -> None:
@@ -516,6 +569,18 @@ def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_
     read = settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, COOKIE_SECURE=None if api is None else True)
     assert read.cookie_same_site == same_site
     assert read.anti_csrf == ("VIA_CUSTOM_HEADER" if same_site == "none" else "NONE")
+
+
+def test_a_function_says_which_websites_may_call() -> None:
+    """Whether they are on the API's site nobody knows, so that has to be said."""
+
+    def is_customer(origin: str) -> bool:
+        return origin.endswith("x")
+
+    assert "SUPERTOKENS_COOKIE_SAME_SITE to" in mistakes(WEBSITE_DOMAIN=is_customer)
+    read = settings(WEBSITE_DOMAIN=["https://a.com", is_customer], COOKIE_SAME_SITE="none")
+    assert (read.website_domains, read.website_judges) == (("https://a.com",), (is_customer,))
+    assert (read.cookie_same_site, read.anti_csrf) == ("none", "VIA_CUSTOM_HEADER")
 
 
 def test_the_public_suffix_list_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

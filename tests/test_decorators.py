@@ -646,6 +646,56 @@ def test_a_request_comes_from_somewhere(mode: str, headers: dict[str, str], fore
     assert call(app, "GET", "/me", access=tokens.access_token, headers=headers).status_code == 200
 
 
+def ends_with_shop(origin: str) -> bool:
+    if origin == "https://broken.example":
+        raise LookupError("the database is gone")
+    return origin.endswith(".shop")
+
+
+async def whatever(origin: str) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("path", ["/me", "/refresh"])
+@pytest.mark.parametrize(
+    ("websites", "origin", "foreign"),
+    [
+        (["https://*.example.com", SITE], "https://a.b.example.com", False),
+        ("https://*.example.com", "https://example.com", True),
+        ("https://*.example.com", "https://a.example.com.evil.com", True),
+        ("capacitor://localhost", "capacitor://localhost", False),
+        ("chrome-extension://abc", "chrome-extension://abd", True),
+        (["https://*.example.com", ends_with_shop], "https://a.shop", False),
+        (["https://*.example.com", ends_with_shop], "https://a.example.com", False),
+        (ends_with_shop, EVIL, True),
+        (ends_with_shop, "null", True),
+        ([ends_with_shop, SITE], "https://broken.example", True),
+        (whatever, EVIL, True),
+    ],
+)
+def test_websites_are_told_by_pattern_or_function(path: str, websites: Any, origin: str, foreign: bool) -> None:
+    """A refresh and a view let those in that are meant, and nobody else."""
+    app = an_app(website_domain=websites, cookie_same_site="lax")
+    tokens = signed_in(app)
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+    response = call(app, "POST", path, access=tokens.access_token, refresh=tokens.refresh_token, headers=headers)
+    assert response.status_code == (403 if foreign else 200)
+
+
+@pytest.mark.parametrize(("ask", "said"), [(ends_with_shop, "the database is gone"), (whatever, "is async")])
+def test_the_function_for_websites_fails(ask: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the error, and says what failed; our own origin needs no function."""
+    app = an_app(website_domain=ask, cookie_same_site="lax")
+    token = signed_in(app).access_token
+    assert call(app, "POST", "/me", access=token, headers={"Origin": OWN}).status_code == 200
+    assert caplog.text == ""
+    response = call(app, "POST", "/me", access=token, headers={"Origin": "https://broken.example"})
+    assert response.status_code == 403
+    assert said in caplog.text
+    assert "The function in SUPERTOKENS_WEBSITE_DOMAIN failed; the origin is refused." in caplog.text
+    assert "the app's function allows" in caplog.text
+
+
 @pytest.mark.parametrize("mode", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
 @pytest.mark.parametrize(
     ("headers", "foreign"),

@@ -5,14 +5,18 @@
 * This machine is ``localhost``, a name below it (RFC 6761, section 6.3), and each loopback address. There, and nowhere else,
   most browsers take plain http for safe.
 * ``localhost`` and each IP address are sites of their own; ports don't count (HTML standard, *obtain a site*).
+* ``https://*.example.com`` is an origin's pattern: a name below ``example.com``, at any depth; not ``example.com`` itself.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 LOCALHOST = "localhost"
+_ANY = "://*."
+_LABELS = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 
 
 def name_of(host: str) -> str:
@@ -50,6 +54,22 @@ def site_of(host: str, registrable_domain: Callable[[str], str | None]) -> str:
     if not has_site_of_its_own(name):
         return registrable_domain(name) or name
     return name if is_address(name) else ".".join(name.split(".")[-2:])
+
+
+def is_one_of(origin: str, patterns: Iterable[str]) -> bool:
+    """Whether an origin, as browsers send it, is one of these or below one that begins with ``*.``."""
+    return any(_is_below(origin, pattern) if _ANY in pattern else origin == pattern for pattern in patterns)
+
+
+def sample_of(pattern: str) -> str:
+    """An origin that a pattern means; without a star it is the pattern."""
+    return pattern.replace(_ANY, "://any.", 1)
+
+
+def _is_below(origin: str, pattern: str) -> bool:
+    scheme, _, parent = pattern.partition("*")
+    inner = origin.removeprefix(scheme).removesuffix(parent)
+    return f"{scheme}{inner}{parent}" == origin and _LABELS.fullmatch(inner) is not None
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -141,18 +141,18 @@ def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None
 # -- requests from elsewhere -------------------------------------------------------------------------------------------
 
 
-def is_foreign(presented: Presented, own_origins: Iterable[str], allowed_origins: frozenset[str]) -> bool:
+def is_foreign(presented: Presented, own_origins: Iterable[str], is_allowed: Callable[[str], bool]) -> bool:
     """Whether the browser says that another site sent this (Fetch Metadata; ``Origin`` where that says nothing).
 
     A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
     ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
     """
     origin, site = presented.get_header("Origin"), (presented.get_header("Sec-Fetch-Site") or "none").lower()
-    if origin is not None and origin in allowed_origins:
-        return False
     if site != "none" and not presented.opens_websocket:
-        return site in ("cross-site", "same-site")
-    return origin is not None and origin not in own_origins
+        is_elsewhere = site in ("cross-site", "same-site")
+    else:
+        is_elsewhere = origin is not None and origin not in own_origins
+    return is_elsewhere and not (origin is not None and is_allowed(origin))
 
 
 def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:

@@ -19,7 +19,7 @@ def check_request(state: AppState, presented: Presented, token: AccessToken, wan
     :param wanted: ask for the marker or token of the anti-CSRF mode as well.
     """
     guarded = not presented.safe or presented.opens_websocket
-    if guarded and is_foreign(presented, state.own_origins(), state.allowed_origins):
+    if guarded and is_foreign(presented, state.own_origins(), state.allows_origin):
         raise _foreign(state, presented, "A request with cookies")
     mode = state.settings.anti_csrf
     if not wanted or mode == "NONE" or is_own_form(presented, state.own_origins()):
@@ -39,14 +39,15 @@ def missing_marker(state: AppState, presented: Presented) -> SuperTokensError | 
 
 def check_foreign(state: AppState, presented: Presented) -> None:
     """A refresh; without cookies too (SameSite may have held them back): the answer would clear them, and log the user out."""
-    if is_foreign(presented, state.own_origins(), state.allowed_origins):
+    if is_foreign(presented, state.own_origins(), state.allows_origin):
         raise _foreign(state, presented, "A refresh")
 
 
 def _foreign(state: AppState, presented: Presented, what: str) -> CrossSiteRequestError:
     """Names what the browser said and what is allowed, for the log: mostly it is the app's own site, which no setting names."""
     origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
-    allowed = ", ".join([*state.own_origins(), *sorted(state.allowed_origins)])
+    by_function = ["what the app's function allows"] if state.settings.website_judges else []
+    allowed = ", ".join([*state.own_origins(), *sorted(state.settings.website_domains), *by_function])
     hint = _NO_ORIGIN if origin == "null" and site is None else ""
     return CrossSiteRequestError(
         f"{what} came from another site: Origin {_shown(origin)}, Sec-Fetch-Site {_shown(site)}; allowed are {allowed}"

@@ -240,3 +240,27 @@ def test_a_preflight(run: Run, path: str) -> None:
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, WEBSITE)
     assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) == set(get_cors_headers())
     assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+
+
+WEBSITES = [
+    ("Flask-CORS and many websites", "https://a.b.example.org", True),
+    ("Flask-CORS and many websites", "capacitor://localhost", True),
+    ("Flask-CORS and many websites", "https://example.org", False),
+    ("Flask-CORS and many websites", "https://a.example.org.evil.com", False),
+    ("Flask-CORS and many websites", "http://a.example.org", False),
+    ("CORS by a function", "https://shop.example", True),
+    ("CORS by a function", "https://evil.example", False),
+]
+
+
+@pytest.mark.parametrize(("title", "origin", "is_allowed"), WEBSITES)
+def test_many_websites_may_call(run: Run, title: str, origin: str, is_allowed: bool) -> None:
+    """CORS lets those in that the extension lets in, and they read what a refresh answers."""
+    client = run(title).app.test_client()
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "rid"}
+    preflight = client.options("/refresh", headers=asked)
+    response = client.post("/refresh", headers={"Origin": origin, "Sec-Fetch-Site": "cross-site", "rid": "anti-csrf"})
+    assert response.status_code == (401 if is_allowed else 403)
+    allowed = [answer.headers.get("Access-Control-Allow-Origin") for answer in (preflight, response)]
+    assert allowed == ([origin] * 2 if is_allowed else [None] * 2)
+    assert ("rid" in preflight.headers.get("Access-Control-Allow-Headers", "")) is is_allowed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_supertokens.protocol.hosts import is_address, is_local, name_of, site_of
+from flask_supertokens.protocol.hosts import is_address, is_local, is_one_of, name_of, sample_of, site_of
 
 NAME, ADDRESS, HERE, THERE = False, True, True, False
 HOSTS = [
@@ -63,6 +63,48 @@ def test_an_address_has_no_brackets(host: str, local: bool) -> None:
 def test_two_hosts_are_one_site(one: str, other: str, same: bool) -> None:
     """The registrable domain decides; localhost and each address stand for themselves."""
     assert (site_of(one, two_labels) == site_of(other, two_labels)) is same
+
+
+PATTERNS = ("https://*.example.com", "http://*.localhost:3000", "https://exact.org", "capacitor://localhost")
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_in"),
+    [
+        ("https://a.example.com", True),
+        ("https://a-1.b_2.example.com", True),
+        ("https://xn--bcher-kva.example.com", True),
+        ("https://example.com", False),
+        ("https://.example.com", False),
+        ("https://a..example.com", False),
+        ("http://a.example.com", False),
+        ("https://a.example.com:8443", False),
+        ("https://a.example.com.evil.com", False),
+        ("https://evil.com/.example.com", False),
+        ("https://evil.com#.example.com", False),
+        ("https://u@a.example.com", False),
+        ("https://evilexample.com", False),
+        ("https://*.example.com", False),
+        ("https://a.example.com\n", False),
+        ("http://shop.localhost:3000", True),
+        ("http://shop.localhost", False),
+        ("https://exact.org", True),
+        ("https://a.exact.org", False),
+        ("capacitor://localhost", True),
+        ("capacitor://a.localhost", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_an_origin_is_looked_for(origin: str, is_in: bool) -> None:
+    """Below a star at any depth, on the same scheme and port; else letter by letter."""
+    assert is_one_of(origin, PATTERNS) is is_in
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_has_a_sample(pattern: str) -> None:
+    """An origin that it means."""
+    assert is_one_of(sample_of(pattern), [pattern])
 
 
 def two_labels(name: str) -> str | None:

@@ -38,7 +38,7 @@ RULES = CookieRules(secure=True, same_site="lax", domain=None, older_domain=None
 TOKENS = SessionTokens("at", NOW + 1, "front", "rt", NOW + 2, "csrf")
 RENEWED = SessionTokens("at-2", NOW + 1, "front-2")
 OWN = ("https://app.example.com",)
-ALLOWED = frozenset({"https://www.example.com"})
+ALLOWED = {"https://www.example.com"}.__contains__
 
 
 def request(cookie: str = "", method: str = "GET", **headers: str) -> Presented:

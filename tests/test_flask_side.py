@@ -510,7 +510,7 @@ def test_init_app_twice() -> None:
 def test_a_corrected_retry() -> None:
     """An app whose settings were wrong is left as it was: all mistakes in one text, then it starts."""
     app = Flask("retry")
-    app.config.update(SUPERTOKENS_REFESH_PATH="/r", SUPERTOKENS_COOKIE_SECURE="perhaps", SUPERTOKENS_LOGIN_URL="//evil")
+    app.config.update(SUPERTOKENS_REFESH_PATH="/r", SUPERTOKENS_COOKIE_SECURE="maybe", SUPERTOKENS_LOGIN_URL="//evil")
     extension = SuperTokens(store=MemoryStore())
     with pytest.raises(ValueError, match="can't start") as caught:
         extension.init_app(app)
@@ -562,7 +562,7 @@ def test_lifetimes(lifetime: Any) -> None:
     assert short.race_window < short.access_token_lifetime == 5_000
 
 
-@pytest.mark.parametrize("lifetime", [0, -1, "sixty", True, 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("lifetime", [0, -1, "60 s", True, 0.5, float("nan"), float("inf")])
 def test_lifetimes_that_are_none(lifetime: Any) -> None:
     """Refused, with the mend in the text."""
     with pytest.raises(ValueError, match=r"SUPERTOKENS_ACCESS_TOKEN_LIFETIME = .*: use"):

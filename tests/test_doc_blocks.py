@@ -117,7 +117,7 @@ def create_app(testing):
 
 def test_the_page_on_testing_is_run_by_pytest(tmp_path: pathlib.Path) -> None:
     """Its ``conftest.py`` and its test, in a folder of their own."""
-    conftest, test = blocks(PAGES["docs/testing.md"], "python notest")
+    conftest, test, _ = blocks(PAGES["docs/testing.md"], "python notest")  # the last one is for a browser
     for name, code in (("myapp", APP), ("conftest", conftest), ("test_it", test)):
         (tmp_path / f"{name}.py").write_text(code)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "flask_supertokens.testing", "-p", "no:cacheprovider", "."]

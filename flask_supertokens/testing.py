@@ -7,7 +7,8 @@
     client.login("user-1", {"role": "admin"})
     assert client.get("/me").status_code == 200
 
-With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes.
+With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes
+(they are in `flask_supertokens_pytest`, so that a run which does not use them imports nothing).
 `MemoryStore` keeps sessions in memory: ``SuperTokens(app, store=MemoryStore())``.
 
 PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may have imported it before.
@@ -16,7 +17,7 @@ PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -343,23 +344,3 @@ def _refresh_form(response: TestResponse) -> _RefreshForm | None:
     form = _RefreshForm()
     form.feed(response.text)
     return None if form.action is None else form
-
-
-try:
-    import pytest
-except ImportError:  # the client and the clock serve other test runners too
-    pass
-else:
-
-    @pytest.fixture
-    def supertokens_client(app: Flask) -> SuperTokensClient:
-        """A client of the app that the fixture ``app`` makes."""
-        return SuperTokensClient(app, app.response_class)
-
-    @pytest.fixture
-    def supertokens_clock(app: Flask) -> Iterator[FrozenClock]:
-        """The app's clock, standing still."""
-        engine = _embedded(app)
-        before = engine.clock
-        yield FrozenClock().freeze(app)
-        engine.clock = before

@@ -48,7 +48,19 @@ def test_a_real_browser_is_logged_in(tmp_path: pathlib.Path) -> None:
     files = {"myapp": APP, "conftest": conftest, "a_plugin": PAGE_OF_A_PLUGIN, "test_it": recipe}
     for name, code in files.items():
         (tmp_path / f"{name}.py").write_text(code)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "a_plugin", "-p", "no:cacheprovider", "."]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "a_plugin",
+        "-p",
+        "flask_supertokens_pytest",
+        "-p",
+        "no:cacheprovider",
+        ".",
+    ]
     path = os.pathsep.join([str(ROOT), str(tmp_path)])
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

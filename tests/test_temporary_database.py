@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from flask_supertokens import SuperTokens, create_new_session_without_request, get_session_information
+from flask_supertokens import GeneralError, SuperTokens, create_new_session_without_request, get_session_information
 
 from .support.docs import ROOT
 
@@ -133,6 +133,19 @@ def from_a_fork(act: Callable[[], str]) -> str:
     os.waitpid(child, 0)
     with open(reads, encoding="utf-8") as said:
         return said.read()
+
+
+def test_there_is_no_room_for_temporary_files(
+    create_app: Callable[..., Flask], temporary: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """The error is one of ours and says so; the developer's database is not taken instead."""
+    app = create_app(TESTING=True)
+    temporary.rmdir()
+    with pytest.raises(GeneralError, match=r"No such file or directory.*flask-supertokens-"):
+        log_in(app)
+    assert not (tmp_path / "instance").exists()
+    temporary.mkdir()
+    assert knows(app, log_in(app))
 
 
 def test_the_app_is_gone(create_app: Callable[..., Flask], temporary: pathlib.Path) -> None:

@@ -585,7 +585,10 @@ class SQLAlchemyStore(Store):
         return self._engine.url if place is None else place.url
 
     def _file(self) -> str | None:
-        url = self._url
+        try:
+            url = self._url
+        except OSError:  # there is no room for a temporary one
+            return None
         return str(url.database) if url.get_backend_name() == "sqlite" and _is_file(url) else None
 
     def hints(self, uri_of_the_app: Any, directory: str) -> Iterator[str]:

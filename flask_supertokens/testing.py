@@ -8,7 +8,7 @@
     assert client.get("/me").status_code == 200
 
 With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes
-(they are in `flask_supertokens_pytest`, so that a run which does not use them imports nothing).
+(they are in ``flask_supertokens_pytest``, so that a run which does not use them imports nothing).
 `MemoryStore` keeps sessions in memory: ``SuperTokens(app, store=MemoryStore())``.
 
 PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may have imported it before.

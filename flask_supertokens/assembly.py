@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from .config import Settings
@@ -28,25 +28,35 @@ def make_engine(
     directory: str,
     store: Store | None = None,
     database_engine: DatabaseEngine | None = None,
+    *,
     core_hooks: Iterable[Hook] = (),
+    is_tested: Callable[[], bool] = lambda: False,
 ) -> Engine:
     """The engine that the settings ask for. Nothing is connected yet.
 
     :param directory: where relative SQLite files are.
+    :param is_tested: whether the default database is a temporary one; asked when it is opened.
     :raises ValueError: hooks for a core, and no core.
     """
     if settings.core_uris:
         return _remote_engine(settings, core_hooks)
     if tuple(core_hooks):
         raise ValueError("core_hooks are for a core: set SUPERTOKENS_CONNECTION_URI, or leave them out.")
-    return EmbeddedEngine(store or make_store(settings, directory, database_engine), embedded_settings(settings))
+    store = store or make_store(settings, directory, database_engine, is_tested)
+    return EmbeddedEngine(store, embedded_settings(settings))
 
 
-def make_store(settings: Settings, directory: str, database_engine: DatabaseEngine | None = None) -> Store:
+def make_store(
+    settings: Settings, directory: str, database_engine: DatabaseEngine | None, is_tested: Callable[[], bool]
+) -> Store:
     """The SQL store of the settings."""
     from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
 
-    engine = database_engine if database_engine is not None else sql.database_engine(settings.database_uri, directory)
+    engine = database_engine
+    if engine is None:
+        engine = sql.database_engine(settings.database_uri, directory)
+        if settings.has_default_database:
+            sql.keep_apart_from_tests(engine, is_tested)
     return sql.SQLAlchemyStore(engine, creates_tables=settings.create_tables)
 
 

@@ -79,6 +79,7 @@ class Settings:
     jwks_interval: int
     secret_keys: tuple[str | bytes, ...] = field(repr=False)
     database_uri: str = field(repr=False)
+    has_default_database: bool
     create_tables: bool
     access_token_lifetime: int
     refresh_token_lifetime: int
@@ -213,6 +214,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         jwks_interval=get("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * 3_600_000, values.milliseconds),
         secret_keys=_secret_keys(reader) if needs_secret and embedded else (),
         database_uri=_database_uri(reader) if needs_database and embedded else "",
+        has_default_database=needs_database and embedded and not reader.is_set("SUPERTOKENS_DATABASE_URI"),
         create_tables=get("SUPERTOKENS_CREATE_TABLES", True, values.boolean),
         access_token_lifetime=access_lifetime,
         refresh_token_lifetime=get("SUPERTOKENS_REFRESH_TOKEN_LIFETIME", 100 * 86_400_000, values.milliseconds),

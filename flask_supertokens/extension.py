@@ -100,7 +100,12 @@ class SuperTokens:
             needs_secret=self._session_engine is None,
         )
         engine = self._session_engine or make_engine(
-            settings, app.instance_path, self._store, database_engine, self._core_hooks
+            settings,
+            app.instance_path,
+            self._store,
+            database_engine,
+            core_hooks=self._core_hooks,
+            is_tested=lambda: app.testing,
         )
         app.register_blueprint(make_blueprint(settings, app))
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)

@@ -2,6 +2,8 @@
 
 Python tells of the forks that it makes itself (`os.register_at_fork`), but not of those in C, as uWSGI's are. So the process
 is also compared each time that a lock is taken.
+
+And what it must share with its parent, which is decided before the fork.
 """
 
 from __future__ import annotations
@@ -62,12 +64,22 @@ class ForkSafeLock:
 
 def _in_child(notice: Callable[[], None]) -> None:
     """Call this bound method in every child that Python makes, as long as its object lives."""
-    method = weakref.WeakMethod(notice)
+    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+        os.register_at_fork(after_in_child=_while_living(notice))
 
-    def after() -> None:
+
+def before_fork(decide: Callable[[], None]) -> None:
+    """Call this bound method in every process that forks, just before, as long as its object lives."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_while_living(decide))
+
+
+def _while_living(bound: Callable[[], None]) -> Callable[[], None]:
+    method = weakref.WeakMethod(bound)
+
+    def call() -> None:
         living = method()
         if living is not None:
             living()
 
-    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-        os.register_at_fork(after_in_child=after)
+    return call

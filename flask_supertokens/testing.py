@@ -1,4 +1,4 @@
-"""For tests of apps: a client that logs in, loses answers and is robbed, and a clock that stands still.
+"""For tests of apps: a client that logs in, navigates, loses answers and is robbed, and a clock that stands still.
 
 ::
 
@@ -7,7 +7,8 @@
     client.login("user-1", {"role": "admin"})
     assert client.get("/me").status_code == 200
 
-With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes.
+With pytest there are the fixtures ``supertokens_client`` and ``supertokens_clock`` for an app that a fixture ``app`` makes
+(they are in ``flask_supertokens_pytest``, so that a run which does not use them imports nothing).
 `MemoryStore` keeps sessions in memory: ``SuperTokens(app, store=MemoryStore())``.
 
 PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may have imported it before.
@@ -16,14 +17,17 @@ PYTEST_DONT_REWRITE: there is no assertion in here to explain, and a test may ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import ClientRedirectError, EnvironBuilder, TestResponse
+from werkzeug.urls import iri_to_uri
 
 from .context import AppState, app_state
 from .engines.embedded import EmbeddedEngine
@@ -37,6 +41,17 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
 ACCESS, REFRESH, ANTI_CSRF = "st-access-token", "st-refresh-token", "anti-csrf"
+_FORM = "application/x-www-form-urlencoded"
+_OF_A_NAVIGATION = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-User": "?1",
+    "Upgrade-Insecure-Requests": "1",
+}
+_REDIRECTS, _REPEATING = {301, 302, 303, 307, 308}, {307, 308}
+_MOST_REDIRECTS = 20
+"""As browsers have it."""
 
 __all__ = ["FrozenClock", "MemoryStore", "SuperTokensClient"]
 
@@ -75,6 +90,7 @@ class SuperTokensClient(FlaskClient):
         super().__init__(*args, **kwargs)
         self._loses_next = False
         self._held: dict[str, str] = {}
+        self._page: str | None = None
 
     def login(
         self,
@@ -96,6 +112,51 @@ class SuperTokensClient(FlaskClient):
                 self._put(context, names.access, tokens.access_token, names.access_path)
                 self._put(context, names.refresh, tokens.refresh_token, names.refresh_path)
         return session
+
+    def navigate(self, url: str) -> TestResponse:
+        """Go to a page as a browser does: with its headers, over redirects and over the page that refreshes an expired session.
+
+        Where a page is shown already, it is as if one of its links was followed; else as if the address was typed. A redirect to
+        another host is returned. What a script would send (tokens in headers, ``rid``) is not sent.
+
+        :param url: a path or an address; relative to the page that is shown.
+        """
+        site = {"Sec-Fetch-Site": "none"} if self._page is None else self._from_here(self._resolve(url))
+        return self._show(self._resolve(url), site)
+
+    def submit(
+        self, url: str, data: Mapping[str, Any] | None = None, *, content_type: str | None = None
+    ) -> TestResponse:
+        """POST a form as a browser does, and go on as `navigate`; the form is on the page that is shown.
+
+        :param url: what the form's ``action`` says; ``""`` is the page itself.
+        :param data: its fields; files as Flask's client takes them.
+        :param content_type: "multipart/form-data" for a form without files that is sent so.
+        """
+        target = self._resolve(url)
+        environ = EnvironBuilder(method="POST", data=data, content_type=content_type).get_environ()
+        self._page = target if self._page is None else self._page
+        body = environ["wsgi.input"].read()
+        return self._show(target, self._from_here(target), body, environ.get("CONTENT_TYPE") or _FORM)
+
+    def browser_cookies(self, address: str) -> list[dict[str, Any]]:
+        """This client's cookies for a real browser, as Playwright's ``BrowserContext.add_cookies`` takes them.
+
+        :param address: where the app is served, as ``http://localhost:5000``.
+        """
+        host = urlsplit(address).hostname
+        return [
+            {
+                "name": cookie.key,
+                "value": cookie.value,
+                "domain": host if cookie.origin_only else f".{cookie.domain}",
+                "path": cookie.path,
+                "secure": bool(cookie.secure),
+                "httpOnly": bool(cookie.http_only),
+                "sameSite": (cookie.same_site or "Lax").capitalize(),
+            }
+            for cookie in (self._cookies or {}).values()
+        ]
 
     def expire_access_token(self) -> None:
         """Let this client's access token have expired a second ago; its refresh token stays good."""
@@ -133,12 +194,78 @@ class SuperTokensClient(FlaskClient):
     ) -> tuple[Iterable[bytes], str, Headers]:  # each request passes here, those of redirects too
         kept = dict(self._cookies or {}), dict(self._held)
         loses, self._loses_next = self._loses_next, False
-        sent = {**self._headers(environ.get("PATH_INFO") == self._refresh_path()), **environ}
+        navigates = environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+        sent = {**({} if navigates else self._headers(environ.get("PATH_INFO") == self._refresh_path())), **environ}
         answered = super().run_wsgi_app(sent, buffered)
         self._hold(answered[2])
         if loses:
             self._cookies, self._held = kept
         return answered
+
+    # -- what a browser does
+
+    def _show(
+        self, url: str, site: dict[str, str], body: bytes | None = None, content_type: str | None = None
+    ) -> TestResponse:
+        """The page that all this leads to."""
+        history: list[TestResponse] = []
+        while True:
+            response = self._go(url, site, body, content_type)
+            response.history = tuple(history)
+            self._page = url
+            form = _refresh_form(response)
+            if form is not None:  # the script of the page submits it
+                target = urljoin(self._page, form.action)
+                site, content_type = self._from_here(target), _FORM
+                body = urlencode(form.fields).encode()
+            elif response.status_code in _REDIRECTS and response.location:
+                target = urljoin(self._page, response.location)
+                if urlsplit(target).netloc != urlsplit(url).netloc:
+                    return response
+                if response.status_code not in _REPEATING:
+                    body = content_type = None
+            else:
+                return response
+            if len(history) == _MOST_REDIRECTS:
+                raise ClientRedirectError(f"Too many redirects; the last one is to {target}.")
+            history.append(response)
+            url = target
+
+    def _go(self, url: str, site: dict[str, str], body: bytes | None, content_type: str | None) -> TestResponse:
+        """One request of a navigation."""
+        parts, root = urlsplit(url), self._root()
+        inside = f"{parts.path}/".startswith(f"{root}/")
+        path = parts.path[len(root) :] if inside else parts.path
+        headers = {**_OF_A_NAVIGATION, **site}
+        if body is not None:
+            headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
+        return self.open(
+            path or "/",
+            f"{parts.scheme}://{parts.netloc}{root if inside else ''}/",
+            query_string=parts.query,
+            method="GET" if body is None else "POST",
+            headers=headers,
+            data=body,
+            content_type=content_type,
+        )
+
+    def _resolve(self, url: str) -> str:
+        """The whole address; a path is below the app's root, as in Flask's client."""
+        config = self.application.config
+        home = f"{config['PREFERRED_URL_SCHEME']}://{config['SERVER_NAME'] or 'localhost'}{self._root()}/"
+        path = self._root() + url if url.startswith("/") else url
+        return iri_to_uri(urljoin(self._page or home, path))
+
+    def _root(self) -> str:
+        root: str = self.application.config["APPLICATION_ROOT"]
+        return root.rstrip("/")
+
+    def _from_here(self, target: str) -> dict[str, str]:
+        """Headers that say that the page which is shown leads there."""
+        page, there = urlsplit(self._page or target), urlsplit(target)
+        if (page.scheme, page.netloc) != (there.scheme, there.netloc):
+            return {"Sec-Fetch-Site": "cross-site", "Referer": f"{page.scheme}://{page.netloc}/"}
+        return {"Sec-Fetch-Site": "same-origin", "Referer": page._replace(fragment="").geturl()}
 
     # -- what a web client keeps
 
@@ -164,7 +291,9 @@ class SuperTokensClient(FlaskClient):
         """A cookie as this app's responses set it."""
         domain = app_state().settings.cookie_domain
         host = context.request.host.partition(":")[0]
-        self.set_cookie(name, quote(value), domain=domain or host, path=path, origin_only=domain is None)
+        secure, same_site = app_state().is_secure(), app_state().settings.cookie_same_site.capitalize()
+        flags = {"secure": secure, "httponly": True, "samesite": same_site}
+        self.set_cookie(name, quote(value), domain=domain or host, path=path, origin_only=domain is None, **flags)
 
     def _request_context(self) -> RequestContext:
         return self.application.test_request_context(headers={"st-auth-mode": "header"} if self._held else {})
@@ -192,21 +321,26 @@ def _embedded(app: Flask) -> EmbeddedEngine:
     return state.engine
 
 
-try:
-    import pytest
-except ImportError:  # the client and the clock serve other test runners too
-    pass
-else:
+class _RefreshForm(HTMLParser):
+    """Finds the form of the page that refreshes an expired session: where it leads, and its fields."""
 
-    @pytest.fixture
-    def supertokens_client(app: Flask) -> SuperTokensClient:
-        """A client of the app that the fixture ``app`` makes."""
-        return SuperTokensClient(app, app.response_class)
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.fields: dict[str, str] = {}
 
-    @pytest.fixture
-    def supertokens_clock(app: Flask) -> Iterator[FrozenClock]:
-        """The app's clock, standing still."""
-        engine = _embedded(app)
-        before = engine.clock
-        yield FrozenClock().freeze(app)
-        engine.clock = before
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at one tag."""
+        named = dict(attrs)
+        if tag == "form" and named.get("id") == "supertokens-refresh":
+            self.action = named.get("action") or ""
+        if tag == "input" and self.action is not None and named.get("name"):
+            self.fields[str(named["name"])] = named.get("value") or ""
+
+
+def _refresh_form(response: TestResponse) -> _RefreshForm | None:
+    if response.status_code != 401 or response.mimetype != "text/html":  # noqa: PLR2004 - what the page is sent with
+        return None
+    form = _RefreshForm()
+    form.feed(response.text)
+    return None if form.action is None else form

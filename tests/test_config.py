@@ -47,6 +47,7 @@ def test_nothing_is_set() -> None:
         jwks_interval=4 * 3_600_000,
         secret_keys=("k",),
         database_uri="sqlite:///supertokens.sqlite3",
+        has_default_database=True,
         create_tables=True,
         access_token_lifetime=3_600_000,
         refresh_token_lifetime=100 * DAY,

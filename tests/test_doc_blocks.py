@@ -117,10 +117,10 @@ def create_app(testing):
 
 def test_the_page_on_testing_is_run_by_pytest(tmp_path: pathlib.Path) -> None:
     """Its ``conftest.py`` and its test, in a folder of their own."""
-    conftest, test = blocks(PAGES["docs/testing.md"], "python notest")
+    conftest, test, _ = blocks(PAGES["docs/testing.md"], "python notest")  # the last one is for a browser
     for name, code in (("myapp", APP), ("conftest", conftest), ("test_it", test)):
         (tmp_path / f"{name}.py").write_text(code)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "flask_supertokens.testing", "-p", "no:cacheprovider", "."]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "flask_supertokens_pytest", "-p", "no:cacheprovider", "."]
     path = os.pathsep.join([str(ROOT), str(tmp_path)])
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import jwt
 import prometheus_client
 import pytest
 import uvicorn
@@ -333,6 +334,102 @@ def test_somebody_logs_out_everywhere_else(load: Load) -> None:
     assert here.post("/refresh").status_code == 200
 
 
+# -- impersonation and guests ------------------------------------------------------------------------------------------
+
+
+def test_an_admin_acts_as_a_user_and_comes_back(load: Load) -> None:
+    """In the admin's own session, which is the same before, meanwhile and afterwards; also over an expired access token."""
+    names = load("impersonation.md")
+    clock, client = freeze(names), a_client(names)
+    client.post("/login", json={"user": "ada"})
+    assert client.post("/act-as/bob").json == {"acting as": "bob"}
+    assert client.get("/me").json == {"name": "Bob", "who is there": "ada"}
+    clock.wait(HOUR)
+    assert client.post("/stop-acting").json == {"message": "try refresh token"}
+    assert client.post("/refresh").status_code == 200
+    assert client.get("/me").json == {"name": "Bob", "who is there": "ada"}
+    assert client.post("/stop-acting").json == {"user": "ada"}
+    assert client.get("/me").json == {"name": "Ada", "who is there": "ada"}
+    with names["app"].app_context():
+        (own,) = list_sessions("ada")
+        assert (list_sessions("bob"), own.created_at) == ([], own.access_token_payload["auth_time"] * SECOND)
+
+
+def test_acting_gives_no_rights(load: Load) -> None:
+    """No fresh log-in, no view that only the user may use, no admin's view, no other admin; and not for a user."""
+    names = load("impersonation.md")
+    clock, ada, bob = freeze(names), a_client(names), a_client(names)
+    ada.post("/login", json={"user": "ada"})
+    bob.post("/login", json={"user": "bob"})
+    assert [ada.post("/act-as/ada").status_code, ada.post("/act-as/nobody").status_code] == [404, 404]
+    assert bob.post("/act-as/ada").status_code == 403
+    clock.wait(601 * SECOND)
+    assert ada.post("/act-as/bob").json["claimValidationErrors"][0]["id"] == "st-auth-time"
+    ada.post("/login", json={"user": "ada"})
+    ada.post("/act-as/bob")
+    assert ada.post("/change-password").json["claimValidationErrors"][0]["id"] == "not-acting"
+    assert {e["id"] for e in ada.post("/act-as/bob").json["claimValidationErrors"]} == {"roles", "not-acting"}
+
+
+def test_acting_is_no_fresh_log_in(load: Load) -> None:
+    """A view that asks for a fresh log-in, and does not mind who acts, asks how old the admin's own is."""
+    names = load("impersonation.md")
+    app, clock, client = names["app"], freeze(names), a_client(names)
+    app.add_url_rule("/pay", view_func=verify_session(max_age=600)(lambda: "paid"), endpoint="pay")
+    client.post("/login", json={"user": "ada"})
+    clock.wait(599 * SECOND)
+    client.post("/act-as/bob")
+    assert client.get("/pay").status_code == 200
+    clock.wait(2 * SECOND)
+    assert client.get("/pay").json["claimValidationErrors"][0]["id"] == "st-auth-time"
+    client.post("/stop-acting")
+    assert client.get("/pay").status_code == 403
+
+
+def test_who_acts_is_logged_and_named(load: Load, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log from the beginning to the end, and in the JWT for another service."""
+    names = load("impersonation.md")
+    app, client = names["app"], a_client(names)
+    app.add_url_rule("/jwt", view_func=verify_session(names["token_for_a_service"]), endpoint="jwt")
+    client.post("/login", json={"user": "ada"})
+    claims = jwt.decode(client.get("/jwt").text, options={"verify_signature": False})
+    assert (claims["sub"], claims.get("act")) == ("ada", None)
+    client.post("/act-as/bob")
+    claims = jwt.decode(client.get("/jwt").text, options={"verify_signature": False})
+    client.post("/stop-acting")
+    assert (claims["sub"], claims["act"]) == ("bob", {"sub": "ada"})
+    said = [record.getMessage() for record in caplog.records if record.name == app.name]
+    assert [line.partition(" in session")[0] for line in said] == ["ada acts as bob", "ada acts as bob no longer"]
+
+
+def test_the_user_is_gone_meanwhile(load: Load) -> None:
+    """The admin's session stays, and leads back."""
+    names = load("impersonation.md")
+    client = a_client(names)
+    client.post("/login", json={"user": "ada"})
+    client.post("/act-as/bob")
+    del names["USERS"]["bob"]
+    assert client.get("/me").status_code == 404
+    assert client.post("/stop-acting").json == {"user": "ada"}
+    assert client.get("/me").json["name"] == "Ada"
+
+
+def test_a_guest_logs_in(load: Load) -> None:
+    """The cart comes along, the guest's session ends; until then a guest may do nothing else."""
+    names = load("impersonation.md")
+    client = a_client(names)
+    assert client.post("/cart/tea").json == {"cart": ["tea"]}
+    assert client.post("/cart/cup").json == {"cart": ["tea", "cup"]}
+    assert [client.get("/me").status_code, client.post("/act-as/bob").status_code] == [403, 403]
+    guest = client.get_cookie("__Host-sAccessToken") or client.get_cookie("sAccessToken")
+    assert client.post("/login", json={"user": "bob"}).status_code == 200
+    assert client.post("/cart/jam").json == {"cart": ["tea", "cup", "jam"]}
+    handle = jwt.decode(guest.decoded_value, options={"verify_signature": False})["sessionHandle"]
+    with names["app"].app_context():
+        assert revoke_session(handle) is False
+        assert list_sessions("bob")[0].session_data == {"cart": ["tea", "cup", "jam"]}
+
+
 # -- other services ----------------------------------------------------------------------------------------------------
 
 
@@ -501,6 +598,32 @@ def test_a_command_line_client_stays_logged_in(load: Load, monkeypatch: pytest.M
     assert new.refresh_token != tokens.refresh_token
     clock.wait(HOUR)
     assert names["still_good"](new).access_token_expires_at > clock()
+
+
+def test_tokens_travel_in_a_json_body(load: Load) -> None:
+    """There and back, with nothing in headers or cookies; each refresh token is good once, and a wrong one is refused."""
+    names = load("without-a-request.md")
+    clock, client = freeze(names), a_client(names)
+    first = client.post("/api/login", json={"user": "ada"})
+    assert ("Set-Cookie" in first.headers, first.headers["Cache-Control"]) == (False, "no-store")
+    clock.wait(HOUR)
+    second = client.post("/api/refresh", json={"refresh_token": first.json["refresh_token"]})
+    assert second.json.keys() == json.loads(blocks_of("without-a-request.md", "json")[0]).keys()
+    bearer = {"Authorization": f"Bearer {second.json['access_token']}"}
+    assert client.get("/api/me", headers=bearer).json == {"user": "ada"}
+    assert [client.post("/api/refresh", json={"refresh_token": text}).status_code for text in ("x", 7)] == [401, 400]
+    clock.wait(HOUR)
+    stolen = client.post("/api/refresh", json={"refresh_token": first.json["refresh_token"]})
+    assert (stolen.status_code, stolen.json) == (401, {"message": "token theft detected"})
+
+
+def test_a_json_client_signs_out(load: Load) -> None:
+    """By its access token; the refresh token is over with it."""
+    client = a_client(load("without-a-request.md"))
+    tokens = client.post("/api/login", json={"user": "ada"}).json
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert client.post("/signout", headers=bearer).status_code == 200
+    assert client.post("/api/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
 
 
 def test_a_worker_works(load: Load) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -20,7 +24,9 @@ from flask_supertokens import (
 from flask_supertokens.signals import token_theft_detected
 from flask_supertokens.testing import FrozenClock, MemoryStore, SuperTokensClient
 
-pytest_plugins = ["flask_supertokens.testing"]
+from .support.docs import ROOT
+
+pytest_plugins = ["flask_supertokens_pytest"]
 
 
 @pytest.fixture
@@ -151,6 +157,21 @@ def test_an_error_of_the_app_is_tested(client: SuperTokensClient, app: Flask) ->
         clock.move(3600)
         answers.append(user.post("/refresh").json)
     assert {"stolen": "user-1"} in answers
+
+
+RUN = """
+import sys, pytest
+pytest.main(["--collect-only", "-q", "-p", "flask_supertokens_pytest", "-p", "no:cacheprovider"])
+print(sorted({"flask", "werkzeug", "sqlalchemy", "flask_supertokens", "flask_supertokens_pytest"} & set(sys.modules)))
+"""
+
+
+def test_the_plugin_is_loaded_by_a_run_that_does_not_use_it(tmp_path: pathlib.Path) -> None:
+    """It costs nothing: no library is imported, and the package isn't either."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-c", RUN]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "['flask_supertokens_pytest']", done.stdout + done.stderr
 
 
 # -- how tokens travel -------------------------------------------------------------------------------------------------

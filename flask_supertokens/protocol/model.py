@@ -163,6 +163,13 @@ class SessionTokens:
     refresh_token_expires_at: int | None = None
     anti_csrf_token: str | None = field(default=None, repr=False)
 
+    def as_dict(self) -> dict[str, str | int]:
+        """Make a dict for a response of JSON, which must not be cached; names and times are those of the attributes.
+
+        What is ``None`` is left out, and so is the front token: it repeats what is in the access token.
+        """
+        return {name: value for name, value in vars(self).items() if value is not None and name != "front_token"}
+
 
 @dataclass(frozen=True)
 class SessionInformation:

@@ -9,15 +9,20 @@
   mode. One that is there is left as it is.
 * A read whose pooled connection turns out to be dead is repeated once on a fresh one; a write is not.
 * Connections do not survive a fork.
+* The default database is a temporary one while an app is tested.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import pathlib
 import re
+import shutil
 import sqlite3
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
@@ -45,7 +50,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadPool, StaticPool
 
-from ..forks import ForkSafeLock
+from ..forks import ForkSafeLock, before_fork
 from ..protocol.model import FIRST_APP, Line, Masked, Position, SessionRecord, SigningKey
 from .base import BATCH, Judge, Store
 from .databases import (
@@ -60,14 +65,17 @@ from .databases import (
 from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
-__all__ = ["SQLAlchemyStore", "database_engine", "is_url", "metadata"]
+__all__ = ["SQLAlchemyStore", "database_engine", "is_url", "keep_apart_from_tests", "metadata"]
 
 T = TypeVar("T")
+logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 _POOL: Any = {"pool_size": 15, "max_overflow": 0, "pool_timeout": POOL_TIMEOUT_SECONDS}
 """As many connections at once as SQLAlchemy's default; but all of them are kept, so that a crowd does not connect anew."""
 _AUTOCOMMITS = "supertokens_autocommits"
 """Marks an engine of our own: its connections are in autocommit all the time, which need not be switched at each checkout."""
+_PLACE = "supertokens_place"
+"""Where the `_Place` of an engine is kept whose file is not chosen before it is opened."""
 _OUR_OWN: Any = {"hide_parameters": True, "isolation_level": "AUTOCOMMIT", "execution_options": {_AUTOCOMMITS: True}}
 _SECRET_NAME = re.compile("pass|pwd|secret|token|scram", re.IGNORECASE)
 """Options of drivers that stand in the query of a URL and are not to be shown: ``password``, ``sslpassword``, ``passwd`` …"""
@@ -241,6 +249,56 @@ def _is_file(url: URL) -> bool:
 
 def _relaxed_sync(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def keep_apart_from_tests(engine: Engine, is_tested: Callable[[], bool]) -> None:
+    """Let this engine of a SQLite file open a temporary one instead, if ``is_tested`` says so when the first is opened."""
+    place = _Place(engine.url, is_tested)
+    engine.update_execution_options(**{_PLACE: place})
+    event.listen(engine, "do_connect", place.go_there, insert=True)  # before the file is made private
+
+
+class _Place:
+    """The default database: a file of the app's own, or a temporary one, as is judged when it is first asked for.
+
+    A test that forks a live server shares it with that: a tested app has its temporary file before the fork. Who made it removes
+    it, when the app is gone or at exit.
+    """
+
+    def __init__(self, url: URL, is_tested: Callable[[], bool]) -> None:
+        self._own, self._is_tested = url, is_tested
+        self._chosen: list[URL] = []
+        before_fork(self._choose_if_tested)
+
+    @property
+    def url(self) -> URL:
+        """Where the database is; of two threads that choose at once the first one is followed."""
+        if not self._chosen:
+            self._chosen.append(self._choose())
+        return self._chosen[0]
+
+    def _choose(self) -> URL:
+        if not self._is_tested():
+            return self._own
+        folder = tempfile.mkdtemp(prefix="flask-supertokens-")
+        weakref.finalize(self, _remove, folder, os.getpid())
+        logger.info(
+            "TESTING is set and SUPERTOKENS_DATABASE_URI is not: sessions are in a temporary database in %s.", folder
+        )
+        return self._own.set(database=os.path.join(folder, os.path.basename(self._own.database or "")))
+
+    def _choose_if_tested(self) -> None:
+        if self._is_tested():
+            self.url  # noqa: B018 - chosen by this
+
+    def go_there(self, _dialect: Any, _record: Any, arguments: list[Any], _named: Any) -> None:
+        """Connect to the file that was chosen (SQLAlchemy's ``do_connect``)."""
+        arguments[0] = self.url.database
+
+
+def _remove(folder: str, maker: int) -> None:
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class SQLAlchemyStore(Store):
@@ -520,7 +578,7 @@ class SQLAlchemyStore(Store):
 
     def address(self) -> str:
         """Where the database is, without its password."""
-        url = self._engine.url
+        url = self._url
         masked = {name: "***" for name in url.query if _SECRET_NAME.search(name)}
         return unquote(url.update_query_dict(masked).render_as_string(hide_password=True))
 
@@ -529,8 +587,16 @@ class SQLAlchemyStore(Store):
         file = self._file()
         return file if file is not None and is_open_to_others(file) else None
 
+    @property
+    def _url(self) -> URL:
+        place: _Place | None = self._engine.get_execution_options().get(_PLACE)
+        return self._engine.url if place is None else place.url
+
     def _file(self) -> str | None:
-        url = self._engine.url
+        try:
+            url = self._url
+        except OSError:  # there is no room for a temporary one
+            return None
         return str(url.database) if url.get_backend_name() == "sqlite" and _is_file(url) else None
 
     def hints(self, uri_of_the_app: Any, directory: str) -> Iterator[str]:

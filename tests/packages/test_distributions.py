@@ -68,12 +68,21 @@ def clean(distributions: dict[str, pathlib.Path], tmp_path_factory: pytest.TempP
 
 
 def test_the_wheel_holds_the_package_only(distributions: dict[str, pathlib.Path]) -> None:
-    """All of it, pages, assets and the mark of types included; and nothing else."""
+    """All of it, pages, assets and the mark of types included; the file that pytest loads; and nothing else."""
     names = set(zipfile.ZipFile(distributions[".whl"]).namelist())
     ours = {name for name in names if not name.partition("/")[0].endswith(".dist-info")}
     files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".md")}
-    assert ours == {path.relative_to(ROOT).as_posix() for path in files}
+    assert ours == {path.relative_to(ROOT).as_posix() for path in files} | {"flask_supertokens_pytest.py"}
     assert "flask_supertokens/py.typed" in ours
+
+
+def test_pytest_finds_the_plugin(distributions: dict[str, pathlib.Path]) -> None:
+    """By the wheel's entry point, which leads to a file outside of the package: that would be imported as a whole."""
+    wheel = zipfile.ZipFile(distributions[".whl"])
+    [name] = [name for name in wheel.namelist() if name.endswith("/entry_points.txt")]
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read(name).decode())
+    assert dict(points["pytest11"]) == {"flask_supertokens_pytest": "flask_supertokens_pytest"}
 
 
 @pytest.fixture(scope="module")

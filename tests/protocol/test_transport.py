@@ -472,3 +472,10 @@ def test_a_plan_is_printed() -> None:
     tokens = SessionTokens("secret-1", NOW, "secret-2", "secret-3", NOW, "secret-4")
     plan = ResponsePlan(sets=sets(tokens=tokens), placeholder="secret-5")
     assert "secret" not in repr(plan) + repr(cookies(plan))
+
+
+def test_tokens_for_a_body_of_json() -> None:
+    """All that a client keeps, under the names of the attributes; what is not there is left out."""
+    times = {"access_token_expires_at": NOW + 1, "refresh_token_expires_at": NOW + 2}
+    assert TOKENS.as_dict() == {"access_token": "at", "refresh_token": "rt", "anti_csrf_token": "csrf", **times}
+    assert RENEWED.as_dict() == {"access_token": "at-2", "access_token_expires_at": NOW + 1}

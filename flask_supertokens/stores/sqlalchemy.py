@@ -255,7 +255,9 @@ def keep_apart_from_tests(engine: Engine, is_tested: Callable[[], bool]) -> None
     """Let this engine of a SQLite file open a temporary one instead, if ``is_tested`` says so when the first is opened."""
     place = _Place(engine.url, is_tested)
     engine.update_execution_options(**{_PLACE: place})
-    event.listen(engine, "do_connect", place.go_there, insert=True)  # before the file is made private
+    event.remove(engine, "do_connect", _make_private)  # first the place, then the file
+    event.listen(engine, "do_connect", place.go_there)
+    event.listen(engine, "do_connect", _make_private)
 
 
 class _Place:

@@ -20,6 +20,7 @@ from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
 from .guards import misplaced
 from .protocol.hosts import is_local
+from .public_url import PublicURL, Unreachable
 
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
@@ -44,8 +45,11 @@ class Report:
     hints: list[str]
 
 
-def examine(state: AppState) -> Report:
-    """Look at everything. An engine that can't be reached is one of the findings."""
+def examine(state: AppState, url: PublicURL | None = None) -> Report:
+    """Look at everything. An engine that can't be reached is one of the findings.
+
+    :param url: ask the app that runs there as well.
+    """
     facts = {**_versions(), **_settings(state), **_cookies(state)}
     hints = [*_hints(state), *_of_database(_store(state))]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
@@ -58,7 +62,17 @@ def examine(state: AppState) -> Report:
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+    if url is not None:
+        facts["asked from outside"] = f"POST {url.origin}{url.refresh_path}"
+        findings += _from_outside(url)
     return Report(facts, findings, hints)
+
+
+def _from_outside(url: PublicURL) -> Iterator[str]:
+    try:
+        yield from url.findings()
+    except Unreachable as error:
+        yield f"{error} Is the app running, and the address right?"
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
-LANGUAGES = {"python", "json", "console", "js", "ini", "html"}
+LANGUAGES = {"python", "json", "console", "js", "ini", "html", "nginx"}
+"""nginx's lines are run by `tests/processes/test_public_url.py`."""
 JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md", "docs/htmx-turbo.md"}
 """Pages whose JavaScript `tests/browser/test_web_clients.py` and `test_fetch.py` beside it run."""
 INI_IN_SERVERS = {"docs/living-with.md"}

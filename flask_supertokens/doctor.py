@@ -54,6 +54,7 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
     hints = [*_hints(state), *_of_database(_store(state))]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
+        findings += _of_cores(state)
         facts |= _of_engine(state)
         hints += _of_pooler(facts)
         findings += _of_keys_and_clock(state, facts)
@@ -204,12 +205,24 @@ def _of_users(state: AppState) -> Iterator[str]:
         yield f"{len(crowds) - _NAMED} more users have more than {MANY:,} sessions."
 
 
+def _of_cores(state: AppState) -> Iterator[str]:
+    """Of several: those that can't be used. Where all or the only one can't, `Engine.ping` says so."""
+    found = state.engine.ping_each()
+    if len(found) < 2:  # noqa: PLR2004 - several
+        return
+    for host, said in found.items():
+        if isinstance(said, GeneralError):
+            yield f"One of the cores can't be used, {host}: {said.description}"
+    spoken = {host: said for host, said in found.items() if isinstance(said, str)}
+    if len(set(spoken.values())) > 1:
+        shown = ", ".join(f"{host}: {spoken_there}" for host, spoken_there in spoken.items())
+        yield f"The cores speak different versions ({shown}), so calls fail in turn. Bring all of them to the same one."
+
+
 def _try_to_write(state: AppState) -> None:
-    """Something that changes nothing, but that a read-only database or a core with another API key refuses."""
+    """Something that changes nothing, but that a read-only database refuses."""
     if isinstance(state.engine, EmbeddedEngine):
         state.engine.store.swap_payload("no session", "", "{}")
-    else:
-        state.engine.information("no session")
 
 
 def _of_settings(state: AppState) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
-from flask import Flask
+from flask import Flask, request
 from flask.cli import ScriptInfo
 from flask_cors import CORS
 from flask_wtf import CSRFProtect
@@ -23,14 +23,19 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor
+from flask_supertokens.cdi_server import core_app as core_app_of
 from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.both import served
 from .support.cookies import set_cookies
+from .support.older_core import older_core
 from .support.plans import HOUR, Clock
 from .support.records import a_record, kids_of, sql_store
 from .support.served import a_core, serving
 from .support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
+
+KEY = "the-right-one-that-is-long-enough"
 
 
 def test_the_tables_are_made(tmp_path: pathlib.Path) -> None:
@@ -560,6 +565,50 @@ def test_the_api_key_of_a_core_is_wrong() -> None:
         app.config.update(SUPERTOKENS_CONNECTION_URI=uri, SUPERTOKENS_API_KEY="a-wrong-one-that-is-long-enough")
         SuperTokens(app)
         assert run(app, "status").exit_code == 1
+
+
+def an_app_on(uris: list[str], api_key: str = KEY, **settings: Any) -> Flask:
+    app = Flask("cli")
+    app.config.update(SUPERTOKENS_CONNECTION_URI=";".join(uris), SUPERTOKENS_API_KEY=api_key, **settings)
+    SuperTokens(app)
+    return app
+
+
+def test_the_api_key_is_wrong_and_health_is_asked() -> None:
+    """Not 200: no session could be verified. With the right one it is."""
+    with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
+        wrong = an_app_on([uri], "a-wrong-one-that-is-long-enough", SUPERTOKENS_HEALTH_PATH="/health")
+        right = an_app_on([uri], SUPERTOKENS_HEALTH_PATH="/health")
+        assert [app.test_client().get("/health").status_code for app in (wrong, right)] == [503, 200]
+
+
+def a_core_of(*versions: str) -> Flask:
+    """A core that speaks these versions only."""
+    app: Flask = core_app_of(a_core(MemoryStore(), Clock(), api_keys=(KEY,)))
+    app.before_request(lambda: {"versions": versions} if request.path == "/apiversion" else None)
+    return app
+
+
+def test_some_of_several_cores_fail() -> None:
+    """Each is asked, and each that fails is named with its reason, though the others answer."""
+    other = core_app_of(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
+    with served(a_core_of("5.4")) as good, served(other) as other_key, served(older_core()) as old:
+        findings = told(an_app_on([good, other_key, old, "http://localhost:1"]), "status")["findings"]
+        assert not any(good in finding for finding in findings)
+        for uri, said in (
+            (other_key, "refuses the API key"),
+            (old, "speaks CDI 2.3"),
+            ("http://localhost:1", "refused"),
+        ):
+            assert any(uri in finding and said in finding for finding in findings), findings
+
+
+def test_two_cores_speak_different_versions() -> None:
+    """Each is good by itself; together they are named."""
+    with served(a_core_of("5.0")) as one, served(a_core_of("5.1")) as other, served(a_core_of("5.1", "5.0")) as third:
+        [finding] = told(an_app_on([one, other]), "status")["findings"]
+        assert all(said in finding for said in (f"{one}: 5.0", f"{other}: 5.1", "different versions"))
+        assert told(an_app_on([other, third]), "status")["findings"] == []
 
 
 def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:

@@ -301,3 +301,7 @@ class Engine(ABC):
         """
         :raises GeneralError: what is behind the engine can't be reached.
         """
+
+    def ping_each(self) -> Mapping[str, str | GeneralError]:
+        """Where several hosts are behind the engine: the version that each speaks, or why it can't be used."""
+        return {}

@@ -96,7 +96,18 @@ class RemoteEngine(Engine):
         return public, 60 if max_age is None else max_age
 
     def ping(self) -> None:
-        self.client.hello()
+        """Needs version and API key, as every call does; /hello needs neither."""
+        self.information("no session")
+
+    def ping_each(self) -> dict[str, str | GeneralError]:
+        found: dict[str, str | GeneralError] = {}
+        for host, client in self.client.each().items():
+            try:
+                client.call(lambda _: information_request("no session"))
+                found[host] = client.version()
+            except GeneralError as error:
+                found[host] = error
+        return found
 
     def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
         _check_json(payload, "the payload")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,7 +19,8 @@ from .context import AppState
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
 from .guards import misplaced
-from .protocol.hosts import is_local
+from .protocol.hosts import is_local, sample_of
+from .protocol.transport import CORS_HEADERS
 from .public_url import PublicURL, Unreachable
 
 SECOND = 1000
@@ -63,17 +64,19 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+    outside: list[str] = []
     if url is not None:
         facts["asked from outside"] = f"POST {url.origin}{url.refresh_path}"
-        findings += _from_outside(url)
+        outside = _from_outside(url)
+    findings += [*_of_cors(state, None if outside else url), *outside]
     return Report(facts, findings, hints)
 
 
-def _from_outside(url: PublicURL) -> Iterator[str]:
+def _from_outside(url: PublicURL) -> list[str]:
     try:
-        yield from url.findings()
+        return list(url.findings())
     except Unreachable as error:
-        yield f"{error} Is the app running, and the address right?"
+        return [f"{error} Is the app running, and the address right?"]
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
@@ -283,8 +286,6 @@ def _is_on_some_host(endpoint: str) -> bool:
 
 def _of_app(state: AppState) -> Iterator[str]:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    if state.settings.register_routes and _lets_strangers_in(app, state.settings.refresh_path):
-        yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
     if state.settings.register_routes and _csrf_guards_our_routes(app):
         yield (
             "CSRFProtect refuses the refresh route, which has a protection of its own:"
@@ -295,15 +296,54 @@ def _of_app(state: AppState) -> Iterator[str]:
         yield "ProxyFix does not read X-Forwarded-Proto: the app takes requests over https for plain http. Set x_proto=1."
 
 
-def _lets_strangers_in(app: Flask, path: str) -> bool:
-    """Ask as a browser would before a page of another site calls us."""
-    asking = {"Origin": _STRANGER, "Access-Control-Request-Method": "POST"}
-    try:
-        answer = app.test_client(use_cookies=False).options(path, headers=asking)
-    except Exception:  # whatever the app does there is not ours to judge
-        return False
-    allowed = answer.headers.get("Access-Control-Allow-Origin")
-    return allowed in (_STRANGER, "*") and answer.headers.get("Access-Control-Allow-Credentials") == "true"
+def _of_cors(state: AppState, url: PublicURL | None) -> Iterator[str]:
+    """What counts is what a browser is told before a page of another origin calls us.
+
+    :param url: ask there, where a proxy may add the headers; else the app itself.
+    """
+    if not state.settings.register_routes:
+        return
+    allows = _preflight(state, url, _STRANGER)
+    if allows("Origin") in (_STRANGER, "*") and allows("Credentials") == "true":
+        yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
+    own = {state.settings.api_domain, url.origin if url else None}
+    sites = [site for site in state.settings.website_domains if site not in own]
+    for site in sites:
+        sample = sample_of(site)
+        reason = _what_cors_lacks(_preflight(state, url, sample), sample)
+        if reason:
+            yield (
+                f"CORS {reason}: pages there, which SUPERTOKENS_WEBSITE_DOMAIN names, can't call the API."
+                f" CORS(app, origins={sites}, supports_credentials=True, allow_headers=get_cors_headers()) lets them. If a proxy"
+                " adds the headers, ask with --url. If that is where the API is itself, name it in SUPERTOKENS_API_DOMAIN."
+            )
+
+
+def _what_cors_lacks(allows: Callable[[str], str], site: str) -> str:
+    if allows("Origin") != site:
+        return f"does not allow {site}"
+    if allows("Credentials") != "true":
+        return f"allows {site} without credentials"
+    known = {name.strip() for name in allows("Headers").lower().split(",")}
+    missing = [name for name in CORS_HEADERS if name not in known]
+    return f"allows {site}, but not the headers {', '.join(missing)}" if missing else ""
+
+
+def _preflight(state: AppState, url: PublicURL | None, origin: str) -> Callable[[str], str]:
+    """What ``Access-Control-Allow-…`` says; nothing if the app fails, which is not ours to judge."""
+    asking = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(CORS_HEADERS),
+    }
+    headers: Any = {}
+    with contextlib.suppress(Exception):
+        if url is not None:
+            headers = url.ask("OPTIONS", asking).headers
+        else:
+            client = current_app.test_client(use_cookies=False)
+            headers = client.options(state.settings.refresh_path, headers=asking).headers
+    return lambda name: str(headers.get(f"Access-Control-Allow-{name}", ""))
 
 
 def _csrf_guards_our_routes(app: Flask) -> bool:

@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor
+from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor, get_cors_headers
 from flask_supertokens.cdi_server import core_app as core_app_of
 from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
@@ -484,6 +484,45 @@ def test_pages_of_other_sites_may_call(settings: dict[str, Any], arguments: dict
     app = an_app(MemoryStore(), **settings)
     CORS(app, **arguments)
     assert ("CORS allows any origin" in run(app, "status").output) == is_open
+
+
+SITE = "https://www.example.org"
+OF_TWO_SITES = {"SUPERTOKENS_API_DOMAIN": "https://api.example.com", "SUPERTOKENS_WEBSITE_DOMAIN": SITE}
+ALLOWED = {"origins": [SITE], "supports_credentials": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (None, "CORS does not allow https://www.example.org"),
+        ({**ALLOWED, "origins": ["https://app.example.org"]}, "CORS does not allow https://www.example.org"),
+        ({**ALLOWED, "resources": {"/api/*": {}}}, "CORS does not allow https://www.example.org"),
+        ({"origins": [SITE]}, "without credentials"),
+        (
+            {**ALLOWED, "allow_headers": ["content-type", "rid", "authorization"]},
+            "fdi-version, anti-csrf, st-auth-mode",
+        ),
+        ({**ALLOWED, "allow_headers": get_cors_headers()}, None),
+        (ALLOWED, None),
+    ],
+)
+def test_cors_is_not_for_the_web_site(arguments: dict[str, Any] | None, said: str | None) -> None:
+    """A page of the origin that the settings name can't call; the line that lets it is told."""
+    app = an_app(MemoryStore(), cookie_secure=True, **OF_TWO_SITES)
+    if arguments is not None:
+        CORS(app, **arguments)
+    findings = told(app, "status")["findings"]
+    fixed_by = f"CORS(app, origins=['{SITE}'], supports_credentials=True, allow_headers=get_cors_headers())"
+    assert [said in finding and fixed_by in finding for finding in findings if said] == ([True] if said else [])
+    assert len(findings) == bool(said)
+
+
+def test_the_web_site_is_the_api() -> None:
+    """It needs no CORS; a port makes another origin of it."""
+    site = {"SUPERTOKENS_API_DOMAIN": "http://localhost:5000", "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:5000"}
+    assert told(an_app(MemoryStore(), **site), "status")["findings"] == []
+    other = an_app(MemoryStore(), **{**site, "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:3000"})
+    assert "CORS does not allow http://localhost:3000" in told(other, "status")["findings"][0]
 
 
 def test_a_view_of_the_app_hides_a_route_of_ours() -> None:

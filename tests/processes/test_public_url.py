@@ -51,6 +51,11 @@ server {{
     ssl_certificate_key %(folder)s/key.pem;
     location / {{ proxy_pass http://127.0.0.1:{upstream}; %(headers)s }}
 """
+CORS_OF_NGINX = """
+add_header Access-Control-Allow-Origin http://localhost:3000 always;
+add_header Access-Control-Allow-Credentials true always;
+add_header Access-Control-Allow-Headers "content-type,rid,fdi-version,anti-csrf,authorization,st-auth-mode" always;
+"""
 Start = Callable[..., int]
 
 
@@ -142,6 +147,15 @@ def test_the_host_is_not_told(start: Start, status: Any) -> None:
     port = start("location / {{ proxy_pass http://127.0.0.1:{upstream}; }}")
     (finding,) = status(f"http://127.0.0.1:{port}")["findings"]
     assert all(said in finding for said in ("X-Forwarded-Host", "x_host=1", "SUPERTOKENS_API_DOMAIN"))
+
+
+def test_cors_is_the_proxys(start: Start, status: Any) -> None:
+    """Asked through the proxy, whose headers count; without them the page of another origin can't call."""
+    site = {"SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:3000", "SUPERTOKENS_COOKIE_SAME_SITE": "lax"}
+    port = start(PLAIN.replace("proxy_pass", f"{CORS_OF_NGINX} proxy_pass"), **site)
+    assert status(f"http://127.0.0.1:{port}")["findings"] == []
+    bare = start(PLAIN, **site)
+    assert "CORS does not allow http://localhost:3000" in status(f"http://127.0.0.1:{bare}")["findings"][0]
 
 
 # -- TLS ---------------------------------------------------------------------------------------------------------------

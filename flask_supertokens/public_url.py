@@ -197,7 +197,7 @@ class PublicURL:
     def _of_origin(self) -> Iterator[str]:
         """What a browser sends along must be taken for the app's own site; what it would send over plain http must not."""
         plain = f"http://{self._authority}"
-        is_asked = self._secure and plain not in self._state.allowed_origins
+        is_asked = self._secure and not self._state.allows_origin(plain)
         if is_asked and not self._is_refused_from(plain):
             yield (
                 f"The app takes {self.origin} for plain http: the proxy does not send X-Forwarded-Proto, or the app does not"

@@ -14,6 +14,7 @@ import pytest
 from flask.cli import AppGroup
 
 from flask_supertokens import cli
+from flask_supertokens.config import SAMPLE_KEYS
 
 from .support.docs import ROOT, blocks
 
@@ -100,6 +101,13 @@ def test_extras_and_commands_in_the_text_exist(page: str) -> None:
     )
     named = re.findall(r"`flask supertokens ([\w-]+)", text)
     assert set(named) <= set(cli.group.commands)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_keys_that_everybody_knows(page: str) -> None:
+    """What a text shows as SECRET_KEY is a sample, which no app outside debug takes."""
+    shown = re.findall(r'SECRET_KEY(?:"\])? ?= ?"([^"\n]*)"', PAGES[page])
+    assert set(shown) <= SAMPLE_KEYS
 
 
 APP = """

@@ -201,6 +201,40 @@ def test_keys_are_sealed_again() -> None:
         ]
 
 
+NEW = "a new secret of the tests"
+STEPS = [(SECRET, [NEW], 0), (NEW, [SECRET], 2), (NEW, [SECRET], 0), (NEW, [], 0), (NEW, [], 0)]
+"""As the page on operations says: given as a fallback, swapped, sealed again, taken away, and weeks later. The hints of each."""
+
+
+def test_the_secret_key_is_replaced_step_by_step() -> None:
+    """Status finds nothing at any step, with a key of either kind; it hints from the swap until they are sealed again."""
+    store, now = MemoryStore(), Clock()
+    for number, (secret, fallbacks, hints) in enumerate(STEPS):
+        app = an_app(store, SECRET_KEY=secret, SECRET_KEY_FALLBACKS=fallbacks)
+        app.extensions["supertokens"].engine.clock = now
+        app.extensions["supertokens"].engine.make_keys()
+        if number == STEPS.index((NEW, [SECRET], 0)):
+            told(app, "rotate-keys", "--reseal", "--yes")
+        created(app)
+        status = told(app, "status")
+        assert status["findings"] == [], number
+        assert sum(kid in hint for hint in status["hints"] for kid in kids_of(store.keys())) == hints, number
+        now.wait(HOUR if number < len(STEPS) - 2 else 21 * 24 * HOUR)
+
+
+@pytest.mark.parametrize("weeks", [0, 2])
+def test_the_fallback_goes_without_sealing_again(weeks: int) -> None:
+    """A day after the new keys were made nobody holds what the old ones signed: status says nothing, then and weeks later."""
+    store, now = MemoryStore(), Clock()
+    for secret in (SECRET, NEW):
+        app = an_app(store, SECRET_KEY=secret)
+        app.extensions["supertokens"].engine.clock = now
+        app.extensions["supertokens"].engine.make_keys()
+        created(app)
+    now.wait((1 + 7 * weeks) * 24 * HOUR)
+    assert told(app, "status")["findings"] == []
+
+
 def test_the_fallback_goes_too_early() -> None:
     """Status says which keys ended, until others have taken over for longer than a token lives."""
     store = MemoryStore()

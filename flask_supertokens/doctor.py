@@ -5,23 +5,28 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app
+from flask import Flask, Response, current_app
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .assembly import embedded_settings
 from .browser import login_url
-from .context import AppState
+from .context import AppState, RequestState
+from .engines.base import NGINX_BUFFERS, NewSession
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
 from .guards import misplaced
 from .protocol.hosts import is_local, sample_of
-from .protocol.transport import CORS_HEADERS
+from .protocol.model import PUBLIC_TENANT, Method
+from .protocol.transport import CORS_HEADERS, ResponsePlan, Sets
 from .public_url import PublicURL, Unreachable
+from .signing import Sealer, make_key
+from .stores.memory import MemoryStore
 
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
@@ -35,6 +40,12 @@ _STRANGER = "https://somebody-else.invalid"
 _OURS = "supertokens."
 _SOME_VALUE = re.compile(r"<[^>]*>")
 """A variable in the pattern of a host."""
+NGINX_HEADERS = 4096
+"""The default of ``proxy_buffer_size``."""
+_OF_A_SERVER = len("HTTP/1.1 200 OK") + len("Date: Sun, 01 Jan 2023 00:00:00 GMT") + len("Connection: keep-alive") + 80
+"""What a WSGI server adds; some call themselves longer than others."""
+_MEASURED = 900
+_USER = "x" * 36
 
 
 @dataclass(frozen=True)
@@ -64,11 +75,18 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+    fits = _payload_that_fits(state)
+    facts["payload that fits nginx's default buffers (bytes)"] = fits
     outside: list[str] = []
     if url is not None:
         facts["asked from outside"] = f"POST {url.origin}{url.refresh_path}"
         outside = _from_outside(url)
     findings += [*_of_cors(state, None if outside else url), *outside]
+    if list(_proxies(current_app)) or (url is not None and url.server.startswith("nginx")):
+        hints.append(
+            f"By default nginx holds {NGINX_HEADERS} bytes of a response's headers, so a log-in with more than {fits:,} bytes of"
+            f" payload, claims included, is 502 there. Give it {NGINX_BUFFERS}"
+        )
     return Report(facts, findings, hints)
 
 
@@ -122,8 +140,7 @@ def _settings(state: AppState) -> dict[str, Any]:
 
 
 def _cookies(state: AppState) -> dict[str, Any]:
-    address = (state.settings.api_domain or "http://localhost") + state.settings.mounted_at
-    with current_app.test_request_context(base_url=address):
+    with current_app.test_request_context(base_url=_address(state)):
         names = state.cookie_names()
         secure, same_site = state.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
@@ -133,6 +150,10 @@ def _cookies(state: AppState) -> dict[str, Any]:
         "access cookie": f"{names.access}; Path={names.access_path}; {flags}{domain}",
         "refresh cookie": f"{names.refresh}; Path={names.refresh_path}; {flags}{domain}",
     }
+
+
+def _address(state: AppState) -> str:
+    return (state.settings.api_domain or "http://localhost") + state.settings.mounted_at
 
 
 def _of_engine(state: AppState) -> dict[str, Any]:
@@ -156,6 +177,36 @@ def _of_engine(state: AppState) -> dict[str, Any]:
         if theirs is not None:
             facts["clock ahead of the database (s)"] = (engine.now() - theirs) / SECOND
     return facts
+
+
+def _payload_that_fits(state: AppState) -> int:
+    """How many bytes of payload a log-in may have before nginx's defaults refuse it; each travels several times.
+
+    Measured with sessions that nobody keeps, made as these settings say.
+    """
+    settings = replace(state.settings, secret_keys=("for keys that nobody keeps",))
+    if not isinstance(state.engine, EmbeddedEngine):
+        settings = replace(settings, algorithm="RS256")  # a core's
+    store, its = MemoryStore(), embedded_settings(settings)
+    key = make_key(its.keys, Sealer(its.secret_keys), state.engine.now())  # the log need not tell of it
+    store.swap_keys(frozenset(), key, frozenset())
+    twin = AppState(settings, EmbeddedEngine(store, its))
+    empty, filled = (_size_of_log_in(twin, "x" * length) for length in (0, _MEASURED))
+    return int((NGINX_HEADERS - empty) * _MEASURED / (filled - empty)) // 10 * 10
+
+
+def _size_of_log_in(state: AppState, text: str) -> int:
+    """Of the response's headers, with those of a server."""
+    with_token = state.settings.anti_csrf == "VIA_TOKEN"
+    new = NewSession(_USER, _USER, PUBLIC_TENANT, {"x": text} if text else {}, {}, with_token)
+    grant = state.engine.create(new)
+    assert grant.tokens is not None, "a log-in makes tokens"  # noqa: S101 - an invariant, not input
+    method: Method = "header" if state.settings.token_transfer_method == "header" else "cookie"  # noqa: S105 - a word
+    plan = ResponsePlan().with_sets(Sets(grant.access.handle, method, grant.tokens, remember=True))
+    with current_app.test_request_context(base_url=_address(state)):
+        response = Response("{}", content_type="application/json")
+        state.apply(RequestState(state, plan), response)
+    return len(str(response.headers)) + _OF_A_SERVER
 
 
 def _store(state: AppState) -> Any:

@@ -79,6 +79,8 @@ class PublicURL:
         self.origin: str = f"{parts.scheme}://{self._authority}"
         self.path: str = parts.path.rstrip("/")
         self.refresh_path: str = self._below(state.settings.refresh_path)
+        self.server: str = ""
+        """What answered last, as it calls itself."""
 
     def _below(self, path: str) -> str:
         """A path of the app as browsers see it. The base path of the settings may have the prefix already."""
@@ -98,6 +100,7 @@ class PublicURL:
         )
         try:
             with _open(request) as response:
+                self.server = _plain(response.headers.get("Server") or "")
                 return Answer(response.status, response.headers, response.read(_MAX_BODY))
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)

@@ -574,7 +574,7 @@ def test_a_proxy_is_not_believed() -> None:
     told_of = told(app, "status")
     assert ("ProxyFix" in told_of["hints"][0], told_of["findings"]) == (True, [])
     app.wsgi_app = DispatcherMiddleware(ProxyFix(app.wsgi_app), {})  # type: ignore[method-assign]
-    assert told(app, "status")["hints"] == []
+    assert not any("there is no ProxyFix" in hint for hint in told(app, "status")["hints"])
     app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=0)  # type: ignore[method-assign]
     assert "x_proto=1" in run(app, "status").output
 

@@ -42,7 +42,17 @@ from ..protocol.cdi import (
 from ..protocol.model import AccessToken, Payload, Position, SessionInformation, SessionTokens, SigningKey
 from ..protocol.tokens import AUTH_TIME, front_token, merged, to_json_object, to_utf8_json
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token, end_in_batches
+from .base import (
+    OF_A_CORE,
+    Engine,
+    Grant,
+    NewSession,
+    RefreshRequest,
+    TokenRules,
+    check_access_token,
+    end_in_batches,
+    too_large,
+)
 
 ALGORITHM = "RS256"
 BATCH = 500
@@ -337,10 +347,7 @@ class RemoteEngine(Engine):
 
     def _check_length(self, length: int) -> None:
         if length > self._settings.max_token:
-            raise ValueError(
-                f"With this payload the access token would have {length} bytes; a cookie holds {self._settings.max_token}. "
-                "Keep less in the access token's payload; session_data has no such limit."
-            )
+            raise too_large(length, self._settings.max_token)
 
 
 def _check_same_login(token: AccessToken, payload: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -253,3 +254,35 @@ def test_cookies_of_another_domain(start: Start, status: Any) -> None:
     port = start(PLAIN, SUPERTOKENS_COOKIE_DOMAIN="shop.example")
     (finding,) = status(f"http://127.0.0.1:{port}")["findings"]
     assert all(said in finding for said in ("Domain=shop.example", "127.0.0.1", "SUPERTOKENS_COOKIE_DOMAIN"))
+
+
+# -- nginx's buffers ---------------------------------------------------------------------------------------------------
+
+LOG_IN = """
+from flask_supertokens import create_new_session
+app.post("/login/<int:size>")(lambda size: create_new_session("user-1", {"p": "x" * (size - 8)}).user_id)
+"""
+
+
+def log_in(port: int, size: int) -> int:
+    """The status of a log-in with so many bytes of payload."""
+    return requests.post(f"http://127.0.0.1:{port}/login/{size}", timeout=20).status_code
+
+
+@pytest.mark.parametrize("settings", [{}, {"SUPERTOKENS_EXPOSE_ACCESS_TOKEN": True}])
+def test_the_payload_is_large_and_nginx_has_its_defaults(start: Start, status: Any, settings: dict[str, Any]) -> None:
+    """Status says how much fits: so much is let in, and a little more is 502 at log-in."""
+    port = start(PLAIN, LOG_IN, **settings)
+    told = status(f"http://127.0.0.1:{port}")
+    fits = told["facts"]["payload that fits nginx's default buffers (bytes)"]
+    assert [log_in(port, size) for size in (fits, fits + 100, 1500)] == [200, 502, 502]
+    (hint,) = [hint for hint in told["hints"] if "nginx" in hint]
+    assert f"more than {fits:,} bytes" in hint
+    assert "proxy_buffer_size 16k; proxy_buffers 8 16k;" in hint
+
+
+def test_the_payload_is_large_and_nginx_has_the_lines_of_the_docs(start: Start) -> None:
+    """All that a cookie holds is let through; what it does not hold is refused before, and the error speaks of nginx."""
+    lines = " ".join(of_the_docs(1).split())
+    port = start(PLAIN.replace("proxy_pass", f"{lines} proxy_pass"), LOG_IN, SUPERTOKENS_EXPOSE_ACCESS_TOKEN=True)
+    assert [log_in(port, size) for size in (1000, 1500, 2400, 4000)] == [200, 200, 200, 500]

@@ -60,7 +60,7 @@ FOR_THE_EMBEDDED_ENGINE = (
     "SUPERTOKENS_CONNECTION_URI",
 )
 SAMPLE_KEY = "make one: python -c 'import secrets; print(secrets.token_hex())'"
-SAMPLE_KEYS: frozenset[str] = frozenset({SAMPLE_KEY, "the old one", "the new one", "…"})
+SAMPLE_KEYS: frozenset[str] = frozenset({SAMPLE_KEY, "the old one", "the new one", "of the tests", "…"})
 """What the docs show as ``SECRET_KEY``."""
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"

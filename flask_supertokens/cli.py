@@ -30,6 +30,7 @@ from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
 from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
+from .public_url import PublicURL
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 from .signing import RELOAD_EVERY
 
@@ -51,10 +52,15 @@ def init_db(wants_json: bool) -> None:
 
 
 @group.command("status")
+@click.option("--url", help="Where browsers see the app's root: ask the app that runs there, through its proxies.")
 @_as_json
-def status(wants_json: bool) -> None:
-    """Look at engine, keys, settings and app, and say what looks wrong, with what mends it. Code 1 if something does."""
-    report = _do(lambda: examine(app_state()))
+def status(url: str | None, wants_json: bool) -> None:
+    """Look at engine, keys, settings and app, and say what looks wrong, with what mends it. Code 1 if something does.
+
+    With --url also look from outside: whether the refresh route is there, whether browsers send its cookie there, and
+    what a proxy does not tell the app. Nothing is changed by it.
+    """
+    report = _do(lambda: examine(app_state(), None if url is None else PublicURL(app_state(), url)))
     if wants_json:
         click.echo(json.dumps(asdict(report), indent=2))
     else:

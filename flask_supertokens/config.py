@@ -59,6 +59,9 @@ FOR_THE_EMBEDDED_ENGINE = (
     "SUPERTOKENS_STORE_IP",
     "SUPERTOKENS_CONNECTION_URI",
 )
+SAMPLE_KEY = "make one: python -c 'import secrets; print(secrets.token_hex())'"
+SAMPLE_KEYS: frozenset[str] = frozenset({SAMPLE_KEY, "the old one", "the new one", "of the tests", "…"})
+"""What the docs show as ``SECRET_KEY``."""
 _DEFAULT_DATABASE = "sqlite:///supertokens.sqlite3"
 _ANY_METHOD: str | Callable[..., str] = "any"
 _NONE: tuple[str, ...] = ()
@@ -310,7 +313,19 @@ def _secret_keys(reader: _Reader) -> tuple[str | bytes, ...]:
     if not isinstance(fallbacks, list | tuple) or not all(key and isinstance(key, str | bytes) for key in keys):
         reader.mistakes.append("SECRET_KEY must be a string or bytes, SECRET_KEY_FALLBACKS a list of such.")
         return ()
+    _check_samples(reader, cast("tuple[str | bytes, ...]", keys))
     return cast("tuple[str | bytes, ...]", keys)
+
+
+def _check_samples(reader: _Reader, keys: tuple[str | bytes, ...]) -> None:
+    """Flask sets ``DEBUG`` by ``FLASK_DEBUG``, which ``flask run --debug`` sets, before this is read."""
+    texts = {key.decode(errors="replace") if isinstance(key, bytes) else key for key in keys}
+    if texts & SAMPLE_KEYS and not (reader.config.get("DEBUG") or reader.config.get("TESTING")):
+        reader.mistakes.append(
+            "SECRET_KEY, or one of SECRET_KEY_FALLBACKS, is a sample of the docs, which everybody knows. Make one with"
+            " python -c 'import secrets; print(secrets.token_hex())' and keep it out of the code; or, while you try things on"
+            " your own machine: flask run --debug."
+        )
 
 
 def _same_site(reader: _Reader, api_domain: str | None, websites: tuple[str | Callable[[str], bool], ...]) -> SameSite:

@@ -41,7 +41,6 @@ from .protocol.cdi import (
     CoreRequest,
     Repeat,
     choose_version,
-    hello_request,
     jwks_request,
     read_versions,
     versions_request,
@@ -131,11 +130,16 @@ class CoreClient:
             return _json(response), response.repeated
         raise GeneralError(f"The core at {response.host} does not know the version any more that it offered just now.")
 
-    def hello(self) -> None:
+    def each(self) -> dict[str, CoreClient]:
+        """A client for each host alone, by the host's name for logs."""
+        return {_shown(uri): CoreClient((uri,), self._api_key, self._timeout, self._hooks) for uri in self._uris}
+
+    def version(self) -> str:
+        """The version that is spoken.
+
+        :raises GeneralError: no host answers, or it speaks none that we do.
         """
-        :raises GeneralError: no host answers.
-        """
-        self._ask(hello_request(), None, time.monotonic() + self._timeout)
+        return self._negotiated(time.monotonic() + self._timeout)
 
     def keys(self, wanted: str | None) -> tuple[list[Any], int | None]:
         """The keys of the JWKS and its ``max-age`` in seconds; a host whose answer lacks ``wanted`` is not the last one asked.

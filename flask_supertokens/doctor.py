@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, current_app
+from flask import Flask, Response, current_app
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .assembly import embedded_settings
 from .browser import login_url
-from .context import AppState
+from .context import AppState, RequestState
+from .engines.base import NGINX_BUFFERS, NewSession
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
 from .guards import misplaced
-from .protocol.hosts import is_local
+from .protocol.hosts import is_local, sample_of
+from .protocol.model import PUBLIC_TENANT, Method
+from .protocol.transport import CORS_HEADERS, ResponsePlan, Sets
+from .public_url import PublicURL, Unreachable
+from .signing import Sealer, make_key
+from .stores.memory import MemoryStore
 
 SECOND = 1000
 SHORT_WINDOW = 5 * SECOND
@@ -33,6 +40,12 @@ _STRANGER = "https://somebody-else.invalid"
 _OURS = "supertokens."
 _SOME_VALUE = re.compile(r"<[^>]*>")
 """A variable in the pattern of a host."""
+NGINX_HEADERS = 4096
+"""The default of ``proxy_buffer_size``."""
+_OF_A_SERVER = len("HTTP/1.1 200 OK") + len("Date: Sun, 01 Jan 2023 00:00:00 GMT") + len("Connection: keep-alive") + 80
+"""What a WSGI server adds; some call themselves longer than others."""
+_MEASURED = 900
+_USER = "x" * 36
 
 
 @dataclass(frozen=True)
@@ -44,12 +57,16 @@ class Report:
     hints: list[str]
 
 
-def examine(state: AppState) -> Report:
-    """Look at everything. An engine that can't be reached is one of the findings."""
+def examine(state: AppState, url: PublicURL | None = None) -> Report:
+    """Look at everything. An engine that can't be reached is one of the findings.
+
+    :param url: ask the app that runs there as well.
+    """
     facts = {**_versions(), **_settings(state), **_cookies(state)}
     hints = [*_hints(state), *_of_database(_store(state))]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
+        findings += _of_cores(state)
         facts |= _of_engine(state)
         hints += _of_pooler(facts)
         findings += _of_keys_and_clock(state, facts)
@@ -58,7 +75,26 @@ def examine(state: AppState) -> Report:
         _try_to_write(state)
     except GeneralError as error:
         findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+    fits = _payload_that_fits(state)
+    facts["payload that fits nginx's default buffers (bytes)"] = fits
+    outside: list[str] = []
+    if url is not None:
+        facts["asked from outside"] = f"POST {url.origin}{url.refresh_path}"
+        outside = _from_outside(url)
+    findings += [*_of_cors(state, None if outside else url), *outside]
+    if list(_proxies(current_app)) or (url is not None and url.server.startswith("nginx")):
+        hints.append(
+            f"By default nginx holds {NGINX_HEADERS} bytes of a response's headers, so a log-in with more than {fits:,} bytes of"
+            f" payload, claims included, is 502 there. Give it {NGINX_BUFFERS}"
+        )
     return Report(facts, findings, hints)
+
+
+def _from_outside(url: PublicURL) -> list[str]:
+    try:
+        return list(url.findings())
+    except Unreachable as error:
+        return [f"{error} Is the app running, and the address right?"]
 
 
 # -- facts -------------------------------------------------------------------------------------------------------------
@@ -104,8 +140,7 @@ def _settings(state: AppState) -> dict[str, Any]:
 
 
 def _cookies(state: AppState) -> dict[str, Any]:
-    address = (state.settings.api_domain or "http://localhost") + state.settings.mounted_at
-    with current_app.test_request_context(base_url=address):
+    with current_app.test_request_context(base_url=_address(state)):
         names = state.cookie_names()
         secure, same_site = state.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
@@ -115,6 +150,10 @@ def _cookies(state: AppState) -> dict[str, Any]:
         "access cookie": f"{names.access}; Path={names.access_path}; {flags}{domain}",
         "refresh cookie": f"{names.refresh}; Path={names.refresh_path}; {flags}{domain}",
     }
+
+
+def _address(state: AppState) -> str:
+    return (state.settings.api_domain or "http://localhost") + state.settings.mounted_at
 
 
 def _of_engine(state: AppState) -> dict[str, Any]:
@@ -138,6 +177,36 @@ def _of_engine(state: AppState) -> dict[str, Any]:
         if theirs is not None:
             facts["clock ahead of the database (s)"] = (engine.now() - theirs) / SECOND
     return facts
+
+
+def _payload_that_fits(state: AppState) -> int:
+    """How many bytes of payload a log-in may have before nginx's defaults refuse it; each travels several times.
+
+    Measured with sessions that nobody keeps, made as these settings say.
+    """
+    settings = replace(state.settings, secret_keys=("for keys that nobody keeps",))
+    if not isinstance(state.engine, EmbeddedEngine):
+        settings = replace(settings, algorithm="RS256")  # a core's
+    store, its = MemoryStore(), embedded_settings(settings)
+    key = make_key(its.keys, Sealer(its.secret_keys), state.engine.now())  # the log need not tell of it
+    store.swap_keys(frozenset(), key, frozenset())
+    twin = AppState(settings, EmbeddedEngine(store, its))
+    empty, filled = (_size_of_log_in(twin, "x" * length) for length in (0, _MEASURED))
+    return int((NGINX_HEADERS - empty) * _MEASURED / (filled - empty)) // 10 * 10
+
+
+def _size_of_log_in(state: AppState, text: str) -> int:
+    """Of the response's headers, with those of a server."""
+    with_token = state.settings.anti_csrf == "VIA_TOKEN"
+    new = NewSession(_USER, _USER, PUBLIC_TENANT, {"x": text} if text else {}, {}, with_token)
+    grant = state.engine.create(new)
+    assert grant.tokens is not None, "a log-in makes tokens"  # noqa: S101 - an invariant, not input
+    method: Method = "header" if state.settings.token_transfer_method == "header" else "cookie"  # noqa: S105 - a word
+    plan = ResponsePlan().with_sets(Sets(grant.access.handle, method, grant.tokens, remember=True))
+    with current_app.test_request_context(base_url=_address(state)):
+        response = Response("{}", content_type="application/json")
+        state.apply(RequestState(state, plan), response)
+    return len(str(response.headers)) + _OF_A_SERVER
 
 
 def _store(state: AppState) -> Any:
@@ -190,12 +259,24 @@ def _of_users(state: AppState) -> Iterator[str]:
         yield f"{len(crowds) - _NAMED} more users have more than {MANY:,} sessions."
 
 
+def _of_cores(state: AppState) -> Iterator[str]:
+    """Of several: those that can't be used. Where all or the only one can't, `Engine.ping` says so."""
+    found = state.engine.ping_each()
+    if len(found) < 2:  # noqa: PLR2004 - several
+        return
+    for host, said in found.items():
+        if isinstance(said, GeneralError):
+            yield f"One of the cores can't be used, {host}: {said.description}"
+    spoken = {host: said for host, said in found.items() if isinstance(said, str)}
+    if len(set(spoken.values())) > 1:
+        shown = ", ".join(f"{host}: {spoken_there}" for host, spoken_there in spoken.items())
+        yield f"The cores speak different versions ({shown}), so calls fail in turn. Bring all of them to the same one."
+
+
 def _try_to_write(state: AppState) -> None:
-    """Something that changes nothing, but that a read-only database or a core with another API key refuses."""
+    """Something that changes nothing, but that a read-only database refuses."""
     if isinstance(state.engine, EmbeddedEngine):
         state.engine.store.swap_payload("no session", "", "{}")
-    else:
-        state.engine.information("no session")
 
 
 def _of_settings(state: AppState) -> Iterator[str]:
@@ -256,8 +337,6 @@ def _is_on_some_host(endpoint: str) -> bool:
 
 def _of_app(state: AppState) -> Iterator[str]:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    if state.settings.register_routes and _lets_strangers_in(app, state.settings.refresh_path):
-        yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
     if state.settings.register_routes and _csrf_guards_our_routes(app):
         yield (
             "CSRFProtect refuses the refresh route, which has a protection of its own:"
@@ -268,15 +347,54 @@ def _of_app(state: AppState) -> Iterator[str]:
         yield "ProxyFix does not read X-Forwarded-Proto: the app takes requests over https for plain http. Set x_proto=1."
 
 
-def _lets_strangers_in(app: Flask, path: str) -> bool:
-    """Ask as a browser would before a page of another site calls us."""
-    asking = {"Origin": _STRANGER, "Access-Control-Request-Method": "POST"}
-    try:
-        answer = app.test_client(use_cookies=False).options(path, headers=asking)
-    except Exception:  # whatever the app does there is not ours to judge
-        return False
-    allowed = answer.headers.get("Access-Control-Allow-Origin")
-    return allowed in (_STRANGER, "*") and answer.headers.get("Access-Control-Allow-Credentials") == "true"
+def _of_cors(state: AppState, url: PublicURL | None) -> Iterator[str]:
+    """What counts is what a browser is told before a page of another origin calls us.
+
+    :param url: ask there, where a proxy may add the headers; else the app itself.
+    """
+    if not state.settings.register_routes:
+        return
+    allows = _preflight(state, url, _STRANGER)
+    if allows("Origin") in (_STRANGER, "*") and allows("Credentials") == "true":
+        yield "CORS allows any origin with credentials: every web site can act as your users. Name your own origins."
+    own = {state.settings.api_domain, url.origin if url else None}
+    sites = [site for site in state.settings.website_domains if site not in own]
+    for site in sites:
+        sample = sample_of(site)
+        reason = _what_cors_lacks(_preflight(state, url, sample), sample)
+        if reason:
+            yield (
+                f"CORS {reason}: pages there, which SUPERTOKENS_WEBSITE_DOMAIN names, can't call the API."
+                f" CORS(app, origins={sites}, supports_credentials=True, allow_headers=get_cors_headers()) lets them. If a proxy"
+                " adds the headers, ask with --url. If that is where the API is itself, name it in SUPERTOKENS_API_DOMAIN."
+            )
+
+
+def _what_cors_lacks(allows: Callable[[str], str], site: str) -> str:
+    if allows("Origin") != site:
+        return f"does not allow {site}"
+    if allows("Credentials") != "true":
+        return f"allows {site} without credentials"
+    known = {name.strip() for name in allows("Headers").lower().split(",")}
+    missing = [name for name in CORS_HEADERS if name not in known]
+    return f"allows {site}, but not the headers {', '.join(missing)}" if missing else ""
+
+
+def _preflight(state: AppState, url: PublicURL | None, origin: str) -> Callable[[str], str]:
+    """What ``Access-Control-Allow-…`` says; nothing if the app fails, which is not ours to judge."""
+    asking = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ",".join(CORS_HEADERS),
+    }
+    headers: Any = {}
+    with contextlib.suppress(Exception):
+        if url is not None:
+            headers = url.ask("OPTIONS", asking).headers
+        else:
+            client = current_app.test_client(use_cookies=False)
+            headers = client.options(state.settings.refresh_path, headers=asking).headers
+    return lambda name: str(headers.get(f"Access-Control-Allow-{name}", ""))
 
 
 def _csrf_guards_our_routes(app: Flask) -> bool:

@@ -20,10 +20,13 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 LINES_A_MINUTE = 30
 EXPIRED_WITHOUT_REFRESH = 20
 """So many requests with expired access tokens, and no refresh among them, are no coincidence."""
+FIXES_OF_A_PREFIX = (
+    "let it send X-Forwarded-Prefix and use werkzeug's ProxyFix(app.wsgi_app, x_prefix=1), or keep the prefix and set"
+    " SUPERTOKENS_API_BASE_PATH."
+)
 _FIXES = (
-    "If a proxy strips a prefix from the path, browsers do not send the refresh cookie, whose path is {path}: let it send"
-    " X-Forwarded-Prefix and use werkzeug's ProxyFix(app.wsgi_app, x_prefix=1), or keep the prefix and set"
-    " SUPERTOKENS_API_BASE_PATH. `flask supertokens status --url https://…` checks it."
+    "If a proxy strips a prefix from the path, browsers do not send the refresh cookie, whose path is {path}: "
+    f"{FIXES_OF_A_PREFIX} `flask supertokens status --url https://…` checks it."
 )
 
 
@@ -65,7 +68,7 @@ class RefusalLog:
         return written < LINES_A_MINUTE
 
     def saw_refresh(self, *, only_access_cookie: bool) -> None:
-        """A refresh came, with its cookie or with the access cookie only."""
+        """A refresh came, with its token or with the access cookie only. One with neither may be anybody's."""
         if only_access_cookie:
             self._tell("A refresh came with the access cookie, but without the refresh cookie.")
         self._expired = -1

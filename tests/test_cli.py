@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
-from flask import Flask
+from flask import Flask, request
 from flask.cli import ScriptInfo
 from flask_cors import CORS
 from flask_wtf import CSRFProtect
@@ -22,15 +22,20 @@ from sqlalchemy import create_engine
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor
+from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor, get_cors_headers
+from flask_supertokens.cdi_server import core_app as core_app_of
 from flask_supertokens.cdi_server import make_core
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.both import served
 from .support.cookies import set_cookies
+from .support.older_core import older_core
 from .support.plans import HOUR, Clock
 from .support.records import a_record, kids_of, sql_store
 from .support.served import a_core, serving
 from .support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
+
+KEY = "the-right-one-that-is-long-enough"
 
 
 def test_the_tables_are_made(tmp_path: pathlib.Path) -> None:
@@ -194,6 +199,40 @@ def test_keys_are_sealed_again() -> None:
             before["hints"][1:],
             [],
         ]
+
+
+NEW = "a new secret of the tests"
+STEPS = [(SECRET, [NEW], 0), (NEW, [SECRET], 2), (NEW, [SECRET], 0), (NEW, [], 0), (NEW, [], 0)]
+"""As the page on operations says: given as a fallback, swapped, sealed again, taken away, and weeks later. The hints of each."""
+
+
+def test_the_secret_key_is_replaced_step_by_step() -> None:
+    """Status finds nothing at any step, with a key of either kind; it hints from the swap until they are sealed again."""
+    store, now = MemoryStore(), Clock()
+    for number, (secret, fallbacks, hints) in enumerate(STEPS):
+        app = an_app(store, SECRET_KEY=secret, SECRET_KEY_FALLBACKS=fallbacks)
+        app.extensions["supertokens"].engine.clock = now
+        app.extensions["supertokens"].engine.make_keys()
+        if number == STEPS.index((NEW, [SECRET], 0)):
+            told(app, "rotate-keys", "--reseal", "--yes")
+        created(app)
+        status = told(app, "status")
+        assert status["findings"] == [], number
+        assert sum(kid in hint for hint in status["hints"] for kid in kids_of(store.keys())) == hints, number
+        now.wait(HOUR if number < len(STEPS) - 2 else 21 * 24 * HOUR)
+
+
+@pytest.mark.parametrize("weeks", [0, 2])
+def test_the_fallback_goes_without_sealing_again(weeks: int) -> None:
+    """A day after the new keys were made nobody holds what the old ones signed: status says nothing, then and weeks later."""
+    store, now = MemoryStore(), Clock()
+    for secret in (SECRET, NEW):
+        app = an_app(store, SECRET_KEY=secret)
+        app.extensions["supertokens"].engine.clock = now
+        app.extensions["supertokens"].engine.make_keys()
+        created(app)
+    now.wait((1 + 7 * weeks) * 24 * HOUR)
+    assert told(app, "status")["findings"] == []
 
 
 def test_the_fallback_goes_too_early() -> None:
@@ -481,6 +520,45 @@ def test_pages_of_other_sites_may_call(settings: dict[str, Any], arguments: dict
     assert ("CORS allows any origin" in run(app, "status").output) == is_open
 
 
+SITE = "https://www.example.org"
+OF_TWO_SITES = {"SUPERTOKENS_API_DOMAIN": "https://api.example.com", "SUPERTOKENS_WEBSITE_DOMAIN": SITE}
+ALLOWED = {"origins": [SITE], "supports_credentials": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (None, "CORS does not allow https://www.example.org"),
+        ({**ALLOWED, "origins": ["https://app.example.org"]}, "CORS does not allow https://www.example.org"),
+        ({**ALLOWED, "resources": {"/api/*": {}}}, "CORS does not allow https://www.example.org"),
+        ({"origins": [SITE]}, "without credentials"),
+        (
+            {**ALLOWED, "allow_headers": ["content-type", "rid", "authorization"]},
+            "fdi-version, anti-csrf, st-auth-mode",
+        ),
+        ({**ALLOWED, "allow_headers": get_cors_headers()}, None),
+        (ALLOWED, None),
+    ],
+)
+def test_cors_is_not_for_the_web_site(arguments: dict[str, Any] | None, said: str | None) -> None:
+    """A page of the origin that the settings name can't call; the line that lets it is told."""
+    app = an_app(MemoryStore(), cookie_secure=True, **OF_TWO_SITES)
+    if arguments is not None:
+        CORS(app, **arguments)
+    findings = told(app, "status")["findings"]
+    fixed_by = f"CORS(app, origins=['{SITE}'], supports_credentials=True, allow_headers=get_cors_headers())"
+    assert [said in finding and fixed_by in finding for finding in findings if said] == ([True] if said else [])
+    assert len(findings) == bool(said)
+
+
+def test_the_web_site_is_the_api() -> None:
+    """It needs no CORS; a port makes another origin of it."""
+    site = {"SUPERTOKENS_API_DOMAIN": "http://localhost:5000", "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:5000"}
+    assert told(an_app(MemoryStore(), **site), "status")["findings"] == []
+    other = an_app(MemoryStore(), **{**site, "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:3000"})
+    assert "CORS does not allow http://localhost:3000" in told(other, "status")["findings"][0]
+
+
 def test_a_view_of_the_app_hides_a_route_of_ours() -> None:
     """Clients would never refresh."""
     app = Flask("cli")
@@ -496,7 +574,7 @@ def test_a_proxy_is_not_believed() -> None:
     told_of = told(app, "status")
     assert ("ProxyFix" in told_of["hints"][0], told_of["findings"]) == (True, [])
     app.wsgi_app = DispatcherMiddleware(ProxyFix(app.wsgi_app), {})  # type: ignore[method-assign]
-    assert told(app, "status")["hints"] == []
+    assert not any("there is no ProxyFix" in hint for hint in told(app, "status")["hints"])
     app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=0)  # type: ignore[method-assign]
     assert "x_proto=1" in run(app, "status").output
 
@@ -560,6 +638,50 @@ def test_the_api_key_of_a_core_is_wrong() -> None:
         app.config.update(SUPERTOKENS_CONNECTION_URI=uri, SUPERTOKENS_API_KEY="a-wrong-one-that-is-long-enough")
         SuperTokens(app)
         assert run(app, "status").exit_code == 1
+
+
+def an_app_on(uris: list[str], api_key: str = KEY, **settings: Any) -> Flask:
+    app = Flask("cli")
+    app.config.update(SUPERTOKENS_CONNECTION_URI=";".join(uris), SUPERTOKENS_API_KEY=api_key, **settings)
+    SuperTokens(app)
+    return app
+
+
+def test_the_api_key_is_wrong_and_health_is_asked() -> None:
+    """Not 200: no session could be verified. With the right one it is."""
+    with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
+        wrong = an_app_on([uri], "a-wrong-one-that-is-long-enough", SUPERTOKENS_HEALTH_PATH="/health")
+        right = an_app_on([uri], SUPERTOKENS_HEALTH_PATH="/health")
+        assert [app.test_client().get("/health").status_code for app in (wrong, right)] == [503, 200]
+
+
+def a_core_of(*versions: str) -> Flask:
+    """A core that speaks these versions only."""
+    app: Flask = core_app_of(a_core(MemoryStore(), Clock(), api_keys=(KEY,)))
+    app.before_request(lambda: {"versions": versions} if request.path == "/apiversion" else None)
+    return app
+
+
+def test_some_of_several_cores_fail() -> None:
+    """Each is asked, and each that fails is named with its reason, though the others answer."""
+    other = core_app_of(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
+    with served(a_core_of("5.4")) as good, served(other) as other_key, served(older_core()) as old:
+        findings = told(an_app_on([good, other_key, old, "http://localhost:1"]), "status")["findings"]
+        assert not any(good in finding for finding in findings)
+        for uri, said in (
+            (other_key, "refuses the API key"),
+            (old, "speaks CDI 2.3"),
+            ("http://localhost:1", "refused"),
+        ):
+            assert any(uri in finding and said in finding for finding in findings), findings
+
+
+def test_two_cores_speak_different_versions() -> None:
+    """Each is good by itself; together they are named."""
+    with served(a_core_of("5.0")) as one, served(a_core_of("5.1")) as other, served(a_core_of("5.1", "5.0")) as third:
+        [finding] = told(an_app_on([one, other]), "status")["findings"]
+        assert all(said in finding for said in (f"{one}: 5.0", f"{other}: 5.1", "different versions"))
+        assert told(an_app_on([other, third]), "status")["findings"] == []
 
 
 def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ from flask import Flask
 
 from flask_supertokens import SuperTokens
 from flask_supertokens.assembly import make_engine
-from flask_supertokens.config import Settings, read_settings
+from flask_supertokens.config import SAMPLE_KEYS, Settings, read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 DAY = 86_400_000
@@ -391,6 +391,21 @@ def test_secret_keys_are_wrong(config: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="SECRET_KEY"):
         read_settings(config)
     assert read_settings(config, needs_secret=False).secret_keys == ()
+
+
+@pytest.mark.parametrize("key", sorted(SAMPLE_KEYS))
+def test_a_sample_of_the_docs_is_the_secret_key(key: str) -> None:
+    """Refused as key and as fallback, but in debug and in tests. With a core it is no key of ours."""
+    for given in (
+        {"SECRET_KEY": key},
+        {"SECRET_KEY": key.encode()},
+        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [key]},
+    ):
+        with pytest.raises(ValueError, match="which everybody knows"):
+            read_settings(given)
+        assert read_settings({**given, "DEBUG": True}).secret_keys
+        assert read_settings({**given, "TESTING": True}).secret_keys
+    assert read_settings({"SECRET_KEY": key, "SUPERTOKENS_CONNECTION_URI": "http://localhost:3567"}).secret_keys == ()
 
 
 @pytest.mark.parametrize(

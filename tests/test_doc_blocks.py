@@ -14,6 +14,7 @@ import pytest
 from flask.cli import AppGroup
 
 from flask_supertokens import cli
+from flask_supertokens.config import SAMPLE_KEYS
 
 from .support.docs import ROOT, blocks
 
@@ -21,7 +22,8 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
 }
-LANGUAGES = {"python", "json", "console", "js", "ini", "html"}
+LANGUAGES = {"python", "json", "console", "js", "ini", "html", "nginx"}
+"""nginx's lines are run by `tests/processes/test_public_url.py`."""
 JS_IN_A_BROWSER = {"docs/web-clients.md", "docs/living-with.md", "docs/htmx-turbo.md"}
 """Pages whose JavaScript `tests/browser/test_web_clients.py` and `test_fetch.py` beside it run."""
 INI_IN_SERVERS = {"docs/living-with.md"}
@@ -99,6 +101,13 @@ def test_extras_and_commands_in_the_text_exist(page: str) -> None:
     )
     named = re.findall(r"`flask supertokens ([\w-]+)", text)
     assert set(named) <= set(cli.group.commands)
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_keys_that_everybody_knows(page: str) -> None:
+    """What a text shows as SECRET_KEY is a sample, which no app outside debug takes."""
+    shown = re.findall(r'SECRET_KEY(?:"\])? ?= ?"([^"\n]*)"', PAGES[page])
+    assert set(shown) <= SAMPLE_KEYS
 
 
 APP = """

@@ -41,6 +41,7 @@ from flask_supertokens import (
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from .support.both import served
+from .support.docs import with_key
 from .support.plans import Clock
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -54,7 +55,7 @@ Load = Callable[..., dict[str, Any]]
 def blocks(name: str) -> str:
     """The Python of a page, dedented, one block after the other."""
     found = re.findall(r"^( *)```python\n(.*?)^ *```$", (DOCS / name).read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    return "\n".join(line.removeprefix(indent) for indent, code in found for line in code.splitlines())
+    return with_key("\n".join(line.removeprefix(indent) for indent, code in found for line in code.splitlines()))
 
 
 @pytest.fixture

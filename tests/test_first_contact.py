@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from flask_supertokens.config import SAMPLE_KEY
+
 from .support.docs import ROOT, blocks
 
 QUICKSTART = blocks((ROOT / "docs" / "quickstart.md").read_text("utf-8"))[0]
@@ -98,6 +100,18 @@ def test_no_secret_key(start: Start) -> None:
     line = start(SECRET, "").ended_with()
     assert line.startswith("* SECRET_KEY is missing")
     assert line.endswith(mend)
+
+
+def test_the_sample_key_outside_debug(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody knows it, so the app does not start, and says what to do; with debug it does."""
+    sample = f'app.config["SECRET_KEY"] = "{SAMPLE_KEY}"'
+    line = start(SECRET, sample).ended_with()
+    assert line.startswith(
+        "* SECRET_KEY, or one of SECRET_KEY_FALLBACKS, is a sample of the docs, which everybody knows."
+    )
+    assert "python -c 'import secrets; print(secrets.token_hex())'" in line
+    monkeypatch.setitem(ENVIRONMENT, "FLASK_DEBUG", "1")
+    assert start(SECRET, sample).wait().log_in() == 200
 
 
 def test_plain_http_on_another_host(start: Start) -> None:

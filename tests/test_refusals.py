@@ -161,6 +161,7 @@ def test_access_tokens_expire_and_nobody_refreshes(refreshes: bool, caplog: pyte
     clock_of(app).wait(HOUR)
     if refreshes:
         call(app, "POST", "/refresh", refresh=tokens.refresh_token)
+    call(app, "POST", "/refresh")  # brings nothing: anybody's
     for _ in range(2 * EXPIRED_WITHOUT_REFRESH):
         call(app, "GET", "/me", access=tokens.access_token)
     assert len(told(caplog)) == (not refreshes)

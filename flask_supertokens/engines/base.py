@@ -20,6 +20,10 @@ BREATH = 0.005
 """Seconds between two batches: SQLite gives no turns, so who waits must find it free for a moment."""
 
 
+NGINX_BUFFERS = "proxy_buffer_size 16k; proxy_buffers 8 16k;"
+"""Lines that let all headers of a log-in through; by default nginx holds 4 kB."""
+
+
 class InvalidRefreshTokenError(UnauthorisedError):
     """The refresh token is none that we made."""
 
@@ -164,6 +168,15 @@ def end_in_batches(handles: Iterable[str], size: int, end: Callable[[list[str]],
     return ended
 
 
+def too_large(size: int, limit: int) -> ValueError:
+    """The error of a payload that no cookie holds. Who comes near it meets nginx's limit before."""
+    return ValueError(
+        f"With this payload the access token would have {size} bytes; a cookie holds {limit}. Keep less in the access token's"
+        " payload; session_data has no such limit. Behind nginx a log-in is 502 from about 800 bytes of payload on, unless"
+        f" it is given {NGINX_BUFFERS} (`flask supertokens status` has the exact number)."
+    )
+
+
 def _audiences(claimed: Any) -> list[Any]:
     return claimed if isinstance(claimed, list) else [claimed]
 
@@ -301,3 +314,7 @@ class Engine(ABC):
         """
         :raises GeneralError: what is behind the engine can't be reached.
         """
+
+    def ping_each(self) -> Mapping[str, str | GeneralError]:
+        """Where several hosts are behind the engine: the version that each speaks, or why it can't be used."""
+        return {}

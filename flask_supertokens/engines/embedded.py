@@ -62,6 +62,7 @@ from .base import (
     TokenRules,
     check_access_token,
     end_in_batches,
+    too_large,
 )
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -534,10 +535,7 @@ class EmbeddedEngine(Engine):
         claims |= {"iat": 10**10, "exp": 10**10, "st-born": 10**13}
         size = self._access_tokens.size_of(claims, kind.dynamic)
         if size > self._settings.max_token:
-            raise ValueError(
-                f"With this payload the access token would have {size} bytes; a cookie holds {self._settings.max_token}. "
-                "Keep less in the access token's payload; session_data has no such limit."
-            )
+            raise too_large(size, self._settings.max_token)
 
     # -- minting
 

@@ -42,7 +42,17 @@ from ..protocol.cdi import (
 from ..protocol.model import AccessToken, Payload, Position, SessionInformation, SessionTokens, SigningKey
 from ..protocol.tokens import AUTH_TIME, front_token, merged, to_json_object, to_utf8_json
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import OF_A_CORE, Engine, Grant, NewSession, RefreshRequest, TokenRules, check_access_token, end_in_batches
+from .base import (
+    OF_A_CORE,
+    Engine,
+    Grant,
+    NewSession,
+    RefreshRequest,
+    TokenRules,
+    check_access_token,
+    end_in_batches,
+    too_large,
+)
 
 ALGORITHM = "RS256"
 BATCH = 500
@@ -96,7 +106,18 @@ class RemoteEngine(Engine):
         return public, 60 if max_age is None else max_age
 
     def ping(self) -> None:
-        self.client.hello()
+        """Needs version and API key, as every call does; /hello needs neither."""
+        self.information("no session")
+
+    def ping_each(self) -> dict[str, str | GeneralError]:
+        found: dict[str, str | GeneralError] = {}
+        for host, client in self.client.each().items():
+            try:
+                client.call(lambda _: information_request("no session"))
+                found[host] = client.version()
+            except GeneralError as error:
+                found[host] = error
+        return found
 
     def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
         _check_json(payload, "the payload")
@@ -326,10 +347,7 @@ class RemoteEngine(Engine):
 
     def _check_length(self, length: int) -> None:
         if length > self._settings.max_token:
-            raise ValueError(
-                f"With this payload the access token would have {length} bytes; a cookie holds {self._settings.max_token}. "
-                "Keep less in the access token's payload; session_data has no such limit."
-            )
+            raise too_large(length, self._settings.max_token)
 
 
 def _check_same_login(token: AccessToken, payload: Mapping[str, Any]) -> None:

@@ -112,11 +112,6 @@ def versions_request() -> CoreRequest:
     return CoreRequest("GET", "/apiversion", versioned=False)
 
 
-def hello_request() -> CoreRequest:
-    """Is anybody there?"""
-    return CoreRequest("GET", "/hello", versioned=False)
-
-
 def jwks_request() -> CoreRequest:
     """The public keys."""
     return CoreRequest("GET", "/.well-known/jwks.json", versioned=False)

@@ -39,9 +39,11 @@ def _refreshed(state: AppState, request: RequestState) -> Session:
         check_foreign(state, presented)
         if allowed != "header":
             _check_duplicates(state, request, presented)
-    state.refusals.saw_refresh(only_access_cookie=picked is None and presented.access_cookie() is not None)
+    has_access_cookie = presented.access_cookie() is not None
+    if picked is not None or has_access_cookie:
+        state.refusals.saw_refresh(only_access_cookie=picked is None)
     if picked is None:
-        raise _no_refresh_token(state, request, presented.access_cookie() is not None and allowed != "header")
+        raise _no_refresh_token(state, request, has_access_cookie and allowed != "header")
     method, token = picked
     refusal = _refusal(state, presented) if method == "cookie" else None
     known = _genuine_access_token(state, presented) if method == "cookie" else None

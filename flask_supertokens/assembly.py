@@ -97,5 +97,5 @@ def _rules(settings: Settings) -> TokenRules:
 
 def _longest_token(settings: Settings) -> int:
     """How long an access token may be so that name and value fit a cookie."""
-    prefix = "__Secure-" if settings.cookie_prefix == "auto" else settings.cookie_prefix
+    prefix = "__Host-01234567-" if settings.cookie_prefix == "auto" else settings.cookie_prefix  # below a script root
     return COOKIE_LIMIT - len(prefix + "sAccessToken")

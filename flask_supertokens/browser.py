@@ -25,7 +25,7 @@ from .protocol.navigation import navigates, own_path, with_next
 from .protocol.transport import SetCookie
 
 HOP_SECONDS = 10
-_HOP_COOKIE = "sRefreshHop"
+HOP_COOKIE = "sRefreshHop"
 _DOWNLOAD_COOKIE = "sDownload"
 _HOP_HEADER = "supertokens-hop"
 """What the script of the hop's page sends; no page of another origin can."""
@@ -151,7 +151,7 @@ def _is_ours() -> bool:
 def hop(error: SuperTokensError) -> Response:
     """To the refresh route and back; or a page that says that it did not help."""
     state = app_state()
-    if request.cookies.get(_cookie_name(_HOP_COOKIE, state)) == _hop_mark(state) or _is_ours():
+    if request.cookies.get(_cookie_name(HOP_COOKIE, state)) == _hop_mark(state) or _is_ours():
         return _without_hop_cookie(login_again(error, "session_ended.html"))
     target = this_page()
     url = _refresh_url(target)
@@ -174,19 +174,18 @@ def hop_back(target: str | None) -> Response:
         replay = target is not None and "replay" in request.args
         response = redirect(target or home(), 307 if replay else 303)  # type: ignore[assignment]
     state = app_state()
-    _set_cookie(response, state, _HOP_COOKIE, _hop_mark(state), _seconds_of_hop(state), httponly=True)
+    _set_cookie(response, state, HOP_COOKIE, _hop_mark(state), _seconds_of_hop(state), httponly=True)
     return response
 
 
-def tell_download(response: Response) -> Response:
-    """``after_request``: tell the page of a hop that a file came of it, or nothing at all: no page takes its place."""
-    if request.method != "GET" or _HOP_COOKIE not in request.environ.get("HTTP_COOKIE", ""):
-        return response
+def tell_download(response: Response) -> None:
+    """Tell the page of a hop that a file came of it, or nothing at all: no page takes its place."""
+    if request.method != "GET":
+        return
     state, target = app_state(), this_page()
-    came_of_hop = request.cookies.get(_cookie_name(_HOP_COOKIE, state)) == _hop_mark(state)
+    came_of_hop = request.cookies.get(_cookie_name(HOP_COOKIE, state)) == _hop_mark(state)
     if came_of_hop and target is not None and _leaves_the_page(response):
         _set_cookie(response, state, _DOWNLOAD_COOKIE, _key_of(target), HOP_SECONDS, httponly=False)
-    return response
 
 
 def _leaves_the_page(response: Response) -> bool:
@@ -265,7 +264,7 @@ def _hop_mark(state: AppState) -> str:
 
 def _without_hop_cookie(response: Response) -> Response:
     state = app_state()
-    add_cookie(response, transport.removal(_cookie_name(_HOP_COOKIE, state), "/"), state.cookie_rules())
+    add_cookie(response, transport.removal(_cookie_name(HOP_COOKIE, state), "/"), state.cookie_rules())
     return response
 
 

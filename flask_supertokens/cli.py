@@ -232,6 +232,11 @@ def _said(done: transfer.Imported) -> Iterator[str]:
             f"The SECRET_KEY of here does not open the keys {', '.join(done.unopened)}, which were left out: who holds an access"
             " token of theirs refreshes once."
         )
+    if done.ended_keys:
+        yield (
+            f"The keys {', '.join(done.ended_keys)} are not in this database, which has keys: they may have been ended here, so"
+            " they were left out. Who holds an access token of theirs refreshes once; JWTs that they signed are over."
+        )
     since = "the export" if done.exported_at is None else f"the export of {_moment(done.exported_at)}"
     yield f"Sessions that were ended after {since} are back: if there were any, end them again."
 

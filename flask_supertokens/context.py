@@ -39,6 +39,7 @@ from .protocol.model import AllowedMethod, Payload
 from .protocol.navigation import plain_root
 from .protocol.transport import (
     ACCESS_NAME,
+    NO_PLAN,
     REFRESH_NAME,
     CookieNames,
     CookieRules,
@@ -84,14 +85,14 @@ class RequestState:
     """
 
     owner: AppState
-    plan: ResponsePlan = field(default_factory=ResponsePlan)
+    plan: ResponsePlan = NO_PLAN
     session: Session | None = None
     verified: str | None = field(default=None, repr=False)
     presented: Presented | None = None
-    created: list[Session] = field(default_factory=list)
-    before_created: ResponsePlan = field(default_factory=ResponsePlan)
+    created: tuple[Session, ...] = ()
+    before_created: ResponsePlan = NO_PLAN
     replaced: bool = False
-    noted: list[SuperTokensError] = field(default_factory=list)
+    noted: tuple[SuperTokensError, ...] = ()
     sent: bool = False
     body_read: bool = False
 
@@ -99,7 +100,7 @@ class RequestState:
         """Remember a new session, so that it can be ended if the request fails."""
         if not self.created:
             self.before_created = self.plan
-        self.created.append(session)
+        self.created = (*self.created, session)
         self.replaced |= replaced
 
     def change(self, plan: ResponsePlan) -> None:
@@ -128,6 +129,11 @@ def request_state(app: AppState | None = None) -> RequestState:
     return state
 
 
+def state_on(current: Request) -> RequestState | None:
+    """What was kept on a request, if anything was."""
+    return current.__dict__.get(_ATTRIBUTE)
+
+
 def known_request_state() -> RequestState | None:
     """This request's state, if there is one and it is this app's."""
     state: RequestState | None = _request().__dict__.get(_ATTRIBUTE) if has_request_context() else None
@@ -154,12 +160,12 @@ def app_state() -> AppState:
 
     :raises RuntimeError: no application context, or no `init_app`.
     """
-    state = current_app.extensions.get(EXTENSION)
+    state: AppState | None = current_app.extensions.get(EXTENSION)
     if state is None:
         raise RuntimeError(
             "This app has no SuperTokens: call SuperTokens(app), or supertokens.init_app(app), at start."
         )
-    return cast(AppState, state)
+    return state
 
 
 @dataclass
@@ -180,9 +186,11 @@ class AppState:
         self.settings = settings
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
+        self.own_endpoints: dict[str, bool] = {}
         self.refusals: RefusalLog = RefusalLog(settings.refresh_path)
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
-        self._secure: bool | None = None
+        needs = settings.cookie_prefix.lower().startswith("__secure-")  # browsers take such names only so
+        self._secure: bool | None = True if needs else settings.cookie_secure
         self._warned: set[str] = set()
 
     # -- what errors ask
@@ -208,7 +216,7 @@ class AppState:
     def _note_on_plan(self, state: RequestState, error: SuperTokensError) -> None:
         if any(known is error for known in state.noted):
             return
-        state.noted.append(error)
+        state.noted = (*state.noted, error)
         if error.clears:
             state.change(state.plan.cleared())
             state.session = None
@@ -255,7 +263,7 @@ class AppState:
 
     def end_created(self, state: RequestState) -> None:
         """End the sessions that a request made before it failed. None of their tokens leaves, whether that works or not."""
-        created, state.created = state.created, []
+        created, state.created = state.created, ()
         if not created:
             return
         handles = [session.handle for session in created]
@@ -292,7 +300,7 @@ class AppState:
         """Which transfer method this request may use."""
         chosen = self.settings.token_transfer_method
         if isinstance(chosen, str):
-            return cast(AllowedMethod, chosen)
+            return chosen  # type: ignore[return-value]
         answer = plain(chosen(_request(), for_create), "The callable of SUPERTOKENS_TOKEN_TRANSFER_METHOD")
         if answer not in ("any", "cookie", "header"):
             raise ValueError(
@@ -334,10 +342,6 @@ class AppState:
 
     def is_secure(self, *, writing: bool = False) -> bool:
         """Whether cookies are ``Secure``. Unless set, that is fixed when the first one is written."""
-        if self.settings.cookie_prefix.lower().startswith("__secure-"):
-            return True  # browsers take such names only so
-        if self.settings.cookie_secure is not None:
-            return self.settings.cookie_secure
         if self._secure is not None:
             return self._secure
         needs = self.settings.cookie_same_site == "none" or self.settings.cookie_partitioned
@@ -375,20 +379,15 @@ class AppState:
         """Say what a response depends on that was made with a look at the session; no shared cache keeps it, unless the app
         says otherwise.
         """
-        if "Cache-Control" not in response.headers:
-            response.headers["Cache-Control"] = "private"
-        names = self._headers_of_sessions(state)
-        if "Vary" in response.headers:
-            response.vary.update(names)
-        else:
-            response.headers["Vary"] = ", ".join(names)
-
-    def _headers_of_sessions(self, state: RequestState) -> tuple[str, ...]:
-        """The request headers that decided about the session: the one that it came in, or all that it could have come in."""
+        there = {name.lower() for name, _ in response.headers}
+        if "cache-control" not in there:
+            response.headers.add("Cache-Control", "private")
         method = self.settings.token_transfer_method if state.session is None else state.session._method
-        if method == "cookie":
-            return ("Cookie",)
-        return ("Authorization",) if method == "header" else ("Cookie", "Authorization")
+        names = {"cookie": "Cookie", "header": "Authorization"}.get(str(method), "Cookie, Authorization")
+        if "vary" in there:
+            response.vary.update(names.split(", "))
+        else:
+            response.headers.add("Vary", names)
 
     def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
         if not rules.secure or not line.value or request.is_secure:
@@ -404,17 +403,13 @@ class AppState:
             logger.warning(text, request.host)
 
 
-def apply_plan(response: Response) -> Response:
-    """``after_request``: requests that have nothing to do with sessions pass untouched."""
-    state = _request().__dict__.get(_ATTRIBUTE)
-    if state is None:
-        return response
+def apply_plan(state: RequestState, response: Response) -> None:
+    """Write to the response what the request has to say of its session, as the last thing before it leaves."""
     if not state.plan.empty:
-        app_state().apply(state, response)
+        state.owner.apply(state, response)
     elif state.presented is not None:
-        app_state().keep_apart(state, response)
+        state.owner.keep_apart(state, response)
     state.sent = True
-    return response
 
 
 def plain(answer: T, what: str) -> T:
@@ -446,9 +441,9 @@ def note_errors(app: Flask) -> None:
 
     Not around ``app.handle_user_exception``: frameworks put handlers of their own in front of that.
     """
-    app.preprocess_request = _noting(_marking(app.preprocess_request))  # type: ignore[method-assign]
+    app.preprocess_request = _noting(_marking(app.preprocess_request, app.before_request_funcs))  # type: ignore[method-assign]
     app.dispatch_request = _noting(app.dispatch_request)  # type: ignore[method-assign]
-    got_request_exception.connect(_end_created, app)  # what fails elsewhere: a function for after_request
+    got_request_exception.connect(_after_exception, app)  # what fails elsewhere: a function for after_request
 
 
 def is_before_view(current: Request) -> bool:
@@ -456,9 +451,11 @@ def is_before_view(current: Request) -> bool:
     return _BEFORE_VIEW in current.__dict__
 
 
-def _marking(run: F) -> F:
+def _marking(run: F, functions: Mapping[Any, Any]) -> F:
     @functools.wraps(run)
     def marking(*args: Any, **kwargs: Any) -> Any:
+        if not functions:
+            return run(*args, **kwargs)
         attributes = _request().__dict__
         attributes[_BEFORE_VIEW] = True
         try:
@@ -476,7 +473,7 @@ def _noting(run: F) -> F:
             return run(*args, **kwargs)
         except Exception as error:
             if _is_failure(error):
-                _end_created(current_app)
+                _end_created()
             if isinstance(error, SuperTokensError):
                 app_state().note(error)
             raise
@@ -484,7 +481,13 @@ def _noting(run: F) -> F:
     return cast(F, noting)
 
 
-def _end_created(_app: Flask, **_: Any) -> None:
+def _after_exception(_app: Flask, exception: Exception | None = None, **_: Any) -> None:
+    """Frameworks send this signal for an answer like 404 too."""
+    if exception is not None and _is_failure(exception):
+        _end_created()
+
+
+def _end_created() -> None:
     state = known_request_state()
     if state is not None:
         state.owner.end_created(state)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from .context import app_state
+from .context import AppState, app_state
 from .guards import remember
 from .protocol.transport import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, seconds
@@ -65,9 +65,9 @@ def verify_session(
     seconds(max_age)
     check_validators(claim_validators)
 
-    def check() -> None:
+    def check(state: AppState) -> None:
         verify_request(
-            app_state(),
+            state,
             session_required=session_required,
             anti_csrf_check=anti_csrf_check,
             check_database=check_database,
@@ -85,14 +85,15 @@ def verify_session(
     return decorate if view is None else decorate(view)
 
 
-def _guarded(view: F, check: Callable[[], Any], session_required: bool) -> F:
+def _guarded(view: F, check: Callable[[AppState], Any], session_required: bool) -> F:
     def may_run() -> bool:
+        state = app_state()
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if passes_guard(app_state()):
+        if passes_guard(state, current):
             return True
         if current.method in SESSIONLESS_METHODS:
             return not session_required
-        check()
+        check(state)
         return True
 
     if inspect.iscoroutinefunction(view):

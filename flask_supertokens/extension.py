@@ -11,13 +11,13 @@ from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
 from .blueprint import make_blueprint
-from .browser import fetch_script, tell_download
+from .browser import fetch_script
 from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
-from .context import EXTENSION, AppState, Hooks, apply_plan, note_errors
+from .context import EXTENSION, AppState, Hooks, note_errors
 from .engines.base import Engine
 from .guards import misplaced
-from .handlers import read_body_of_refusal, register_handlers
+from .handlers import finish, register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
 from .stores.base import Store
@@ -111,9 +111,7 @@ class SuperTokens:
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
         note_errors(app)
-        app.after_request(apply_plan)
-        app.after_request(read_body_of_refusal)
-        app.after_request(tell_download)
+        app.after_request(finish)
         request_started.connect(_look_at_views, app)
         app.context_processor(self._names_for_templates)
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))

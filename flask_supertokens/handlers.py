@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Request, Response, current_app, request
 
 from . import browser
-from .context import known_request_state
+from .context import apply_plan, state_on
 from .errors import (
     LEAVES,
     GeneralError,
@@ -42,14 +42,21 @@ def answer(error: SuperTokensError) -> Any:
     return _page(error) if too_large is None else current_app.handle_http_exception(too_large)
 
 
-def read_body_of_refusal(response: Response) -> Response:
-    """``after_request``: nothing of a refused request's body stays unread, whoever rendered the refusal.
+def finish(response: Response) -> Response:
+    """``after_request``: what leaves with the response. Requests that have nothing to do with sessions pass untouched.
 
-    A proxy that is still sending the body would take the end of the connection for a failure: 502, and no client refreshes.
+    Nothing of a refused request's body stays unread, whoever rendered the refusal: a proxy that is still sending it would take
+    the end of the connection for a failure, 502, and no client would refresh.
     """
-    state = known_request_state()
-    if state is not None and state.noted:
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if browser.HOP_COOKIE in current.environ.get("HTTP_COOKIE", ""):
+        browser.tell_download(response)
+    state = state_on(current)
+    if state is None:
+        return response
+    if state.noted:
         browser.read_body()
+    apply_plan(state, response)
     return response
 
 

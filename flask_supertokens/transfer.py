@@ -48,8 +48,8 @@ class Imported(NamedTuple):
     """What became of an export.
 
     How many sessions were ``new``, were ``there`` already, are there with another refresh token (``differing``), which stayed
-    as it was, and had ``expired``, which were left out; the ids of keys that did not open, left out as well; and when the
-    export was made, in ms, if it says so.
+    as it was, and had ``expired``, which were left out; the ids of keys that did not open, and of those that a database
+    with keys of its own does not have (``ended_keys``), left out as well; and when the export was made, in ms, if it says so.
     """
 
     new: int
@@ -57,6 +57,7 @@ class Imported(NamedTuple):
     differing: int
     expired: int
     unopened: tuple[str, ...]
+    ended_keys: tuple[str, ...]
     exported_at: int | None
 
 
@@ -103,14 +104,16 @@ def import_sessions(
             "There are sessions in this database. Those that were ended here since the export would come back: import into an"
             " empty one. To go on with an import that failed half-way, repeat it with --merge."
         )
+    there = {key.kid for key in store.keys()} if merge else set()
+    ended = tuple(key.kid for key in export.keys if there and key.kid not in there)
     for key in export.keys:
-        if key.kid not in unopened:
+        if key.kid not in (*unopened, *ended):
             _add_key(store, key)
     theirs = store.server_time()
     living = [record for record in export.records if record.line.expires_at > min(now, theirs or now)]
     new, differing = _add_sessions(store, living)
     expired = len(export.records) - len(living)
-    return Imported(new, len(living) - new, differing, expired, unopened, export.exported_at)
+    return Imported(new, len(living) - new, differing, expired, unopened, ended, export.exported_at)
 
 
 def _unopened(keys: list[SigningKey], public_half: Callable[[SigningKey], str | None]) -> tuple[str, ...]:

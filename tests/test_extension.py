@@ -51,7 +51,7 @@ def snapshot(app: Flask) -> Any:
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_app_is_initialised(at_once: bool) -> None:
-    """At once or later: two routes, a handler for each leaf, three ``after_request``, the commands; nothing before requests."""
+    """At once or later: two routes, a handler for each leaf, one ``after_request``, the commands; nothing before requests."""
     app = bare_app(SECRET_KEY=SECRET)
     if at_once:
         SuperTokens(app, store=MemoryStore())
@@ -59,7 +59,7 @@ def test_an_app_is_initialised(at_once: bool) -> None:
         SuperTokens(store=MemoryStore()).init_app(app)
     assert {"/refresh", "/signout"} <= {rule.rule for rule in app.url_map.iter_rules()}
     assert {leaf for of_code in app.error_handler_spec[None].values() for leaf in of_code} == set(LEAVES)
-    assert (len(app.after_request_funcs[None]), dict(app.before_request_funcs)) == (3, {})
+    assert (len(app.after_request_funcs[None]), dict(app.before_request_funcs)) == (1, {})
     assert "supertokens" in app.cli.commands
     assert "supertokens" in app.blueprints
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import flask_restful
+import flask_restx
 import pytest
 from flask import Flask, Response, abort, after_this_request
 from werkzeug.exceptions import BadGateway, HTTPException, InternalServerError
@@ -70,6 +72,34 @@ def test_a_log_in_fails_afterwards(way: str, caplog: pytest.LogCaptureFixture) -
     assert response.status_code >= 500
     assert (untouched(response), handles(app), len(told)) == (True, [], 1)
     assert f"The request failed after a log-in: session {told[0]} is being ended." in caplog.text
+
+
+@pytest.mark.parametrize("kind", [flask_restful.Api, flask_restx.Api])
+def test_a_resource_answers_409_after_a_log_in(kind: Any) -> None:
+    """Frameworks tell Flask of an exception for such an answer too; it is a choice of the app's, and the session stays."""
+    app = an_app()
+
+    def post(_: Any) -> None:
+        create_new_session("user-1")
+        abort(409)
+
+    base = flask_restful.Resource if kind is flask_restful.Api else flask_restx.Resource
+    kind(app).add_resource(type("Thing", (base,), {"post": post}), "/thing")
+    response = call(app, "POST", "/thing")
+    assert (response.status_code, set(set_cookies(response))) == (409, {"sAccessToken", "sRefreshToken"})
+    assert len(handles(app)) == 1
+
+
+def test_a_kept_session_beside_two_log_ins() -> None:
+    """Its cookies stay: the second log-in of the request has ended the first one, and nothing that the browser held."""
+    app = an_app()
+    old = signed_in(app)
+
+    def first() -> None:
+        create_new_session("user-1", keep_existing=True)
+
+    response = logging_in(app, FAILURES["exception"], before=first, access=old.access_token)
+    assert (untouched(response), len(handles(app))) == (True, 1)
 
 
 @pytest.mark.parametrize("way", NO_FAILURES)

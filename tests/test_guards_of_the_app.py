@@ -141,3 +141,27 @@ def test_an_app_serves_our_paths_itself() -> None:
     assert response.json == {"user": "user-1"}
     call(app, "POST", "/signout", access=set_cookies(response)["sAccessToken"].value)
     assert handles(app) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/refresh"), ("POST", "/signout"), *[(method, path) for method, path in OURS if path != "/health"]],
+)
+@pytest.mark.parametrize("guard", ["required", "decorated"])
+def test_a_view_takes_any_path(guard: str, method: str, path: str) -> None:
+    """At a path of ours that none of our views serves, such a view runs with a session only."""
+    app = an_app(register_routes=False)
+    GUARDS[guard](app)
+    app.add_url_rule("/<path:rest>", "any", lambda rest: "secret", methods=["GET", "POST"])
+    assert call(app, method, path).status_code == 401
+    assert call(app, method, path, access=signed_in(app).access_token).text == "secret"
+
+
+def test_the_sign_out_of_an_app_with_a_guard() -> None:
+    """It asks for a session: with an expired token the client is told to refresh."""
+    app = an_app(register_routes=False)
+    asks()(app)
+    app.add_url_rule("/signout", "out", lambda: str(current_session.revoke()), methods=["POST"])
+    token = signed_in(app).access_token
+    clock_of(app).wait(HOUR)
+    assert call(app, "POST", "/signout", access=token).json == TRY_REFRESH

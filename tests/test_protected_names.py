@@ -12,15 +12,18 @@ from flask_supertokens import (
     create_jwt,
     create_new_session,
     create_new_session_without_request,
+    current_session,
     get_session,
     get_session_information,
+    get_session_without_request,
     merge_into_access_token_payload,
 )
 from flask_supertokens.claims import PrimitiveClaim
+from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol.tokens import PROTECTED_NAMES
 
 from .support.both import ENGINES, Make, maker
-from .support.wire import a_session, state_of
+from .support.wire import a_session, run, signed_in, state_of
 
 make = pytest.fixture(maker, params=ENGINES)
 OTHER = "said otherwise"
@@ -125,10 +128,9 @@ def test_the_payload_of_a_request_is_handed_on(app: Flask) -> None:
 
 
 def test_what_the_new_session_will_say(make: Make) -> None:
-    """Is no contradiction: user, tenant, issuer, the moment of the log-in."""
+    """Is no contradiction: user, tenant, issuer."""
     app = make(before_session_created=lambda user_id, payload: {**payload, "sub": user_id}, issuer="me", audience="you")
     mine = {"sub": "u", "rsub": "u", "tId": "public", "iss": "me", "aud": "you", "a": 1}
-    mine["auth_time"] = state_of(app).engine.now() // 1000
     claims = a_session(app, "u", access_token_payload=mine).access_token_payload
     assert {name: claims[name] for name in mine} == mine
 
@@ -154,3 +156,41 @@ def test_a_jwt_says_what_it_likes(app: Flask) -> None:
     """It is no session's."""
     with app.app_context():
         assert create_jwt({"sub": "x", "iss": "y"}, validity=60)
+
+
+@pytest.mark.parametrize("seconds_later", [0, 5])
+def test_the_payload_of_a_token_is_handed_on(make: Make, seconds_later: int) -> None:
+    """That of any access token sets nothing, whenever and wherever: after a revoke, twice in one request, of another session."""
+    app = make()
+    tokens = signed_in(app)
+    state_of(app).engine.clock.wait(1000 * seconds_later)  # type: ignore[attr-defined]
+
+    def view() -> list[str]:
+        payload = current_session.access_token_payload
+        current_session.revoke()
+        made = create_new_session("user-2", payload)
+        made.merge_into_access_token_payload(payload)
+        return [create_new_session("user-3", payload).user_id, made.user_id]
+
+    assert run(app, view, verified=True, access=tokens.access_token).json == ["user-3", "user-2"]
+
+
+def test_a_moment_of_a_log_in_is_set(make: Make) -> None:
+    """Also when it is this very second, it is a name of the session's own."""
+    app = make()
+    with app.app_context(), pytest.raises(ValueError, match="auth_time"):
+        create_new_session_without_request("user-1", {"auth_time": state_of(app).engine.now() // 1000})
+
+
+def test_a_stored_payload_is_handed_back_after_a_step_up_elsewhere(make: Make) -> None:
+    """What the row says is what is, though the token of this tab does not say it yet."""
+    app = make()
+    old = a_session(app)
+    with app.app_context():
+        state_of(app).engine.clock.wait(5000)  # type: ignore[attr-defined]
+        other = get_session_without_request(old.access_token)
+        other.reauthenticate()
+        payload = old.get_information().access_token_payload
+        if isinstance(state_of(app).engine, EmbeddedEngine):
+            old.merge_into_access_token_payload({**payload, "seen": True})
+            assert old.get_information().access_token_payload["seen"] is True

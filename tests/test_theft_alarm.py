@@ -288,6 +288,15 @@ def stolen_secure(app: Flask) -> Tokens:
     return tokens
 
 
+def test_a_stale_token_comes_beside_another_session() -> None:
+    """The access token is of another session: a theft all the same. With a good token it is a cookie that was tossed in."""
+    app = an_app()
+    for tokens, message in ((stolen(app), "token theft detected"), (log_in(app), "unauthorised")):
+        other = log_in(app)
+        assert present(app, tokens._replace(access=other.access)).json == {"message": message}
+        assert call(app, "GET", "/me", access=other.access).status_code == 200
+
+
 def test_a_stale_token_comes_from_another_site() -> None:
     """It is refused before anything is judged: nobody else can ring the alarm."""
     app = an_app()

@@ -20,7 +20,7 @@ from flask_supertokens.transfer import BATCH, FORMAT, Imported, export_sessions,
 
 from .support.engines import KEYS, SETTINGS, a_session, an_engine, refresh_token_of
 from .support.plans import Clock
-from .support.records import NOW, a_key, a_record, sql_store, sqlite_uri
+from .support.records import NOW, a_key, a_record, kids_of, sql_store, sqlite_uri
 from .support.wire import BrokenStore
 
 
@@ -62,10 +62,10 @@ def test_an_export_is_read_twice() -> None:
     """Not by mistake; if it is asked for, what is there stays as it is, and nothing is counted again."""
     old, new = MemoryStore(), MemoryStore()
     old.add(a_record("handle-1"))
-    assert imported(new, exported(old)) == (1, 0, 0, 0, (), NOW)
+    assert imported(new, exported(old)) == (1, 0, 0, 0, (), (), NOW)
     with pytest.raises(ValueError, match="There are sessions"):
         imported(new, exported(old))
-    assert imported(new, exported(old), merge=True) == (0, 1, 0, 0, (), NOW)
+    assert imported(new, exported(old), merge=True) == (0, 1, 0, 0, (), (), NOW)
     assert new.read("handle-1") == old.read("handle-1")
 
 
@@ -131,7 +131,7 @@ def test_a_session_has_expired_since_the_export() -> None:
 
 def test_an_export_of_before_does_not_say_when_it_was_made() -> None:
     """It is imported all the same."""
-    assert imported(MemoryStore(), whole(line_of(RECORD), sessions=1)) == (1, 0, 0, 0, (), None)
+    assert imported(MemoryStore(), whole(line_of(RECORD), sessions=1)) == (1, 0, 0, 0, (), (), None)
 
 
 def with_key(store: Store, key: SigningKey) -> list[str]:
@@ -238,3 +238,15 @@ def test_a_file_is_no_export(lines: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         imported(store, lines)
     assert store.all("", 9) == []
+
+
+def test_a_key_was_ended_since_the_export() -> None:
+    """A merge does not bring it back, and names it: an access token of that key stays refused."""
+    store = MemoryStore()
+    engine = an_engine(store, Clock())
+    token = engine.create(a_session()).access
+    lines = exported(store)
+    engine.rotate_keys(frozenset(kids_of(store.keys())))
+    done = import_sessions(store, lines, engine.public_half, NOW, merge=True)
+    assert token.kid in done.ended_keys
+    assert token.kid not in kids_of(store.keys())

@@ -215,8 +215,6 @@ class EmbeddedEngine(Engine):
         token = self._refresh_tokens.read(request.token)
         if token is None:
             raise InvalidRefreshTokenError("The refresh token is not one of ours.")
-        if request.access_handle not in (None, token.handle):
-            raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
         with self.store.turn():
             return self._exchanged(token, request)
 
@@ -229,6 +227,8 @@ class EmbeddedEngine(Engine):
                 return decision
             if decision.verdict is Verdict.THEFT:
                 return replace(decision, line=record.line)  # written as it is: what can't be written can't be revoked
+            if request.access_handle not in (None, token.handle):
+                raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
             if request.refusal is not None:
                 raise request.refusal
             _check_anti_csrf(record, request)

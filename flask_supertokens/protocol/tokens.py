@@ -34,6 +34,7 @@ AUTH_TIME = "auth_time"
 """When the user logged in, in seconds (OpenID Connect Core, section 2); stands in the payload."""
 PROTECTED_NAMES = _ENGINE_NAMES | {AUTH_TIME, REMEMBER, STATIC_KEY, "nbf", "jti"}
 """What a user's payload can't hold: refused where it would say something else than is, else dropped."""
+_OF_EACH_TOKEN = {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1"}
 MAX_TOKEN_LENGTH = 16_384
 COOKIE_LIMIT = 4096
 """Bytes of name and value together that browsers keep (RFC 6265bis, section 5.6)."""
@@ -235,10 +236,12 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 def without_protected(payload: Mapping[str, Any], what: str, *present: Mapping[str, Any]) -> Payload:
     """A copy of what a user passed, without the names that belong to the protocol.
 
+    The payload of an access token, handed back whole, sets nothing of them, whatever session it is of.
+
     :param present: payloads that say what is; who hands one of them back whole, or in part, changes nothing.
     :raises ValueError: such a name has another value (the text names ``what`` and all of them).
     """
-    protected = sorted(PROTECTED_NAMES & payload.keys())
+    protected = [] if payload.keys() >= _OF_EACH_TOKEN else sorted(PROTECTED_NAMES & payload.keys())
     wrong = [name for name in protected if not any(name in known and known[name] == payload[name] for known in present)]
     if wrong:
         raise ValueError(f"{what} sets names that belong to the session itself: {', '.join(wrong)}. Leave them out.")

@@ -282,10 +282,11 @@ class ResponsePlan:
 
     @property
     def empty(self) -> bool:
-        return self == _NOTHING
+        return self is NO_PLAN or self == NO_PLAN
 
 
-_NOTHING = ResponsePlan()
+NO_PLAN = ResponsePlan()
+"""Leaves the client's tokens alone."""
 
 
 def plan_cookies(plan: ResponsePlan, names: CookieNames, rules: CookieRules, now: int) -> list[SetCookie]:

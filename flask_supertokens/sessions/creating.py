@@ -69,7 +69,8 @@ def create_new_session(
     replaced = [] if keep_existing else guarded(state, lambda: _handles_to_replace(state, request, user_id))
     grant = guarded(state, lambda: state.engine.create(new, replaced[0] if replaced else None))
     session = Session(state, grant, method, request)
-    request.note_created(session, replaced=bool(replaced))
+    made_here = {known.handle for known in request.created}
+    request.note_created(session, replaced=bool(set(replaced) - made_here))
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
     brings_other = presented.bearer is not None if method == "cookie" else bool(presented.access_cookies)
     plan_sets(session, grant.tokens, clear_other=brings_other)
@@ -128,7 +129,7 @@ def _new_session(
     recipe_user_id = user_id if recipe_user_id is None else check_user_id(recipe_user_id, "recipe_user_id")
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
     rules = {"iss": state.settings.issuer, "aud": state.settings.audience}
-    own_names = {**system, **rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}
+    own_names = {**rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}
     what_is = Masked([own_names, *_said_here()])
     own = without_protected(json_object(payload.value, "access_token_payload"), "access_token_payload", *what_is.value)
     return NewSession(

@@ -9,7 +9,7 @@ from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
 from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
 from ..protocol.model import AccessToken, Masked, Method
-from ..protocol.tokens import COOKIE_LIMIT, placeholder_front_token
+from ..protocol.tokens import COOKIE_LIMIT, hash1, hash2, placeholder_front_token
 from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
 from .arguments import asks_for_anti_csrf, text
 from .cross_site import check_foreign, missing_marker
@@ -93,15 +93,26 @@ def _no_refresh_token(state: AppState, request: RequestState, has_access_cookie:
 def _without_tossed(state: AppState, request: RequestState) -> Presented:
     """What came in, without refresh cookies that a sibling host tossed in.
 
-    The ``__Host-`` access cookie, which no sibling can set, names the session; its key may be gone by now.
+    The ``__Host-`` access cookie, which no sibling can set, names the session; its key may be gone by now. Where the engine can't
+    read refresh tokens (a core), it names the hash of the one that it came with.
     """
     presented = state.presented(request)
     if len(presented.refresh_cookies) < 2 or not state.cookie_names().is_host_only:  # noqa: PLR2004 - one is no choice
         return presented
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
-    own = {token.handle for token in tokens if token}
-    fitting = [raw for raw in presented.refresh_cookies if state.engine.session_of(raw) in own]
-    return replace(presented, refresh_cookies=(fitting[0],)) if len(own) == len(fitting) == 1 else presented
+    own = [token for token in tokens if token is not None]
+    if len(own) != 1:
+        return presented
+    fitting = tuple(raw for raw in presented.refresh_cookies if _belongs_to(state, raw, own[0]))
+    return replace(presented, refresh_cookies=fitting) if len(fitting) == 1 else presented
+
+
+def _belongs_to(state: AppState, refresh_token: str, token: AccessToken) -> bool:
+    handle = state.engine.session_of(refresh_token)
+    if handle is not None:
+        return handle == token.handle
+    of_a_core = hash1(refresh_token)  # a core of ours names the hash of that
+    return token.hash2 in (of_a_core, hash2(of_a_core))
 
 
 def _check_duplicates(state: AppState, request: RequestState, presented: Presented) -> None:
@@ -147,7 +158,8 @@ def refresh_session_without_request(
 
     Where the client's token is still young (a repeated message), the refresh token is the string that was given.
 
-    :param anti_csrf_token: compared with the session's own, in every anti-CSRF mode, unless it is ``None``.
+    :param anti_csrf_token: compared with the session's own, in every anti-CSRF mode, unless it is ``None`` or the session was
+        made without one.
     :param anti_csrf_check: ask for one: ``None`` is refused then, and is not otherwise. A session that has none gets one by a
         refresh that gives or asks for it. Ask where a browser sent the refresh token by itself, in a cookie.
     :raises ValueError: a token is no string.

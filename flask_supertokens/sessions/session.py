@@ -15,7 +15,7 @@ from werkzeug.local import LocalProxy
 from ..context import AppState, RequestState, is_serving, plain, request_state
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
-from ..protocol.model import PUBLIC_TENANT, AccessToken, Method, Payload, SessionInformation, SessionTokens
+from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
 from .effects import apart, plan_sets, tell_revoked
@@ -156,8 +156,14 @@ class Session:
             would not fit a cookie; the old payload stays.
         :raises UnauthorisedError: the session has ended.
         """
-        update = without_protected(json_object(update, "update"), "update", *self._said())
-        self._regenerate(update)
+        wanted = Masked(json_object(update, "update"))
+        del update  # it may be a payload handed back whole
+        said = self._said()
+        if AUTH_TIME in wanted.value and not any(
+            said_then.get(AUTH_TIME) == wanted.value[AUTH_TIME] for said_then in said
+        ):
+            said.append(self.get_information().access_token_payload)  # of a step-up elsewhere
+        self._regenerate(without_protected(wanted.value, "update", *said))
 
     def _said(self) -> list[Payload]:
         """What the access tokens say, or said, that this object had."""

@@ -69,7 +69,7 @@ def get_session(
     :raises GeneralError: the store was needed and can't be reached.
     """
     state = app_state()
-    if is_for_our_route(state):
+    if is_for_our_route(state, session_required=session_required):
         session = _session_if_any(state, check_database)
         return session if session is not None or not session_required else current_session
     return verify_request(

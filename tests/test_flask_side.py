@@ -541,7 +541,7 @@ def test_the_names_of_the_older_sdk() -> None:
         ("https://api.example.com", "https://other.com", "none", "VIA_CUSTOM_HEADER"),
         ("https://a.co.uk", "https://b.co.uk", "none", "VIA_CUSTOM_HEADER"),
         ("https://api.example.com", "http://example.com", "none", "VIA_CUSTOM_HEADER"),
-        ("http://localhost:5000", "http://127.0.0.1:3000", "lax", "NONE"),
+        ("http://localhost:5000", "http://localhost:3000", "lax", "NONE"),
         (None, "https://example.com", "lax", "NONE"),
     ],
 )

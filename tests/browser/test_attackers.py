@@ -427,7 +427,7 @@ def test_tokens_of_two_sessions_are_mixed_and_nothing_guards(
     a_victim: NewVictim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the comparison the user goes on as somebody else, and sees nothing of it."""
-    monkeypatch.setattr(refreshing, "_genuine_token", lambda *_: None)
+    monkeypatch.setattr(refreshing, "_genuine_access_token", lambda *_: None)
     victim = a_victim()
     victim.log_in()
     lose_refresh_cookie_and_get_another(victim)

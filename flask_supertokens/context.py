@@ -379,15 +379,16 @@ class AppState:
         """Say what a response depends on that was made with a look at the session; no shared cache keeps it, unless the app
         says otherwise.
         """
-        there = {name.lower() for name, _ in response.headers}
+        headers = response.headers
+        there = [name.lower() for name, _ in headers]
         if "cache-control" not in there:
-            response.headers.add("Cache-Control", "private")
+            headers.add("Cache-Control", "private")
         method = self.settings.token_transfer_method if state.session is None else state.session._method
-        names = {"cookie": "Cookie", "header": "Authorization"}.get(str(method), "Cookie, Authorization")
+        names = "Cookie" if method == "cookie" else "Authorization" if method == "header" else "Cookie, Authorization"
         if "vary" in there:
             response.vary.update(names.split(", "))
         else:
-            response.headers.add("Vary", names)
+            headers.add("Vary", names)
 
     def _warn_when_lost(self, line: SetCookie, rules: CookieRules) -> None:
         if not rules.secure or not line.value or request.is_secure:
@@ -513,10 +514,15 @@ def _mark_of(root: str) -> str:
 
 def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
     def get(name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        return environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
+        return environ.get(_environ_key(name))
 
     return get
+
+
+@functools.lru_cache(maxsize=64)
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
 
 
 def _is_webkit(user_agent: str) -> bool:

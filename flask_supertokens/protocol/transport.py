@@ -98,7 +98,9 @@ def read(
 
 
 def _bearer(authorization: str | None) -> str | None:
-    scheme, _, token = (authorization or "").partition(" ")
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None  # in any case: RFC 9110, section 11.1
 
 

@@ -103,7 +103,11 @@ def verify_request(
     """As `get_session`, at our own routes too."""
     request = request_state(state)
     checks_database = state.settings.check_database if check_database is None else check_database
-    session = guarded(state, lambda: _verified(state, request, session_required, anti_csrf_check, checks_database))
+    try:
+        session = _verified(state, request, session_required, anti_csrf_check, checks_database)
+    except SuperTokensError as error:
+        state.note(error)
+        raise
     if session is None:
         return None
     session._required = session_required

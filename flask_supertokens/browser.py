@@ -32,6 +32,11 @@ _HOP_HEADER = "supertokens-hop"
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _PATH_CHARACTERS = "/!$&'()*+,;=:@"
 _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
+_SHOWN = (
+    *("text/html", "text/plain", "text/xml", "text/css", "text/javascript", "image/", "audio/", "video/"),
+    *("application/json", "application/xml", "application/xhtml+xml", "application/pdf", "application/javascript"),
+)
+"""What browsers show; the rest they save."""
 _CHUNK = 65_536
 _LONGEST_URL = 4000
 """Servers refuse request lines that are longer than about this."""
@@ -189,8 +194,10 @@ def tell_download(response: Response) -> None:
 
 
 def _leaves_the_page(response: Response) -> bool:
-    disposition = response.headers.get("Content-Disposition", "")
-    return response.status_code in (204, 205) or disposition.strip().lower().startswith("attachment")
+    """Whether no page takes this one's place: nothing came, or what browsers save as a file."""
+    disposition = response.headers.get("Content-Disposition", "").strip().lower()
+    is_file = disposition.startswith("attachment") or not (response.mimetype or "text/html").startswith(_SHOWN)
+    return response.status_code in (204, 205) or (response.status_code < 300 and is_file)  # noqa: PLR2004 - no redirect
 
 
 def hop_again() -> Response | None:
@@ -220,7 +227,7 @@ def read_body() -> RequestEntityTooLarge | None:
     try:
         while left > 0 and (chunk := request.stream.read(_CHUNK)):
             left -= len(chunk)
-    except ClientDisconnected:
+    except (ClientDisconnected, OSError):  # gone, or chunks that are none: the refusal is the response all the same
         pass
     except RequestEntityTooLarge:  # sent in chunks, so nobody knew
         return _too_large(limit)

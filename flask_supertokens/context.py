@@ -187,7 +187,10 @@ class AppState:
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
         self.own_endpoints: dict[str, bool] = {}
-        self.refusals: RefusalLog = RefusalLog(settings.refresh_path)
+        by_header = settings.token_transfer_method == "header"  # noqa: S105 - a method
+        self.refusals: RefusalLog = RefusalLog(
+            settings.refresh_path if settings.register_routes and not by_header else None
+        )
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         needs = settings.cookie_prefix.lower().startswith("__secure-")  # browsers take such names only so
         self._secure: bool | None = True if needs else settings.cookie_secure
@@ -320,7 +323,8 @@ class AppState:
         try:
             return any(plain(ask(origin), _WEBSITE_FUNCTION) for ask in self.settings.website_judges)
         except Exception:  # of the app's
-            logger.exception("%s failed; the origin is refused.", _WEBSITE_FUNCTION)
+            if self.refusals.has_room(logging.ERROR, _WEBSITE_FUNCTION):
+                logger.exception("%s failed; the origin is refused.", _WEBSITE_FUNCTION)
             return False
 
     # -- what goes out

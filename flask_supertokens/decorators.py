@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from .context import AppState, app_state
+from .context import AppState, app_state, is_before_view
 from .guards import remember
 from .protocol.transport import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, seconds
@@ -90,7 +90,7 @@ def _guarded(view: F, check: Callable[[AppState], Any], session_required: bool) 
         state = app_state()
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if passes_guard(state, current):
-            return True
+            return not is_before_view(current)  # a guard has nothing to do there, and finds no session
         if current.method in SESSIONLESS_METHODS:
             return not session_required
         check(state)
@@ -112,12 +112,16 @@ def _guarded(view: F, check: Callable[[AppState], Any], session_required: bool) 
 
 
 def _without_view() -> Response | None:
-    """The response to OPTIONS, as Flask makes it; ``None`` before a request that Flask answers by itself.
+    """The response to OPTIONS, as Flask makes it; ``None`` before a request that Flask answers by itself, or one of ours.
 
     :raises MethodNotAllowed: TRACE.
     """
     rule, is_options = request.url_rule, request.method == "OPTIONS"
-    if rule is None or (is_options and getattr(rule, "provide_automatic_options", False)):
+    if (
+        request.method not in SESSIONLESS_METHODS
+        or rule is None
+        or (is_options and getattr(rule, "provide_automatic_options", False))
+    ):
         return None
     response = current_app.make_default_options_response()
     response.allow.discard("trace")  # in lower case: Werkzeug's takes nothing else

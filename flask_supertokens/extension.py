@@ -113,15 +113,15 @@ class SuperTokens:
         note_errors(app)
         app.after_request(finish)
         request_started.connect(_look_at_views, app)
-        app.context_processor(self._names_for_templates)
+        app.template_context_processors[None].insert(0, self._names_for_templates)  # a name that the app has wins
         app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
 
     def _names_for_templates(self) -> dict[str, Any]:
-        """``current_session``, the script for pages that call by scripts, and ``current_user``, unless that is Flask-Login's or
+        """``current_session``, the script for pages that call by scripts, and ``current_user``, unless the app has one already or
         there is no user loader.
         """
         names: dict[str, Any] = {"current_session": current_session, "supertokens_script": fetch_script}
-        if self._hooks.user_loader is not None and not hasattr(current_app, "login_manager"):
+        if self._hooks.user_loader is not None and "current_user" not in current_app.jinja_env.globals:
             names["current_user"] = current_user
         return names
 

@@ -54,7 +54,7 @@ def finish(response: Response) -> Response:
     state = state_on(current)
     if state is None:
         return response
-    if state.noted:
+    if state.noted and response.status_code >= 400:  # noqa: PLR2004 - what the app caught is no refusal
         browser.read_body()
     apply_plan(state, response)
     return response

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from .errors import CrossSiteRequestError, SuperTokensError
+from .errors import CrossSiteRequestError, DuplicateCookiesError, SuperTokensError
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
@@ -33,15 +33,16 @@ _FIXES = (
 class RefusalLog:
     """Writes the lines of one app.
 
+    :param refresh_path: ``None`` where no browser refreshes here by a cookie.
     :param clock: seconds; for tests.
     """
 
-    def __init__(self, refresh_path: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, refresh_path: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._fixes = _FIXES.format(path=refresh_path)
         self._clock = clock
         self._minutes: dict[tuple[int, str], tuple[int, int]] = {}
         self._expired = 0
-        self._has_told = False
+        self._has_told = refresh_path is None
 
     def write(self, error: SuperTokensError, where: str) -> None:
         """One line on a refusal.
@@ -49,13 +50,16 @@ class RefusalLog:
         :param where: method and path of the request, or another word on where it happened.
         """
         level = logging.WARNING if isinstance(error, CrossSiteRequestError) else logging.DEBUG
+        if isinstance(error, DuplicateCookiesError) and not error.cleared:
+            level = logging.ERROR  # only the operator can fix that
         if error.refused_refresh:
             level = max(level, logging.INFO)
-        if level > logging.DEBUG and not self._has_room(level, type(error).__name__):
+        if level > logging.DEBUG and not self.has_room(level, type(error).__name__):
             level = logging.DEBUG
         logger.log(level, "Refused, %s (%s): %s", error.message, where, error.description)
 
-    def _has_room(self, level: int, kind: str) -> bool:
+    def has_room(self, level: int, kind: str) -> bool:
+        """Whether one more line of this kind may be written in this minute; the last one says that there were more."""
         minute, key = int(self._clock() // 60), (level, kind)
         begun, written = self._minutes.get(key, (minute, 0))
         if begun != minute:
@@ -68,10 +72,14 @@ class RefusalLog:
         return written < LINES_A_MINUTE
 
     def saw_refresh(self, *, only_access_cookie: bool) -> None:
-        """A refresh came, with its token or with the access cookie only. One with neither may be anybody's."""
-        if only_access_cookie:
+        """A refresh came, with its token or with the access cookie only. One with neither may be anybody's.
+
+        Once one came with its token, a cookie that is missing has expired.
+        """
+        if only_access_cookie and self._expired >= 0:
             self._tell("A refresh came with the access cookie, but without the refresh cookie.")
-        self._expired = -1
+        if not only_access_cookie:
+            self._expired = -1
 
     def saw_expired(self) -> None:
         """A request came with an access token that has expired."""

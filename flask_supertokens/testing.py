@@ -238,7 +238,8 @@ class SuperTokensClient(FlaskClient):
         path = parts.path[len(root) :] if inside else parts.path
         headers = {**_OF_A_NAVIGATION, **site}
         if body is not None:
-            headers["Origin"] = f"{parts.scheme}://{parts.netloc}"
+            page = urlsplit(self._page or url)
+            headers["Origin"] = f"{page.scheme}://{page.netloc}"
         return self.open(
             path or "/",
             f"{parts.scheme}://{parts.netloc}{root if inside else ''}/",

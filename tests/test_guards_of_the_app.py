@@ -165,3 +165,20 @@ def test_the_sign_out_of_an_app_with_a_guard() -> None:
     token = signed_in(app).access_token
     clock_of(app).wait(HOUR)
     assert call(app, "POST", "/signout", access=token).json == TRY_REFRESH
+
+
+def test_a_guard_with_a_body() -> None:
+    """At our own routes it does not run: there is no session for it. Elsewhere it does."""
+    app, seen = an_app(**SETTINGS), []
+
+    @app.before_request
+    @verify_session
+    def guard() -> None:
+        seen.append(current_session.user_id)
+
+    tokens = signed_in(app)
+    assert call(app, "GET", "/.well-known/jwks.json").status_code == 200
+    assert call(app, "POST", "/refresh", refresh=tokens.refresh_token).status_code == 200
+    assert seen == []
+    assert call(app, "GET", "/me", access=tokens.access_token).status_code == 200
+    assert seen == ["user-1"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response, request, stream_with_context
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, Unauthorized
 from werkzeug.test import TestResponse
@@ -24,6 +25,7 @@ from flask_supertokens import (
     UnauthorisedError,
     create_new_session,
     current_session,
+    get_session,
     verify_session,
 )
 from flask_supertokens.errors import LEAVES
@@ -387,3 +389,31 @@ def test_a_body_that_is_not_refused_is_left_to_the_view() -> None:
     tokens = signed_in(app)
     response = call(app, "POST", "/me", access=tokens.access_token, input_stream=body, content_length=1001)
     assert (response.status_code, len(body.read())) == (200, 1001)
+
+
+class BrokenStream:
+    """A body whose chunks are none."""
+
+    def read(self, _: int = -1) -> bytes:
+        raise OSError("invalid chunk size")
+
+
+def test_the_body_can_not_be_read() -> None:
+    """The refusal is the response all the same, and its tokens are cleared."""
+    app = an_app()
+    environ = {"wsgi.input": BrokenStream(), "wsgi.input_terminated": True}
+    response = call(app, "POST", "/refresh", access="x", environ_overrides=environ)
+    assert (response.status_code, cleared(response)) == (401, {"cookie", "header"})
+
+
+def test_an_app_swallows_a_refusal_and_streams_the_body() -> None:
+    """The body is left to it: its response is no refusal."""
+    app = an_app()
+
+    def view() -> Any:
+        with contextlib.suppress(SuperTokensError):
+            get_session()
+        return Response(stream_with_context(iter(lambda: request.stream.read(4), b"")))
+
+    app.add_url_rule("/echo", view_func=view, methods=["POST"])
+    assert call(app, "POST", "/echo", data=b"hello world").data == b"hello world"

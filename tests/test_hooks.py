@@ -19,6 +19,7 @@ from flask_supertokens import (
     get_session_without_request,
     refresh_session_without_request,
     signals,
+    verify_session,
 )
 from flask_supertokens.stores.memory import MemoryStore
 
@@ -276,6 +277,53 @@ def test_there_is_no_such_user_on_an_optional_page(make: Make) -> None:
     response = run(app, view, access=token)
     assert response.json == [None, None, False, False, None]
     assert ("cookie" in cleared(response), handles(app)) == (True, [])
+
+
+def test_a_later_look_is_optional(make: Make) -> None:
+    """Where a session is required it stays so: a missing user is *unauthorised*."""
+    app = with_loader(make(), lambda user_id: None)
+
+    def view() -> Any:
+        get_session(session_required=False)
+        return current_session.user
+
+    response = run(app, view, verified=True, access=signed_in(app).access_token)
+    assert (response.status_code, handles(app)) == (401, [])
+
+
+def test_the_page_of_an_error_looks_for_a_missing_user() -> None:
+    """It is rendered as for nobody, and the session has ended."""
+    app = with_loader(an_app_with_supertokens(), lambda user_id: None)
+    app.before_request(verify_session(lambda: None))
+    app.register_error_handler(404, lambda _: (render_template_string("{{ 'in' if current_user else 'nobody' }}"), 404))
+    response = call(app, "GET", "/missing", access=signed_in(app).access_token)
+    assert (response.status_code, response.text, handles(app)) == (404, "nobody", [])
+
+
+def test_an_optional_guard_looks_for_a_missing_user_at_our_paths() -> None:
+    """The public keys are served all the same."""
+    app = with_loader(an_app_with_supertokens(), lambda user_id: None)
+
+    @app.before_request
+    def look() -> None:
+        get_session(session_required=False)
+        assert not current_user
+
+    assert call(app, "GET", "/.well-known/jwks.json", access=signed_in(app).access_token).status_code == 200
+
+
+@pytest.mark.parametrize("way", ["global", "processor"])
+def test_the_app_has_a_current_user_of_its_own(way: str) -> None:
+    """Its name wins in templates."""
+    app = Flask("app")
+    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_COOKIE_SECURE=False)
+    if way == "global":
+        app.jinja_env.globals["current_user"] = "mine"
+    else:
+        app.context_processor(lambda: {"current_user": "mine"})
+    SuperTokens(app, store=MemoryStore()).user_loader(str.title)
+    app.add_url_rule("/page", view_func=lambda: render_template_string("{{ current_user }}"))
+    assert call(app, "GET", "/page").text == "mine"
 
 
 def test_there_is_no_such_user_without_a_request(make: Make) -> None:

@@ -165,3 +165,33 @@ def test_access_tokens_expire_and_nobody_refreshes(refreshes: bool, caplog: pyte
     for _ in range(2 * EXPIRED_WITHOUT_REFRESH):
         call(app, "GET", "/me", access=tokens.access_token)
     assert len(told(caplog)) == (not refreshes)
+
+
+def test_a_refresh_cookie_has_expired(caplog: pytest.LogCaptureFixture) -> None:
+    """The access cookie outlives it. Where refreshes have come with their cookie nothing is said of a proxy."""
+    app = an_app()
+    tokens = signed_in(app)
+    call(app, "POST", "/refresh", refresh=tokens.refresh_token)
+    call(app, "POST", "/refresh", access=tokens.access_token)
+    assert told(caplog) == []
+
+
+@pytest.mark.parametrize("settings", [{"token_transfer_method": "header"}, {"register_routes": False}])
+def test_nobody_refreshes_here_by_a_cookie(settings: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """A service that only verifies is not told of a proxy."""
+    app = an_app(**settings)
+    token = signed_in(app).access_token
+    clock_of(app).wait(HOUR)
+    for _ in range(2 * EXPIRED_WITHOUT_REFRESH):
+        call(app, "GET", "/me", access=token, bearer=token)
+    assert told(caplog) == []
+
+
+def test_cookies_are_there_twice_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+    """ERROR, since only the operator can fix it; but so many lines a minute, as anybody can send such cookies."""
+    caplog.set_level(logging.INFO, logger="flask_supertokens")
+    app = an_app()
+    for _ in range(LINES_A_MINUTE + 20):
+        call(app, "POST", "/refresh", cookies=["sRefreshToken=a", "sRefreshToken=b"])
+    levels = [record.levelno for record in caplog.records]
+    assert levels == [logging.ERROR] * (LINES_A_MINUTE + 1)

@@ -123,7 +123,6 @@ def _check_duplicates(state: AppState, request: RequestState, presented: Present
     if not any(presented.duplicates):
         return
     if older is None:
-        logger.error("%s", DuplicateCookiesError.message)
         raise DuplicateCookiesError("The request contains multiple session cookies.")
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
     claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)

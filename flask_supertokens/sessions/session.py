@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -158,12 +159,10 @@ class Session:
         """
         wanted = Masked(json_object(update, "update"))
         del update  # it may be a payload handed back whole
-        said = self._said()
-        if AUTH_TIME in wanted.value and not any(
-            said_then.get(AUTH_TIME) == wanted.value[AUTH_TIME] for said_then in said
-        ):
-            said.append(self.get_information().access_token_payload)  # of a step-up elsewhere
-        self._regenerate(without_protected(wanted.value, "update", *said))
+        present = Masked(self._said())
+        if AUTH_TIME in wanted.value and all(said.get(AUTH_TIME) != wanted.value[AUTH_TIME] for said in present.value):
+            present.value.append(self.get_information().access_token_payload)  # of a step-up elsewhere
+        self._regenerate(without_protected(wanted.value, "update", *present.value))
 
     def _said(self) -> list[Payload]:
         """What the access tokens say, or said, that this object had."""
@@ -272,7 +271,7 @@ class Session:
 
     def _end_without_user(self) -> None:
         self.revoke()
-        if self._required:
+        if self._required and sys.exc_info()[1] is None:  # the page of an error is rendered as for nobody
             raise self._gone("The user loader knows no such user; the session was revoked.")
         logger.info("The user loader does not know the user of session %s; the session was revoked.", self.handle)
 

@@ -110,7 +110,7 @@ def verify_request(
         raise
     if session is None:
         return None
-    session._required = session_required
+    session._required |= session_required  # a look that is only optional takes nothing back
     validators = validators_for(state, claim_validators)
     if validators:
         guarded(state, lambda: session.assert_claims(validators))
@@ -149,6 +149,7 @@ def _attached(
             request.session._take(grant)
         return request.session
     session = Session(state, grant, method, request)
+    session._required = False
     if grant.tokens is not None:
         plan_sets(session, grant.tokens)
     request.session, request.verified = session, token.raw

@@ -156,7 +156,7 @@ def _is_ours() -> bool:
 def hop(error: SuperTokensError) -> Response:
     """To the refresh route and back; or a page that says that it did not help."""
     state = app_state()
-    if request.cookies.get(_cookie_name(HOP_COOKIE, state)) == _hop_mark(state) or _is_ours():
+    if _hop_that_was(state) is not None or _is_ours():
         return _without_hop_cookie(login_again(error, "session_ended.html"))
     target = this_page()
     url = _refresh_url(target)
@@ -179,7 +179,8 @@ def hop_back(target: str | None) -> Response:
         replay = target is not None and "replay" in request.args
         response = redirect(target or home(), 307 if replay else 303)  # type: ignore[assignment]
     state = app_state()
-    _set_cookie(response, state, HOP_COOKIE, _hop_mark(state), _seconds_of_hop(state), httponly=True)
+    mark = _hop_mark(state) if target is None else f"{_hop_mark(state)}:{_key_of(target)}"
+    _set_cookie(response, state, HOP_COOKIE, mark, _seconds_of_hop(state), httponly=True)
     return response
 
 
@@ -187,10 +188,10 @@ def tell_download(response: Response) -> None:
     """Tell the page of a hop that a file came of it, or nothing at all: no page takes its place."""
     if request.method != "GET":
         return
-    state, target = app_state(), this_page()
-    came_of_hop = request.cookies.get(_cookie_name(HOP_COOKIE, state)) == _hop_mark(state)
-    if came_of_hop and target is not None and _leaves_the_page(response):
-        _set_cookie(response, state, _DOWNLOAD_COOKIE, _key_of(target), HOP_SECONDS, httponly=False)
+    state = app_state()
+    key, here = _hop_that_was(state), this_page()
+    if key is not None and here is not None and _leaves_the_page(response):
+        _set_cookie(response, state, _DOWNLOAD_COOKIE, key or _key_of(here), HOP_SECONDS, httponly=False)
 
 
 def _leaves_the_page(response: Response) -> bool:
@@ -262,6 +263,12 @@ def _cookie_name(name: str, state: AppState) -> str:
 def _key_of(target: str) -> str:
     """A short word for an address, that fits into a cookie."""
     return hashlib.sha256(target.encode()).hexdigest()[:16]
+
+
+def _hop_that_was(state: AppState) -> str | None:
+    """The key of the address that this browser came back to from a hop of this app, some seconds ago; ``""`` for none."""
+    mark, _, key = request.cookies.get(_cookie_name(HOP_COOKIE, state), "").partition(":")
+    return key if mark == _hop_mark(state) else None
 
 
 def _hop_mark(state: AppState) -> str:

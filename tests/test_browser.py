@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from flask import Blueprint, Flask, render_template_string
+from flask import Blueprint, Flask, redirect, render_template_string
 from jinja2 import DictLoader
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -31,7 +31,7 @@ from flask_supertokens import (
     verify_session,
 )
 
-from .support.cookies import parsed_cookie
+from .support.cookies import parsed_cookie, set_cookies
 from .support.docs import ROOT, blocks
 from .support.plans import Clock
 from .support.wire import (
@@ -295,6 +295,10 @@ FILE = {"Content-Disposition": "attachment; filename=a.txt"}
         (("", 204), "/refresh", True),
         (("a", {"Content-Disposition": "Attachment"}), "/refresh", True),
         (("a", {"Content-Disposition": "inline"}), "/refresh", False),
+        (("a", {"Content-Type": "application/zip"}), "/refresh", True),
+        (("a", {"Content-Type": "text/csv"}), "/refresh", True),
+        (("a", {"Content-Type": "application/pdf"}), "/refresh", False),
+        (("a", 302, {"Location": "/file", "Content-Type": "application/zip"}), "/refresh", False),
         (("a", 200), "/refresh", False),
         (("a", FILE), "/shop/refresh", False),
         (("a", FILE), None, False),
@@ -320,6 +324,20 @@ def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
     clock_of(app).wait(HOUR + 1000)
     (known,) = re.findall('data-cookie="(.*?)"', navigate(app, paths[0], access=tokens.access_token).text)
     assert [cookie.startswith(f"{known};") for cookie in cookies] == [True, False]
+
+
+def test_a_file_comes_of_a_redirect_after_a_hop() -> None:
+    """The page of the hop waits for the address that was asked for, and is told of the file that came at another one."""
+    app = add(an_app(), verify_session(lambda: redirect("/file")))
+    app.add_url_rule("/file", "file", verify_session(lambda: ("a", FILE)))
+    tokens = expired(app)
+    page = navigate(app, "/view?a=b", access=tokens.access_token)
+    (known,) = re.findall('data-cookie="(.*?)"', page.text)
+    action, _ = form_of(page)
+    back = submit(app, action, tokens, refresh=tokens.refresh_token)
+    kept = {cookie.name: cookie.value for cookie in set_cookies(back).values()}
+    jar = [f"{name}={value}" for name, value in kept.items()]
+    assert navigate(app, "/file", cookies=jar).headers["Set-Cookie"].startswith(f"{known};")
 
 
 def test_the_mark_of_a_hop_is_partitioned() -> None:
@@ -997,7 +1015,7 @@ def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
         clock_of(app).wait(4001)
         client.delete_cookie("sRefreshHop")  # two seconds have passed
         action, _ = form_of(client.get("/me", headers=PAGE))
-        assert re.search(r"Hop=/refresh;.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
+        assert re.search(r"Hop=/refresh:\w{16};.* Max-Age=[12];", str(client.post(action, headers=FORM).headers))
         assert client.get("/me", headers=PAGE).status_code == 200
 
 

@@ -559,6 +559,14 @@ def test_cors_is_not_for_the_web_site(arguments: dict[str, Any] | None, said: st
     assert len(findings) == bool(said)
 
 
+@pytest.mark.parametrize("origins", [[SITE], "*"])
+def test_a_web_site_sends_its_tokens_in_headers(origins: Any) -> None:
+    """Credentials are for cookies: CORS without them is fine."""
+    app = an_app(MemoryStore(), cookie_secure=True, token_transfer_method="header", **OF_TWO_SITES)
+    CORS(app, origins=origins, allow_headers=get_cors_headers(), send_wildcard=origins == "*")
+    assert told(app, "status")["findings"] == []
+
+
 def test_the_web_site_is_the_api() -> None:
     """It needs no CORS; a port makes another origin of it."""
     site = {"SUPERTOKENS_API_DOMAIN": "http://localhost:5000", "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:5000"}

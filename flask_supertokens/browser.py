@@ -185,8 +185,11 @@ def hop_back(target: str | None) -> Response:
 
 
 def tell_download(response: Response) -> None:
-    """Tell the page of a hop that a file came of it, or nothing at all: no page takes its place."""
-    if request.method != "GET":
+    """Tell the page of a hop that a file came of it, or nothing at all: no page takes its place.
+
+    What a page loads beside that, an icon that does not exist, a script's call, is not what it waits for.
+    """
+    if request.method != "GET" or not is_navigation():
         return
     state = app_state()
     key, here = _hop_that_was(state), this_page()

@@ -315,6 +315,15 @@ def test_a_file_comes_of_a_hop(prefix: str, answer: Any, mark: str | None, told:
         assert re.match(rf"{prefix}sDownload=\w{{16}}; Expires=.*; Max-Age=10; (Secure; )?Path=/; SameSite=Lax$", line)
 
 
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "cors"}, {"Accept": "image/*,*/*"}])
+def test_what_a_page_loads_after_a_hop_is_not_its_file(headers: dict[str, str]) -> None:
+    """An icon that is not there (204), a script's call: the page of the hop still waits for the address that was asked for."""
+    app = add(an_app(), lambda: ("", 204))
+    back = call(app, "GET", "/view", cookies=["sRefreshHop=/refresh:0123456789abcdef"], headers=headers)
+    assert back.status_code == 204
+    assert "Set-Cookie" not in back.headers
+
+
 def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
     """It is the one that the file brings: another address has another."""
     app = add(an_app(), verify_session(lambda: ("a", FILE)))

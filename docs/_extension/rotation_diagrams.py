@@ -19,6 +19,7 @@ CONDITIONS = {
     "open": ("the first use was within the window", "the first use was longer ago"),
     "only_child": ("it is the only child", "it has siblings"),
     "young": ("it is younger than the window", "it is older than the window"),
+    "window": ("the window is more than 0", "the window is 0"),
 }
 
 

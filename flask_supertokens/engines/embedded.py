@@ -469,7 +469,7 @@ class EmbeddedEngine(Engine):
     ) -> Grant:
         if decision.verdict is Verdict.CONFIRM:
             claims = self._reissue(token, record, now, expires_at=token.expires_at, keeps_parent=False)
-            return Grant(*self._signed(claims, now, token.kind))
+            return Grant(*self._signed(claims, now, token.kind), confirmed=decision.line is not None)
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
             self._keep_quiet(token, _Quiet(line.used_at, line.used_at + self._settings.window.race))

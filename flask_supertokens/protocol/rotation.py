@@ -77,10 +77,13 @@ class AccessRow(NamedTuple):
     open: bool | None = None
     only_child: bool | None = None
     young: bool | None = None
+    window: bool | None = None
+    """Whether W is more than 0."""
 
 
 #: Presented access tokens with a parent hash: the first line that fits.
 ACCESS_TABLE: tuple[AccessRow, ...] = (
+    AccessRow(Rule(Verdict.CONFIRM, Change.MARK_USED), claim=Claim.CHILD, used=False, only_child=True, window=False),
     AccessRow(Rule(Verdict.PASS, Change.MARK_USED), claim=Claim.CHILD, used=False),
     AccessRow(Rule(Verdict.PASS, Change.NOTHING), claim=Claim.CHILD, open=True),
     AccessRow(Rule(Verdict.CONFIRM, Change.NOTHING), claim=Claim.CHILD, only_child=True),
@@ -127,6 +130,7 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
         "open": _is_open(line, now, window),
         "only_child": line.children == 1,
         "young": now - token.born <= window.race,
+        "window": window.race > 0,
     }
     rule = next(row.rule for row in ACCESS_TABLE if _fits(row, situation))
     return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.hash2, now, window))

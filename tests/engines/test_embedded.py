@@ -14,8 +14,9 @@ from itsdangerous.encoding import base64_decode
 
 from flask_supertokens.engines.base import Engine, Grant, RefreshRequest
 from flask_supertokens.engines.embedded import ATTEMPTS, SWEEP_SIZE, EmbeddedEngine, milliseconds
-from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
+from flask_supertokens.errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.model import Line, SessionRecord
+from flask_supertokens.protocol.rotation import Window
 from flask_supertokens.protocol.tokens import hash1, hash2
 from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
@@ -245,6 +246,50 @@ def test_another_process_does_not_know_of_the_first_use(
     assert not used(other, grant).confirmed
     assert used(other, grant).tokens is None
     assert store.counted() == {"keys": 1, "read": 1}
+
+
+def strict_engine(store: MemoryStore, clock: Clock) -> EmbeddedEngine:
+    """One without a race window."""
+    return an_engine(store, clock, window=Window(0, SETTINGS.window.refresh_lifetime))
+
+
+def test_without_a_window_the_first_use_brings_the_token_that_needs_no_store(clock: Clock) -> None:
+    """One read and one write, the same expiry, the payload that is stored; nothing afterwards."""
+    store = CountingStore()
+    engine = strict_engine(store, clock)
+    grant = refreshed(engine, engine.create(a_session()))
+    engine.merge_payload(grant.access.handle, {"role": "user"})
+    clock.wait(SECOND)
+    store.counted()
+    fresh = used(engine, grant)
+    assert store.counted() == {"read": 1, "swap_line": 1}
+    assert (fresh.confirmed, fresh.access.parent_hash2, issued(fresh).refresh_token) == (True, None, None)
+    assert (fresh.access.claims["exp"], fresh.access.claims["role"]) == (grant.access.claims["exp"], "user")
+    assert used(engine, fresh).tokens is None
+    assert store.counted() == {}
+
+
+def test_without_a_window_one_of_several_children_waits_for_the_next_refresh(clock: Clock) -> None:
+    """The first use passes as it is, since nobody knows which child goes on."""
+    engine = strict_engine(MemoryStore(), clock)
+    first = engine.create(a_session())
+    one, other = refreshed(engine, first), refreshed(engine, first)
+    assert (used(engine, one).confirmed, used(engine, one).tokens) == (True, None)
+    clock.wait(1)
+    with pytest.raises(TryRefreshTokenError):
+        used(engine, one)
+    with pytest.raises(TryRefreshTokenError):
+        used(engine, other)
+
+
+def test_without_a_window_the_parent_of_a_used_child_is_a_theft(clock: Clock) -> None:
+    """As on a core that decides at the first use."""
+    engine = strict_engine(MemoryStore(), clock)
+    first = engine.create(a_session())
+    used(engine, refreshed(engine, first))
+    clock.wait(1)
+    with pytest.raises(TokenTheftError):
+        refreshed(engine, first)
 
 
 def test_the_clock_is_set_back(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
@@ -555,6 +600,16 @@ def test_eight_threads_use_a_token_first(engine: EmbeddedEngine) -> None:
     token = presented(engine, grant.access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     assert sum(one.confirmed for one in passed) == 1
+
+
+def test_eight_threads_use_a_token_first_without_a_window(clock: Clock) -> None:
+    """All pass, and one of them is the first use; the others get a token without parent, or none in the same millisecond."""
+    engine = strict_engine(MemoryStore(), clock)
+    token = presented(engine, refreshed(engine, engine.create(a_session())).access.raw)
+    passed = at_once(THREADS, lambda _: engine.verify(token))
+    (first,) = [one for one in passed if one.confirmed]
+    assert first.access.parent_hash2 is None
+    assert all(one.tokens is None for one in passed if one is not first)
 
 
 def test_eight_threads_use_children_first(engine: EmbeddedEngine) -> None:

@@ -250,6 +250,37 @@ def test_a_window_of_zero() -> None:
     assert decide_refresh(line(), refresh_token(CHILD, 1), NOW, strict).change is Change.PROMOTE
 
 
+@pytest.mark.parametrize(
+    ("token", "children", "used", "verdict", "change"),
+    [
+        (CHILD, 1, NEVER, Verdict.CONFIRM, Change.MARK_USED),
+        (CHILD, 1, 0, Verdict.PASS, Change.NOTHING),
+        (CHILD, 1, 1, Verdict.CONFIRM, Change.NOTHING),
+        (CHILD, 2, NEVER, Verdict.PASS, Change.MARK_USED),
+        (CHILD, 2, 1, Verdict.TRY_REFRESH, Change.NOTHING),
+        (CURRENT, 1, NEVER, Verdict.PASS, Change.NOTHING),
+        (CURRENT, 1, 1, Verdict.TRY_REFRESH, Change.NOTHING),
+        ("sibling", 1, NEVER, Verdict.TRY_REFRESH, Change.NOTHING),
+    ],
+)
+def test_a_window_of_zero_settles_at_the_first_use(
+    token: str, children: int, used: int | None, verdict: Verdict, change: Change
+) -> None:
+    """With W = 0 nobody can come between: the first use of an only child brings the token without parent; nothing else does."""
+    now = NOW + 1
+    decision = decide_access(line(used, children, now), access_token(token), now, Window(0, REFRESH_LIFETIME))
+    assert (decision.verdict, decision.change) == (verdict, change)
+    used_at = line(used, children, now).used_at
+    settled = replace(line(used, children, now), used_at=now, expires_at=now + REFRESH_LIFETIME)
+    assert decision.line == (settled if used_at is None and change is Change.MARK_USED else None)
+
+
+def test_a_window_of_one_millisecond_does_not_settle_at_the_first_use() -> None:
+    """As long as there is a window, a second child may come in it."""
+    first = decide_access(line(), access_token(CHILD), NOW, Window(1, REFRESH_LIFETIME))
+    assert (first.verdict, first.change) == (Verdict.PASS, Change.MARK_USED)
+
+
 # -- scenarios ---------------------------------------------------------------------------------------------------------
 
 

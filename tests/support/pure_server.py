@@ -18,11 +18,16 @@ _OUTCOMES: dict[Verdict, Outcome] = {
 class PureServer:
     """Asks `decide_refresh` and `decide_access`, and does what they say. All times in ms."""
 
-    def __init__(self, access_lifetime: int = ACCESS_LIFETIME, refresh_lifetime: int = REFRESH_LIFETIME) -> None:
+    def __init__(
+        self,
+        access_lifetime: int = ACCESS_LIFETIME,
+        refresh_lifetime: int = REFRESH_LIFETIME,
+        window: int = WINDOW,
+    ) -> None:
         self.clock = Clock()
         self.line: Line | None = None
         self._access_lifetime = access_lifetime
-        self._window = Window(min(WINDOW, access_lifetime), refresh_lifetime)
+        self._window = Window(min(window, access_lifetime), refresh_lifetime)
         self._refresh_tokens: dict[str, RefreshToken] = {}
         self._access_tokens: dict[str, AccessToken] = {}
 

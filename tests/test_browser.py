@@ -315,7 +315,9 @@ def test_a_file_comes_of_a_hop(prefix: str, answer: Any, mark: str | None, told:
         assert re.match(rf"{prefix}sDownload=\w{{16}}; Expires=.*; Max-Age=10; (Secure; )?Path=/; SameSite=Lax$", line)
 
 
-@pytest.mark.parametrize("headers", [{"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "cors"}, {"Accept": "image/*,*/*"}])
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "cors"}, {"Accept": "image/*,*/*"}]
+)
 def test_what_a_page_loads_after_a_hop_is_not_its_file(headers: dict[str, str]) -> None:
     """An icon that is not there (204), a script's call: the page of the hop still waits for the address that was asked for."""
     app = add(an_app(), lambda: ("", 204))

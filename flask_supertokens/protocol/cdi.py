@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 VERSIONS = ("2.21", "3.0", "3.1", "4.0", "5.0", "5.1", "5.2", "5.3", "5.4")
 """What this side speaks. Cores of 5.5 and 5.6 are spoken to in 5.4."""
+_BAD_REQUEST = 400
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}", re.ASCII)
 
 
@@ -102,6 +103,11 @@ def version_number(version: str) -> tuple[int, int]:
 
 def _has_tenants(version: str) -> bool:
     return version_number(version) >= (3, 0)
+
+
+def refuses_version(status: int, body: bytes) -> bool:
+    """Whether a core says that it does not speak the version of a call. It looked at nothing else, and did nothing."""
+    return status == _BAD_REQUEST and body.startswith(b"cdi-version")
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------

@@ -43,10 +43,12 @@ from .protocol.cdi import (
     Repeat,
     choose_version,
     jwks_request,
+    read_unknown_tenant,
     read_versions,
     refuses_version,
     versions_request,
 )
+from .protocol.model import PUBLIC_TENANT
 
 CONNECT_TIMEOUT = 3.0
 PASS_OVER = 5.0
@@ -154,6 +156,7 @@ class CoreClient:
         deadline = time.monotonic() + self._timeout
         best: tuple[list[Any], int | None] | None = None
         failures: list[str] = []
+        refusal: GeneralError | None = None
         for host in self._in_turn():
             try:
                 best = _read_keys(self._attempt(host, jwks_request(), None, deadline))
@@ -162,11 +165,12 @@ class CoreClient:
                 continue
             except GeneralError as error:
                 failures.append(f"{host.name}: {error.description}")
+                refusal = refusal if error.retry else error
                 continue
             if wanted is None or any(isinstance(key, dict) and key.get("kid") == wanted for key in best[0]):
                 break
         if best is None:
-            raise _nobody(failures)
+            raise refusal or _nobody(failures)
         return best
 
     # -- hosts
@@ -213,7 +217,7 @@ class CoreClient:
             try:
                 request = build(version)
             except CoreAnswerError as error:
-                raise GeneralError(str(error)) from error
+                raise GeneralError(str(error), retry=False) from error
             shares = request.repeat is not Repeat.NEVER  # else no other host would be asked anyway
             response = self._attempt(host, request, version, share if shares else deadline)
             if not refuses_version(response.status, response.body):
@@ -364,6 +368,9 @@ def _check_status(response: CoreResponse) -> None:
         raise GeneralError(
             f"{response.host} redirects to {_plain(target)[:200]}. Put the core's own address into SUPERTOKENS_CONNECTION_URI."
         )
+    unknown = read_unknown_tenant(response.status, response.body)
+    if unknown is not None:
+        raise _unknown_tenant(response.host, *unknown)
     text = _TOKEN.sub("...", _plain(response.body[:4096].decode("utf-8", "replace")))
     raise GeneralError(f"The core at {response.host} answered {response.status}: {text[:300]}")
 
@@ -392,6 +399,19 @@ def _no_core(response: CoreResponse) -> GeneralError:
         f"{response.host} does not answer like a SuperTokens core ({kind}). Check SUPERTOKENS_CONNECTION_URI, its base path"
         " included."
     )
+
+
+def _unknown_tenant(host: str, app_id: str, tenant_id: str) -> GeneralError:
+    """Of the cluster, not of a host, and nothing that passes."""
+    path = "the base path in SUPERTOKENS_CONNECTION_URI"
+    if tenant_id == PUBLIC_TENANT:
+        text = f"The core at {host} has no app {app_id!r}. Add it there, or correct {path}."
+    else:
+        text = (
+            f"The core at {host} has no tenant {tenant_id!r} in its app {app_id!r}. Add it there, or correct the tenant_id of"
+            f" the call; or {path}, if that names the tenant."
+        )
+    return GeneralError(text, retry=False)
 
 
 def _nobody(failures: list[str]) -> GeneralError:

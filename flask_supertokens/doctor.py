@@ -76,7 +76,7 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
         hints += _of_users(state)
         _try_to_write(state)
     except GeneralError as error:
-        findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+        findings.append(f"{error.description} Until that is mended sessions are answered {error.code}.")
     fits = _payload_that_fits(state)
     facts["payload that fits nginx's default buffers (bytes)"] = fits
     outside: list[str] = []

@@ -671,6 +671,17 @@ def test_the_api_key_is_wrong_and_health_is_asked() -> None:
         assert [app.test_client().get("/health").status_code for app in (wrong, right)] == [503, 200]
 
 
+def test_the_core_has_no_such_app() -> None:
+    """The base path is named; and that it is no use to try again. Health is not 200."""
+    with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
+        app = an_app_on([f"{uri}/appid-shop"], SUPERTOKENS_HEALTH_PATH="/health")
+        [finding] = told(app, "status")["findings"]
+        assert f"The core at {uri}/appid-shop has no app 'shop'." in finding
+        assert "the base path in SUPERTOKENS_CONNECTION_URI. Until that is mended sessions are answered 500." in finding
+        response = app.test_client().get("/health")
+        assert (response.status_code, "Retry-After" in response.headers) == (500, False)
+
+
 def a_core_of(*versions: str) -> Flask:
     """A core that speaks these versions only."""
     return of_versions(a_core(MemoryStore(), Clock(), api_keys=(KEY,)), *versions)

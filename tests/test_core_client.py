@@ -705,6 +705,42 @@ def test_a_host_is_no_core(core: ScriptedCore, case: str, path: str) -> None:
     assert text.isprintable()
 
 
+UNKNOWN = "Tenant with the following connectionURIDomain, appId and tenantId combination not found:"
+"""As a core says it."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (f"AppId or tenantId not found => {UNKNOWN} (, public, t1)\n", "no tenant 't1' in its app 'public'"),
+        (
+            f"AppId or tenantId not found => {UNKNOWN} (, shop, public)",
+            "no app 'shop'. Add it there, or correct the base",
+        ),
+        (f"AppId or tenantId not found => {UNKNOWN} (core.example, a-1, t-2)", "no tenant 't-2' in its app 'a-1'"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/recipe/session/refresh", "/apiversion", "/.well-known/jwks.json"])
+def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, path: str) -> None:
+    """The text says what is to be corrected, and it is no use to try again; no other host is asked for a call."""
+    core.answers[path] = reply(answer.encode(), 400)
+    client = a_client(core)
+    with pytest.raises(GeneralError) as caught:
+        client.keys(None) if path.endswith("jwks.json") else ask(client)
+    assert f"The core at {core.uri} has {said}" in str(caught.value.description)
+    assert (caught.value.code, caught.value.retry) == (500, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(500, f"AppId or tenantId not found => {UNKNOWN} (, a, b)"), (400, f"x {UNKNOWN} (, a, b)"), (400, "AppId")],
+)
+def test_an_answer_looks_like_an_unknown_tenant(core: ScriptedCore, status: int, answer: str) -> None:
+    """It is told as it is."""
+    core.answers["/recipe/session/refresh"] = reply(answer.encode(), status)
+    assert f"answered {status}: {answer}" in failure(a_client(core))
+
+
 @pytest.mark.parametrize("versions", [{}, [], {"versions": None}, {"versions": "5.4"}, {"versions": {"5.4": 1}}, 5])
 def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
     """That is no core."""

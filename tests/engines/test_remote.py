@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -128,6 +128,26 @@ def test_a_session_lives_on_cores_of_two_versions(
             assert engine.information(first.access.handle) is not None
             assert engine.revoke_user("user-1", None, None) == [first.access.handle]
     assert engine.client.versions() == {one: versions[0], other: versions[1]}
+
+
+@pytest.mark.parametrize("where", ["tenant", "app"])
+def test_the_core_has_no_such_tenant(core_server: Serving, core: Core, clock: Clock, where: str) -> None:
+    """Each call fails with what is to be corrected; to try again is no use, so the error says that as well."""
+    uri = core_server[0] if where == "tenant" else f"{core_server[0]}/appid-shop"
+    tenant_id = "t9" if where == "tenant" else "public"
+    engine = a_remote_engine(uri, clock)
+    said = r"no tenant 't9' in its app 'public'.* correct the tenant_id" if where == "tenant" else "no app 'shop'"
+    asked: list[Callable[[], Any]] = [
+        lambda: engine.create(a_session(tenant_id=tenant_id)),
+        lambda: engine.revoke_user("user-1", tenant_id, None),
+        lambda: engine.handles_of("user-1", tenant_id),
+    ]
+    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.ping]
+    asked += [] if where == "tenant" else [engine.published_keys]
+    for ask in asked:
+        with pytest.raises(GeneralError, match=said) as caught:
+            ask()
+        assert (caught.value.code, caught.value.retry) == (500, False)
 
 
 # -- what is made of it ------------------------------------------------------------------------------------------------

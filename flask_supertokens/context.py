@@ -256,7 +256,7 @@ class AppState:
             removed = self.engine.revoke([handle])
         except GeneralError as failure:
             text = f"The stolen session {handle} could not be revoked, so its tokens stay: {failure.description}"
-            raised = GeneralError(text)
+            raised = GeneralError(text, retry=failure.retry)
             self.act_on(raised)
             raise raised from failure
         error.revoked = True

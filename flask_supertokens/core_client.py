@@ -5,7 +5,8 @@
   call that may be repeated gives each host its share of the time, so that a silent one does not use it up.
 * What was never sent goes to the next host. What was sent and not answered goes there only if it may run twice
   (`flask_supertokens.protocol.cdi.Repeat`). 429 was not executed: wait and ask again. 500 and 4xx are final.
-* The version is negotiated once, by one thread, and again when a core says that it does not know it any more.
+* A version belongs to a host: one thread agrees on it when the host is first called, and a request is built for it. A host that
+  refuses its version, or was away, may be another core by now: it is asked for its versions again, and gets the same call.
 * Redirects are not followed, answers are bounded, ``.netrc`` is not read. Connections do not survive a fork.
 * No failure is a statement about a session: all of them are `GeneralError`, and say what to mend.
 """
@@ -19,7 +20,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,17 +43,22 @@ from .protocol.cdi import (
     Repeat,
     choose_version,
     jwks_request,
+    read_unknown_tenant,
     read_versions,
+    refuses_version,
     versions_request,
 )
+from .protocol.model import PUBLIC_TENANT
 
 CONNECT_TIMEOUT = 3.0
 PASS_OVER = 5.0
 MAX_ANSWER = 8 * 1024 * 1024
 POOL_SIZE = 32
+AGREEMENTS = 3
+"""How often a call agrees on a version with one host, behind which may be cores of several versions."""
 WAITS_AFTER_429 = (0.01, 0.26, 0.51, 0.76, 1.01)
 _PROXY_STATUSES = (502, 503, 504)
-_OK, _BAD_REQUEST, _KEY_REFUSED, _TOO_MANY = 200, 400, 401, 429
+_OK, _KEY_REFUSED, _TOO_MANY = 200, 401, 429
 _REDIRECTS = range(300, 400)
 _CHUNK = 65_536
 _TOKEN = re.compile(r"[\w.+/=-]{64,}", re.ASCII)
@@ -72,11 +78,27 @@ class CoreResponse:
 
 
 class _Failed(Exception):
-    """One host failed; ``sent`` tells whether it may have executed the call."""
+    """One host failed; ``sent`` is the call that it may have executed, if there is one."""
 
-    def __init__(self, reason: str, *, sent: bool) -> None:
+    def __init__(self, reason: str, sent: CoreRequest | None = None) -> None:
         super().__init__(reason)
         self.sent = sent
+
+
+class _Host:
+    """One address, and what is known of the core there. ``version`` is what was agreed on, under the lock ``agreement``."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.name = _shown(uri)
+        self.version: str | None = None
+        self.agreement = ForkSafeLock()
+        self.passed_over_until = 0.0
+
+    def pass_over(self) -> None:
+        """Ask others first for a while. What answers here then may be another core, of another version."""
+        self.passed_over_until = time.monotonic() + PASS_OVER
+        self.version = None
 
 
 class CoreClient:
@@ -90,56 +112,41 @@ class CoreClient:
 
     def __init__(self, uris: tuple[str, ...], api_key: str | None, timeout: float, hooks: Iterable[Hook] = ()) -> None:
         self._hooks = tuple(hooks)
-        self._uris = uris
+        self._hosts = tuple(map(_Host, uris))
         self._api_key = api_key
         self._timeout = timeout
         self._turn = itertools.count()
-        self._refused: dict[str, float] = {}
-        self._version: str | None = None
         self._connect_anew()
-        self._negotiation = ForkSafeLock(self._connect_anew)
+        self._forks = ForkSafeLock(self._connect_anew)
 
     def _connect_anew(self) -> None:
         """Make a pool of this process's own."""
         self._http = _Session()
         self._http.auth = _NoAuth()
-        adapter = _WatchedAdapter(pool_connections=len(self._uris), pool_maxsize=POOL_SIZE)
+        adapter = _WatchedAdapter(pool_connections=len(self._hosts), pool_maxsize=POOL_SIZE)
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         self._environment: dict[str, Any] = {
-            uri: self._http.merge_environment_settings(uri, {}, True, None, None) for uri in self._uris
+            host.uri: self._http.merge_environment_settings(host.uri, {}, True, None, None) for host in self._hosts
         }
 
     def call(self, build: Callable[[str], CoreRequest]) -> tuple[Any, bool]:
         """The JSON answer to a request, and whether it may have been executed twice.
 
-        :param build: makes the request for the version that was negotiated.
+        :param build: makes the request for the version of the host that is asked.
         :raises GeneralError: no usable answer.
         """
         deadline = time.monotonic() + self._timeout
-        for _ in range(2):
-            version = self._negotiated(deadline)
-            try:
-                response = self._ask(build(version), version, deadline)
-            except CoreAnswerError as error:
-                raise GeneralError(str(error)) from error
-            if response.status == _BAD_REQUEST and response.body.startswith(b"cdi-version"):
-                if self._version == version:  # else another thread has agreed anew already
-                    self._version = None
-                continue
-            return _json(response), response.repeated
-        raise GeneralError(f"The core at {response.host} does not know the version any more that it offered just now.")
+        response = _ask_patiently(lambda: self._ask_hosts(build, deadline), deadline)
+        return _json(response), response.repeated
 
     def each(self) -> dict[str, CoreClient]:
         """A client for each host alone, by the host's name for logs."""
-        return {_shown(uri): CoreClient((uri,), self._api_key, self._timeout, self._hooks) for uri in self._uris}
+        return {host.name: CoreClient((host.uri,), self._api_key, self._timeout, self._hooks) for host in self._hosts}
 
-    def version(self) -> str:
-        """The version that is spoken.
-
-        :raises GeneralError: no host answers, or it speaks none that we do.
-        """
-        return self._negotiated(time.monotonic() + self._timeout)
+    def versions(self) -> dict[str, str]:
+        """The version that is spoken with a host, by its name for logs; of hosts that were asked, and were not away since."""
+        return {host.name: host.version for host in self._hosts if host.version is not None}
 
     def keys(self, wanted: str | None) -> tuple[list[Any], int | None]:
         """The keys of the JWKS and its ``max-age`` in seconds; a host whose answer lacks ``wanted`` is not the last one asked.
@@ -149,110 +156,120 @@ class CoreClient:
         deadline = time.monotonic() + self._timeout
         best: tuple[list[Any], int | None] | None = None
         failures: list[str] = []
-        for uri in self._in_turn():
+        refusal: GeneralError | None = None
+        for host in self._in_turn():
             try:
-                response = self._attempt(uri, jwks_request(), None, deadline)
-                answer = _json(response)
-                found = answer["keys"] if isinstance(answer, dict) and isinstance(answer.get("keys"), list) else None
-                if found is None:
-                    raise GeneralError(f"{response.host} answered the key route with something else than keys.")
-            except (_Failed, GeneralError) as error:
-                failures.append(f"{_shown(uri)}: {error.description if isinstance(error, GeneralError) else error}")
+                best = _read_keys(self._attempt(host, jwks_request(), None, deadline))
+            except _Failed as error:
+                failures.append(f"{host.name}: {error}")
                 continue
-            best = (found, _max_age(response.headers))
-            if wanted is None or any(isinstance(key, dict) and key.get("kid") == wanted for key in found):
+            except GeneralError as error:
+                failures.append(f"{host.name}: {error.description}")
+                refusal = refusal if error.retry else error
+                continue
+            if wanted is None or any(isinstance(key, dict) and key.get("kid") == wanted for key in best[0]):
                 break
         if best is None:
-            raise _nobody(failures)
+            raise refusal or _nobody(failures)
         return best
-
-    # -- version
-
-    def _negotiated(self, deadline: float) -> str:
-        version = self._version
-        if version is not None:
-            return version
-        if not self._negotiation.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise GeneralError(
-                f"No core told its version within {self._timeout:g} s: {', '.join(map(_shown, self._uris))}."
-            )
-        try:
-            version = self._version
-            if version is None:
-                self._version = version = self._negotiate(deadline)
-            return version
-        finally:
-            self._negotiation.release()
-
-    def _negotiate(self, deadline: float) -> str:
-        response = self._ask(versions_request(), None, deadline)
-        try:
-            theirs = read_versions(_json(response))
-        except CoreAnswerError as error:
-            raise _no_core(response) from error
-        version = choose_version(theirs)
-        if version is None:
-            raise GeneralError(
-                f"The core at {response.host} speaks CDI {', '.join(sorted(theirs)) or 'nothing'}; this side speaks"
-                f" {', '.join(VERSIONS)}. Use a core that speaks one of these."
-            )
-        return version
 
     # -- hosts
 
-    def _ask(self, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
-        """The answer of the first host that gives one; 429 is waited for."""
-        response = self._ask_hosts(request, version, deadline)
-        for wait in WAITS_AFTER_429:
-            if response.status != _TOO_MANY:
-                break
-            pause = _retry_after(response.headers, deadline) or wait
-            if time.monotonic() + pause >= deadline:
-                break
-            time.sleep(pause)
-            again = self._ask_hosts(request, version, deadline)
-            response = replace(again, repeated=again.repeated or response.repeated)
-        _check_status(response)
-        return response
-
-    def _ask_hosts(self, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
+    def _ask_hosts(self, build: Callable[[str], CoreRequest], deadline: float) -> CoreResponse:
+        """The answer of the first host that gives one."""
         failures: list[str] = []
         repeated = False
-        for hosts_left, uri in zip(range(len(self._uris), 0, -1), self._in_turn(), strict=True):
+        for hosts_left, host in zip(range(len(self._hosts), 0, -1), self._in_turn(), strict=True):
             now = time.monotonic()
             if now >= deadline:
-                failures.append(f"{_shown(uri)}: not asked, the time was up")
+                failures.append(f"{host.name}: not asked, the time was up")
                 continue
-            shares = request.repeat is not Repeat.NEVER  # else no other host would be asked anyway
-            until = now + (deadline - now) / hosts_left if shares else deadline
             try:
-                response = self._attempt(uri, request, version, until)
-                if response.status in _PROXY_STATUSES:
-                    raise _Failed(f"status {response.status}", sent=True)
+                response = self._ask_host(host, build, now + (deadline - now) / hosts_left, deadline)
             except _Failed as error:
-                failures.append(f"{_shown(uri)}: {error}")
-                if error.sent and request.repeat is Repeat.NEVER:
+                failures.append(f"{host.name}: {error}")
+                if error.sent is not None and error.sent.repeat is Repeat.NEVER:
                     break
-                repeated = repeated or error.sent
+                repeated = repeated or error.sent is not None
                 continue
-            return CoreResponse(response.host, response.status, response.headers, response.body, repeated)
+            return replace(response, repeated=repeated)
         raise _nobody(failures)
 
-    def _in_turn(self) -> Iterator[str]:
+    def _in_turn(self) -> Iterator[_Host]:
         """Every host once, the next one first; those that refused lately come last."""
-        start = next(self._turn) % len(self._uris)
-        turned = self._uris[start:] + self._uris[:start]
+        start = next(self._turn) % len(self._hosts)
+        turned = self._hosts[start:] + self._hosts[:start]
         now = time.monotonic()
-        yield from sorted(turned, key=lambda uri: self._refused.get(uri, 0.0) > now)
+        yield from sorted(turned, key=lambda host: host.passed_over_until > now)
 
     # -- one host
 
-    def _attempt(self, uri: str, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
-        self._negotiation.notice_fork()
+    def _ask_host(
+        self, host: _Host, build: Callable[[str], CoreRequest], share: float, deadline: float
+    ) -> CoreResponse:
+        """The answer of one host to a request that is built for its version. A call that it refused was not executed.
+
+        :param share: until when the host is asked, if another one may be asked after it.
+        """
+        refused: set[str] = set()
+        for _ in range(AGREEMENTS):
+            version = self._agree(host, refused, share)
+            try:
+                request = build(version)
+            except CoreAnswerError as error:
+                raise GeneralError(str(error), retry=False) from error
+            shares = request.repeat is not Repeat.NEVER  # else no other host would be asked anyway
+            response = self._attempt(host, request, version, share if shares else deadline)
+            if not refuses_version(response.status, response.body):
+                return response
+            refused.add(version)
+        host.pass_over()
+        raise _Failed("it refuses the versions that it offers")
+
+    def _agree(self, host: _Host, refused: Set[str], deadline: float) -> str:
+        """The version to speak with a host. One thread asks for it; the others wait, and take what it brings.
+
+        :param refused: what the host refused in this call.
+        """
+        version = host.version
+        if version is not None and version not in refused:
+            return version
+        if not host.agreement.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise _Failed("it did not tell its versions in time")
         try:
-            prepared = self._prepared(uri, request, version)
-        except requests.RequestException as error:
-            raise _Failed(self._without_key(_reason(error)), sent=False) from error
+            version = host.version
+            if version is None or version in refused:
+                host.version = version = self._ask_version(host, refused, deadline)
+            return version
+        finally:
+            host.agreement.release()
+
+    def _ask_version(self, host: _Host, refused: Set[str], deadline: float) -> str:
+        """The highest version of both sides that was not refused: of several cores behind one address, all may know that."""
+        try:
+            response = _ask_patiently(lambda: self._attempt(host, versions_request(), None, deadline), deadline)
+        except _Failed as error:
+            raise _Failed(str(error)) from error  # the call itself was not sent
+        try:
+            theirs = set(read_versions(_json(response)))
+        except CoreAnswerError as error:
+            raise _no_core(response) from error
+        version = choose_version(theirs - refused) or choose_version(theirs)
+        if version is None:
+            host.pass_over()
+            raise _Failed(
+                f"it speaks CDI {', '.join(sorted(theirs)) or 'nothing'}; this side speaks {', '.join(VERSIONS)}."
+                " Use a core that speaks one of these"
+            )
+        return version
+
+    def _attempt(self, host: _Host, request: CoreRequest, version: str | None, deadline: float) -> CoreResponse:
+        """Send one request and read the whole answer.
+
+        :raises _Failed: there is none, or it is a proxy's.
+        """
+        self._forks.notice_fork()
+        prepared = self._prepared(host.uri, request, version)
         for hook in self._hooks:
             hook(prepared)
         remaining = max(deadline - time.monotonic(), 0.001)
@@ -262,7 +279,7 @@ class CoreClient:
                     prepared,
                     timeout=(min(CONNECT_TIMEOUT, remaining), remaining),
                     allow_redirects=False,
-                    **self._environment[uri],
+                    **self._environment[host.uri],
                 )
                 with response:
                     body = _bounded(response)
@@ -271,14 +288,16 @@ class CoreClient:
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 late = watched.fired or isinstance(error, requests.ReadTimeout)
                 if late or not watched.sent:
-                    self._refused[uri] = time.monotonic() + PASS_OVER
+                    host.pass_over()
                 reason = f"no complete answer within {remaining:.2g} s" if late else _reason(error)
-                raise _Failed(self._without_key(reason), sent=watched.sent) from error
-        self._refused.pop(uri, None)
+                raise _Failed(self._without_key(reason), request if watched.sent else None) from error
+        host.passed_over_until = 0.0
+        if response.status_code in _PROXY_STATUSES:
+            raise _Failed(f"status {response.status_code}", request)
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code != _OK and self._api_key:
             body = body.replace(self._api_key.encode(), b"...")  # an error page may show what it was asked
-        return CoreResponse(_shown(uri), response.status_code, headers, body)
+        return CoreResponse(host.name, response.status_code, headers, body)
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._api_key, "...") if self._api_key else text
@@ -294,9 +313,11 @@ class CoreClient:
             headers["content-type"] = "application/json; charset=utf-8"
             body = json.dumps(request.json, separators=(",", ":")).encode()
         query = dict(request.query) if request.query else None
-        return self._http.prepare_request(
-            requests.Request(request.method, uri + request.path, headers=headers, data=body, params=query)
-        )
+        made = requests.Request(request.method, uri + request.path, headers=headers, data=body, params=query)
+        try:
+            return self._http.prepare_request(made)
+        except requests.RequestException as error:
+            raise _Failed(self._without_key(_reason(error))) from error
 
 
 class _Session(requests.Session):
@@ -313,11 +334,30 @@ class _NoAuth(AuthBase):
         return request
 
 
+def _ask_patiently(ask: Callable[[], CoreResponse], deadline: float) -> CoreResponse:
+    """An answer that is no refusal; 429 is waited for.
+
+    :raises GeneralError: the answer is final, and none of a core that did what it was asked.
+    """
+    response = ask()
+    for wait in WAITS_AFTER_429:
+        if response.status != _TOO_MANY:
+            break
+        pause = _retry_after(response.headers, deadline) or wait
+        if time.monotonic() + pause >= deadline:
+            break
+        time.sleep(pause)
+        again = ask()
+        response = replace(again, repeated=again.repeated or response.repeated)
+    _check_status(response)
+    return response
+
+
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
 def _check_status(response: CoreResponse) -> None:
-    if response.status == _OK or (response.status == _BAD_REQUEST and response.body.startswith(b"cdi-version")):
+    if response.status == _OK:
         return
     if response.status == _KEY_REFUSED:
         raise GeneralError(
@@ -328,6 +368,9 @@ def _check_status(response: CoreResponse) -> None:
         raise GeneralError(
             f"{response.host} redirects to {_plain(target)[:200]}. Put the core's own address into SUPERTOKENS_CONNECTION_URI."
         )
+    unknown = read_unknown_tenant(response.status, response.body)
+    if unknown is not None:
+        raise _unknown_tenant(response.host, *unknown)
     text = _TOKEN.sub("...", _plain(response.body[:4096].decode("utf-8", "replace")))
     raise GeneralError(f"The core at {response.host} answered {response.status}: {text[:300]}")
 
@@ -340,12 +383,35 @@ def _json(response: CoreResponse) -> Any:
         raise _no_core(response) from error
 
 
+def _read_keys(response: CoreResponse) -> tuple[list[Any], int | None]:
+    """The keys of a JWKS, and its ``max-age`` in seconds."""
+    answer = _json(response)
+    found = answer.get("keys") if isinstance(answer, dict) else None
+    if not isinstance(found, list):
+        raise GeneralError(f"{response.host} answered the key route with something else than keys.")
+    max_age = re.search(r"max-age=([0-9]{1,9})", response.headers.get("cache-control", ""))
+    return found, int(max_age[1]) if max_age else None
+
+
 def _no_core(response: CoreResponse) -> GeneralError:
     kind = _plain(response.headers.get("content-type", "no content type"))[:60]
     return GeneralError(
         f"{response.host} does not answer like a SuperTokens core ({kind}). Check SUPERTOKENS_CONNECTION_URI, its base path"
         " included."
     )
+
+
+def _unknown_tenant(host: str, app_id: str, tenant_id: str) -> GeneralError:
+    """Of the cluster, not of a host, and nothing that passes."""
+    path = "the base path in SUPERTOKENS_CONNECTION_URI"
+    if tenant_id == PUBLIC_TENANT:
+        text = f"The core at {host} has no app {app_id!r}. Add it there, or correct {path}."
+    else:
+        text = (
+            f"The core at {host} has no tenant {tenant_id!r} in its app {app_id!r}. Add it there, or correct the tenant_id of"
+            f" the call; or {path}, if that names the tenant."
+        )
+    return GeneralError(text, retry=False)
 
 
 def _nobody(failures: list[str]) -> GeneralError:
@@ -366,11 +432,6 @@ def _bounded(response: requests.Response) -> bytes:
     if response.status_code == _OK and not body and not framed:
         raise requests.RequestException("the answer was cut off in its headers")
     return body
-
-
-def _max_age(headers: dict[str, str]) -> int | None:
-    found = re.search(r"max-age=([0-9]{1,9})", headers.get("cache-control", ""))
-    return int(found.group(1)) if found else None
 
 
 def _retry_after(headers: dict[str, str], deadline: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -66,7 +66,9 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
     hints = [*_hints(state), *_of_database(_store(state))]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
-        findings += _of_cores(state)
+        cores = state.engine.ping_each()
+        findings += _of_cores(cores)
+        hints += _of_versions(cores)
         facts |= _of_engine(state)
         hints += _of_pooler(facts)
         findings += _of_keys_and_clock(state, facts)
@@ -74,7 +76,7 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
         hints += _of_users(state)
         _try_to_write(state)
     except GeneralError as error:
-        findings.append(f"{error.description} Until that is mended sessions are answered 503.")
+        findings.append(f"{error.description} Until that is mended sessions are answered {error.code}.")
     fits = _payload_that_fits(state)
     facts["payload that fits nginx's default buffers (bytes)"] = fits
     outside: list[str] = []
@@ -259,18 +261,13 @@ def _of_users(state: AppState) -> Iterator[str]:
         yield f"{len(crowds) - _NAMED} more users have more than {MANY:,} sessions."
 
 
-def _of_cores(state: AppState) -> Iterator[str]:
+def _of_cores(found: Mapping[str, str | GeneralError]) -> Iterator[str]:
     """Of several: those that can't be used. Where all or the only one can't, `Engine.ping` says so."""
-    found = state.engine.ping_each()
     if len(found) < 2:  # noqa: PLR2004 - several
         return
     for host, said in found.items():
         if isinstance(said, GeneralError):
             yield f"One of the cores can't be used, {host}: {said.description}"
-    spoken = {host: said for host, said in found.items() if isinstance(said, str)}
-    if len(set(spoken.values())) > 1:
-        shown = ", ".join(f"{host}: {spoken_there}" for host, spoken_there in spoken.items())
-        yield f"The cores speak different versions ({shown}), so calls fail in turn. Bring all of them to the same one."
 
 
 def _try_to_write(state: AppState) -> None:
@@ -428,6 +425,16 @@ def _of_pooler(facts: dict[str, Any]) -> Iterator[str]:
         yield (
             "Statements are prepared behind a pooler, as prepare_threshold says. Unless it keeps track of them, one process runs"
             " what another one prepared: set prepare_threshold to none in the URL, or to None in connect_args of your engine."
+        )
+
+
+def _of_versions(found: Mapping[str, str | GeneralError]) -> Iterator[str]:
+    spoken = {host: said for host, said in found.items() if isinstance(said, str)}
+    if len(set(spoken.values())) > 1:
+        shown = ", ".join(f"{host}: {said}" for host, said in spoken.items())
+        yield (
+            f"The cores speak different versions of CDI ({shown}). Each is spoken to in its own, as in the middle of an upgrade;"
+            " if there is none, bring all of them to the same release."
         )
 
 

@@ -4,6 +4,7 @@
 
     SuperTokensError (werkzeug's HTTPException)
     ├── GeneralError            503  the engine can't be reached, or answered nonsense; cookies stay as they are
+    │                           500  the same, where trying again is no use: an app or tenant that a core does not have
     ├── UnauthorisedError       401  there is no session, or it ended
     ├── TryRefreshTokenError    401  the access token is expired or not acceptable
     ├── TokenTheftError         401  a refresh token that was used before came back; the session is revoked
@@ -105,14 +106,25 @@ class GeneralError(SuperTokensError):
     """The engine can't be reached or answered nonsense. Nothing is known about the session: cookies stay as they are.
 
     ``ended``: the sessions that were ended before it failed half-way; the same call once more ends the rest.
+
+    :param retry: whether the same call may pass later. ``False`` is for what only a change of the app or its settings ends: 500,
+        and no ``Retry-After``.
     """
 
     code = 503
     message = "service unavailable"
+    retry: bool = True
     ended: tuple[str, ...] = ()
 
+    def __init__(self, description: str | None = None, *, clear_tokens: bool | None = None, retry: bool = True) -> None:
+        super().__init__(description, clear_tokens=clear_tokens)
+        self.retry = retry
+        if not retry:
+            self.code = SuperTokensError.code
+
     def get_headers(self, environ: Any = None, scope: Any = None) -> list[tuple[str, str]]:
-        return [*super().get_headers(environ, scope), ("Retry-After", RETRY_AFTER_SECONDS)]
+        again = [("Retry-After", RETRY_AFTER_SECONDS)] if self.retry else []
+        return [*super().get_headers(environ, scope), *again]
 
 
 class UnauthorisedError(SuperTokensError):

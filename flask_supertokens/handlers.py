@@ -70,7 +70,9 @@ def _page(error: SuperTokensError) -> Response:
     if isinstance(error, InvalidClaimError):
         stale = any(found.get("id") == AUTH_TIME_ID for found in error.errors)
         return browser.login_again(error, "login_again.html" if stale else "forbidden.html")
-    return browser.unavailable(error) if isinstance(error, GeneralError) else browser.page(error, "refused.html")
+    if isinstance(error, GeneralError) and error.retry:
+        return browser.unavailable(error)
+    return browser.page(error, "refused.html")
 
 
 def _handler_for_base() -> Any:

@@ -718,6 +718,7 @@ STALE = [{"id": "st-auth-time", "reason": {}}]
         (InvalidClaimError(errors=[{"id": "role"}]), 403, "Not allowed", True),
         (InvalidClaimError(errors=STALE), 403, "Please log in again", True),
         (GeneralError("secret"), 503, "Please try again in a moment", False),
+        (GeneralError("secret", retry=False), 500, "Refused", False),
         (CrossSiteRequestError("secret"), 403, "Refused", False),
     ],
 )

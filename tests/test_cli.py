@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
-from flask import Flask, request
+from flask import Flask
 from flask.cli import ScriptInfo
 from flask_cors import CORS
 from flask_wtf import CSRFProtect
@@ -32,7 +32,7 @@ from .support.cookies import set_cookies
 from .support.older_core import older_core
 from .support.plans import HOUR, Clock
 from .support.records import a_record, kids_of, sql_store
-from .support.served import a_core, serving
+from .support.served import a_core, of_versions, serving
 from .support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
 
 KEY = "the-right-one-that-is-long-enough"
@@ -671,11 +671,20 @@ def test_the_api_key_is_wrong_and_health_is_asked() -> None:
         assert [app.test_client().get("/health").status_code for app in (wrong, right)] == [503, 200]
 
 
+def test_the_core_has_no_such_app() -> None:
+    """The base path is named; and that it is no use to try again. Health is not 200."""
+    with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
+        app = an_app_on([f"{uri}/appid-shop"], SUPERTOKENS_HEALTH_PATH="/health")
+        [finding] = told(app, "status")["findings"]
+        assert f"The core at {uri}/appid-shop has no app 'shop'." in finding
+        assert "the base path in SUPERTOKENS_CONNECTION_URI. Until that is mended sessions are answered 500." in finding
+        response = app.test_client().get("/health")
+        assert (response.status_code, "Retry-After" in response.headers) == (500, False)
+
+
 def a_core_of(*versions: str) -> Flask:
     """A core that speaks these versions only."""
-    app: Flask = core_app_of(a_core(MemoryStore(), Clock(), api_keys=(KEY,)))
-    app.before_request(lambda: {"versions": versions} if request.path == "/apiversion" else None)
-    return app
+    return of_versions(a_core(MemoryStore(), Clock(), api_keys=(KEY,)), *versions)
 
 
 def test_some_of_several_cores_fail() -> None:
@@ -693,11 +702,13 @@ def test_some_of_several_cores_fail() -> None:
 
 
 def test_two_cores_speak_different_versions() -> None:
-    """Each is good by itself; together they are named."""
+    """Each is good by itself; together they are named by a hint, since no call fails by that."""
     with served(a_core_of("5.0")) as one, served(a_core_of("5.1")) as other, served(a_core_of("5.1", "5.0")) as third:
-        [finding] = told(an_app_on([one, other]), "status")["findings"]
-        assert all(said in finding for said in (f"{one}: 5.0", f"{other}: 5.1", "different versions"))
-        assert told(an_app_on([other, third]), "status")["findings"] == []
+        mixed, same = (told(an_app_on(uris), "status") for uris in ([one, other], [other, third]))
+    assert (mixed["findings"], same["findings"]) == ([], [])
+    [hint] = [hint for hint in mixed["hints"] if "different versions" in hint]
+    assert (f"{one}: 5.0" in hint, f"{other}: 5.1" in hint) == (True, True)
+    assert not any("different versions" in hint for hint in same["hints"])
 
 
 def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:

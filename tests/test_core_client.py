@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from flask_supertokens import core_client
-from flask_supertokens.core_client import CoreClient
+from flask_supertokens.core_client import CoreClient, _Host
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest, Repeat
@@ -44,6 +44,12 @@ OK = {"status": "OK"}
 
 def a_client(*cores: ScriptedCore | str, timeout: float = 5, key: str | None = KEY, **options: Any) -> CoreClient:
     return CoreClient(tuple(core if isinstance(core, str) else core.uri for core in cores), key, timeout, **options)
+
+
+def agreed(client: CoreClient, version: str | None = "5.4") -> None:
+    """This version is spoken with each host, without asking it."""
+    for host in client._hosts:
+        host.version = version
 
 
 def ask(client: CoreClient, request: CoreRequest = REFRESH) -> Any:
@@ -172,10 +178,11 @@ def test_cores_are_behind_a_proxy(proxy: ScriptedCore) -> None:
     proxy.default = reply({"versions": ["5.4"]})
     client = a_client("http://one.invalid", "http://two.invalid", timeout=2)
     assert client.call(lambda _: REFRESH) == ({"versions": ["5.4"]}, False)
+    agreed(client)
     proxy.default = hang_up
     failure(client, CREATE)
     assert len(proxy.requests) == 3
-    assert proxy.requests[-1].path.startswith("http://one.invalid/public/recipe/session")
+    assert proxy.requests[-1].path.startswith("http://two.invalid/public/recipe/session")
 
 
 def test_a_proxy_stretches_an_answer(proxy: ScriptedCore) -> None:
@@ -190,7 +197,7 @@ def test_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
     """Then nothing was sent to the core, and a log-in goes to the next host."""
     proxy.default = reply(b"forbidden", 403)
     client = a_client("https://one.invalid", "https://two.invalid")
-    client._version = "5.4"
+    agreed(client)
     failure(client, CREATE)
     assert [(request.method, request.path) for request in proxy.requests] == [
         ("CONNECT", "one.invalid:443"),
@@ -231,24 +238,11 @@ def test_many_threads_need_the_version(core: ScriptedCore) -> None:
     assert [request.path for request in core.requests].count("/apiversion") == 1
 
 
-def test_a_core_was_replaced_by_an_older_one(core: ScriptedCore) -> None:
-    """Its refusal of the version leads to a new agreement, and the call is made again."""
-    client = a_client(core)
-    ask(client)
-
-    def older(connection: socket.socket, request: Request) -> None:
-        knows = request.headers["cdi-version"] == "5.3"
-        (reply(OK) if knows else reply(b"cdi-version 5.4 not supported\n", 400))(connection, request)
-
-    core.answers["/recipe/session/refresh"], core.answers["/apiversion"] = older, reply({"versions": ["5.3"]})
-    assert ask(client) == OK
-
-
 def test_a_core_does_not_know_what_it_offers(core: ScriptedCore) -> None:
-    """It is asked again once, not for ever."""
+    """It is asked again some times, not for ever."""
     core.answers["/recipe/session/refresh"] = reply(b"cdi-version 5.4 not supported\n", 400)
-    assert "does not know the version any more" in failure(a_client(core))
-    assert len(core.requests) == 4
+    assert f"{core.uri}: it refuses the versions that it offers" in failure(a_client(core))
+    assert len(core.requests) == 2 * core_client.AGREEMENTS
 
 
 def test_many_threads_find_that_a_core_was_replaced(core: ScriptedCore) -> None:
@@ -268,34 +262,35 @@ def test_many_threads_find_that_a_core_was_replaced(core: ScriptedCore) -> None:
     assert [request.path for request in core.requests].count("/apiversion") == 2
 
 
-class Forgetful(CoreClient):
+class Forgetful(_Host):
     """Another thread forgets the version just after this one looked at it."""
 
     _kept: str | None = None
 
     @property
-    def _version(self) -> str | None:
+    def version(self) -> str | None:
         version, self._kept = self._kept, None
         return version
 
-    @_version.setter
-    def _version(self, version: str | None) -> None:
+    @version.setter
+    def version(self, version: str | None) -> None:
         self._kept = version
 
 
 def test_another_thread_forgets_the_version(core: ScriptedCore) -> None:
     """A call goes on with the version that it was given."""
-    client = Forgetful((core.uri,), KEY, 5)
+    client = a_client(core)
+    client._hosts = (Forgetful(core.uri),)
     for _ in range(3):
         ask(client)
-        client._version = "5.3"
+        agreed(client, "5.3")
     assert [request.headers["cdi-version"] for request in core.requests[1:]] == ["5.4", "5.3", "5.3"]
 
 
 def test_another_thread_does_not_get_the_version(core: ScriptedCore) -> None:
     """Whoever waits for it waits no longer than its own deadline."""
     client, start = a_client(core, timeout=0.3), time.monotonic()
-    with client._negotiation:
+    with client._hosts[0].agreement:
         assert core.uri in failure(client)
     assert time.monotonic() - start < 1
     assert ask(client) == OK
@@ -367,11 +362,12 @@ def test_hosts_have_different_base_paths(core: ScriptedCore, other: ScriptedCore
     """Each keeps its own."""
     core.default = other.default = reply(OK)
     core.answers = {"/a/apiversion": reply({"versions": ["5.4"]})}
+    other.answers = {"/b/c/apiversion": reply({"versions": ["5.4"]})}
     client = a_client(f"{core.uri}/a", f"{other.uri}/b/c")
-    for _ in range(3):
+    for _ in range(4):
         ask(client)
     assert {path.partition("/recipe")[0] for path in core.paths()} == {"/a/apiversion", "/a"}
-    assert {path.partition("/recipe")[0] for path in other.paths()} == {"/b/c"}
+    assert {path.partition("/recipe")[0] for path in other.paths()} == {"/b/c/apiversion", "/b/c"}
 
 
 SENT: dict[str, Answer] = {
@@ -397,7 +393,7 @@ def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
     """How many of two hosts were asked when the first one asked answers so, and what came of it."""
     with scripted() as one, scripted() as two:
         client = a_client(one, two)
-        client._version = "5.4"
+        agreed(client)
         one.default = two.default = answer
         one.answers = two.answers = {}
         counted: list[str] = []
@@ -434,7 +430,7 @@ def test_a_call_was_never_sent(call: str, core: ScriptedCore, nobody: str) -> No
     """Then every call goes to the next host."""
     core.default = reply(OK)
     client = a_client(nobody, core)
-    client._version = "5.4"
+    agreed(client)
     for _ in range(2):
         assert client.call(lambda _: CALLS[call]) == (OK, False)
 
@@ -443,7 +439,7 @@ def test_a_repeat_is_told_after_a_wait(core: ScriptedCore, other: ScriptedCore, 
     """A host may have executed the call before another one was busy: the answer after the wait is still a second one."""
     core.default, other.default = hang_up, busy(1)
     client = a_client(core, other)
-    client._version = "5.4"
+    agreed(client)
     assert client.call(lambda _: CoreRequest("POST", "/remove", {}, repeat=Repeat.YES_BUT_UNSURE)) == (OK, True)
     assert (len(waits), len(core.requests), len(other.requests)) == (1, 1, 2)
 
@@ -556,7 +552,7 @@ def test_a_silent_host_leaves_time_for_the_next(core: ScriptedCore, other: Scrip
     """A call that may be repeated is answered by the other; the silent one is left alone for a while."""
     core.answers["/recipe/session/refresh"] = keep_silent
     client = a_client(core, other, timeout=1)
-    client._version = "5.4"
+    agreed(client)
     assert [ask(client) for _ in range(6)] == [OK] * 6
     assert len(core.paths()) == 1
 
@@ -574,7 +570,7 @@ def test_a_log_in_gets_no_answer(core: ScriptedCore, other: ScriptedCore) -> Non
     """It is not made again."""
     core.default = other.default = keep_silent
     client = a_client(core, other, timeout=0.3)
-    client._version = "5.4"
+    agreed(client)
     assert "no complete answer within" in failure(client, CREATE)
     assert len(core.requests) + len(other.requests) == 1
 
@@ -608,8 +604,8 @@ def test_a_process_forks(core: ScriptedCore) -> None:
     """The child has connections and locks of its own, also when a thread of the parent held one."""
     client = a_client(core)
     ask(client)
-    with client._negotiation:
-        client._version = None
+    with client._hosts[0].agreement:
+        agreed(client, None)
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
@@ -625,8 +621,8 @@ def call_fork_call(_state: State, uri: str) -> bool:
     client = a_client(uri)
     ask(client)
     time.sleep(0.1)  # the call's watchdog ends: a thread that waits for Python's lock can't be left behind
-    with client._negotiation:
-        client._version = None
+    with client._hosts[0].agreement:
+        agreed(client, None)
         in_the_child = in_a_fork(lambda: ask(client) == OK, fork_in_c)
     return in_the_child and ask(client) == OK
 
@@ -709,6 +705,42 @@ def test_a_host_is_no_core(core: ScriptedCore, case: str, path: str) -> None:
     assert text.isprintable()
 
 
+UNKNOWN = "Tenant with the following connectionURIDomain, appId and tenantId combination not found:"
+"""As a core says it."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (f"AppId or tenantId not found => {UNKNOWN} (, public, t1)\n", "no tenant 't1' in its app 'public'"),
+        (
+            f"AppId or tenantId not found => {UNKNOWN} (, shop, public)",
+            "no app 'shop'. Add it there, or correct the base",
+        ),
+        (f"AppId or tenantId not found => {UNKNOWN} (core.example, a-1, t-2)", "no tenant 't-2' in its app 'a-1'"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/recipe/session/refresh", "/apiversion", "/.well-known/jwks.json"])
+def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, path: str) -> None:
+    """The text says what is to be corrected, and it is no use to try again; no other host is asked for a call."""
+    core.answers[path] = reply(answer.encode(), 400)
+    client = a_client(core)
+    with pytest.raises(GeneralError) as caught:
+        client.keys(None) if path.endswith("jwks.json") else ask(client)
+    assert f"The core at {core.uri} has {said}" in str(caught.value.description)
+    assert (caught.value.code, caught.value.retry) == (500, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(500, f"AppId or tenantId not found => {UNKNOWN} (, a, b)"), (400, f"x {UNKNOWN} (, a, b)"), (400, "AppId")],
+)
+def test_an_answer_looks_like_an_unknown_tenant(core: ScriptedCore, status: int, answer: str) -> None:
+    """It is told as it is."""
+    core.answers["/recipe/session/refresh"] = reply(answer.encode(), status)
+    assert f"answered {status}: {answer}" in failure(a_client(core))
+
+
 @pytest.mark.parametrize("versions", [{}, [], {"versions": None}, {"versions": "5.4"}, {"versions": {"5.4": 1}}, 5])
 def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
     """That is no core."""
@@ -753,7 +785,7 @@ def test_an_error_page_shows_what_it_was_asked(core: ScriptedCore) -> None:
     token = "eyJ" + "a" * 90 + ".b-_" * 40
     core.default = lambda c, r: reply(f"got {r.headers['api-key']} and {r.json} here".encode(), 404)(c, r)
     client = a_client(core)
-    client._version = "5.4"
+    agreed(client)
     text = failure(client, cdi.verify_request(token, check_database=False))
     assert "answered 404: got ... and {" in text
     assert token[:64] not in text

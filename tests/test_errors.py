@@ -30,6 +30,7 @@ from .support.wire import THEFT, TRY_REFRESH, UNAUTHORISED, a_session, an_app, a
 FAILED = [{"id": "role", "reason": {"message": "wrong"}}, {"id": "age"}]
 SAMPLES: list[tuple[SuperTokensError, int, dict[str, Any], bool]] = [
     (GeneralError("down"), 503, {"message": "service unavailable"}, False),
+    (GeneralError("no such tenant", retry=False), 500, {"message": "service unavailable"}, False),
     (UnauthorisedError("gone"), 401, UNAUTHORISED, True),
     (UnauthorisedError("gone", clear_tokens=False), 401, UNAUTHORISED, False),
     (TryRefreshTokenError("old"), 401, TRY_REFRESH, False),
@@ -102,8 +103,9 @@ def test_claims_do_not_suffice() -> None:
 
 
 def test_the_engine_can_not_be_reached() -> None:
-    """The client is told when to try again."""
+    """The client is told when to try again, unless that is no use."""
     assert GeneralError().get_response().headers["Retry-After"] == "2"
+    assert "Retry-After" not in GeneralError(retry=False).get_response().headers
     assert "Retry-After" not in UnauthorisedError().get_response().headers
 
 

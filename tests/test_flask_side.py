@@ -16,12 +16,13 @@ import flask_supertokens as st
 from flask_supertokens import SuperTokens, create_new_session, current_session, get_session, signals, verify_session
 from flask_supertokens.config import read_settings
 from flask_supertokens.errors import LEAVES, GeneralError, SuperTokensError, TokenTheftError, UnauthorisedError
-from flask_supertokens.protocol.model import SessionRecord
+from flask_supertokens.protocol.model import SessionRecord, SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import cleared_cookies, cookie_lines, cookie_values
 from .support.names import spelled
 from .support.plans import Clock
+from .support.served import Serving, a_core
 from .support.wire import an_app, ask, log_in
 
 BOTH_COOKIES = {"sAccessToken", "sRefreshToken"}
@@ -457,6 +458,45 @@ def test_a_store_that_is_down(path: str, caplog: pytest.LogCaptureFixture) -> No
     ]
     store.down = False
     assert ask(app, "POST", path, jar).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "said"),
+    [
+        ("", "/shops", "has no tenant 't9' in its app 'public'"),
+        ("/appid-shop", "/login", "has no app 'shop'"),
+        ("/appid-shop", "/refresh", "has no app 'shop'"),
+    ],
+)
+def test_a_core_has_no_such_tenant(
+    core_server: Serving,
+    keys_of_a_core: list[SigningKey],
+    caplog: pytest.LogCaptureFixture,
+    base: str,
+    path: str,
+    said: str,
+) -> None:
+    """500, since to try again is no use; cookies untouched, and the log says what is to be corrected."""
+    uri, put = core_server
+    put(a_core(MemoryStore(), Clock(), *keys_of_a_core))
+    right, wrong = (an_app_on_a_core(uri + below) for below in ("", base))
+    tokens = log_in(right)
+    response = ask(wrong, "POST", path, f"sRefreshToken={tokens.refresh}")
+    assert (response.status_code, response.json) == (500, {"message": "service unavailable"})
+    assert ("Retry-After" in response.headers, cookie_lines(response)) == (False, [])
+    [logged] = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert f"The core at {uri}{base} {said}. Add it there, or correct" in logged
+    assert ask(right, "POST", "/refresh", f"sRefreshToken={tokens.refresh}").status_code == 200
+
+
+def an_app_on_a_core(uri: str) -> Flask:
+    app = Flask("app")
+    app.config.update(SUPERTOKENS_COOKIE_SECURE=False, SUPERTOKENS_CONNECTION_URI=uri)
+    SuperTokens(app)
+    app.add_url_rule("/login", "login", lambda: {"handle": create_new_session("user-1").handle}, methods=["POST"])
+    shops = lambda: {"handle": create_new_session("user-1", tenant_id="t9").handle}  # noqa: E731 - a view
+    app.add_url_rule("/shops", "shops", shops, methods=["POST"])
+    return app
 
 
 def test_a_view_in_the_usual_case_when_the_store_is_down() -> None:

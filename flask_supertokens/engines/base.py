@@ -162,7 +162,7 @@ def end_in_batches(handles: Iterable[str], size: int, end: Callable[[list[str]],
             count = (
                 f"{len(ended)} of {len(wanted)} sessions were ended before that; the same call once more ends the rest."
             )
-            halfway = GeneralError(f"{error.description} {count}")
+            halfway = GeneralError(f"{error.description} {count}", retry=error.retry)
             halfway.ended = tuple(ended)
             raise halfway from error
     return ended

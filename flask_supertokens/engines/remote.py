@@ -114,7 +114,7 @@ class RemoteEngine(Engine):
         for host, client in self.client.each().items():
             try:
                 client.call(lambda _: information_request("no session"))
-                found[host] = client.version()
+                found |= client.versions()
             except GeneralError as error:
                 found[host] = error
         return found

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 VERSIONS = ("2.21", "3.0", "3.1", "4.0", "5.0", "5.1", "5.2", "5.3", "5.4")
 """What this side speaks. Cores of 5.5 and 5.6 are spoken to in 5.4."""
+_BAD_REQUEST = 400
+_UNKNOWN_TENANT = re.compile(rb"AppId or tenantId not found[^(]*\([^,()]*, ([\w.-]{1,64}), ([\w.-]{1,64})\)", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}", re.ASCII)
 
 
@@ -102,6 +104,17 @@ def version_number(version: str) -> tuple[int, int]:
 
 def _has_tenants(version: str) -> bool:
     return version_number(version) >= (3, 0)
+
+
+def refuses_version(status: int, body: bytes) -> bool:
+    """Whether a core says that it does not speak the version of a call. It looked at nothing else, and did nothing."""
+    return status == _BAD_REQUEST and body.startswith(b"cdi-version")
+
+
+def read_unknown_tenant(status: int, body: bytes) -> tuple[str, str] | None:
+    """App and tenant of a call, if a core says that it does not have them."""
+    found = _UNKNOWN_TENANT.match(body) if status == _BAD_REQUEST else None
+    return None if found is None else (found[1].decode("ascii"), found[2].decode("ascii"))
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------

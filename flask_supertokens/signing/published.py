@@ -64,7 +64,7 @@ class PublishedKeys:
                 self._lock.release()
         key, failure = self._keys.get(kid), self._failure
         if key is None and failure is not None:
-            error = GeneralError(failure.description)
+            error = GeneralError(failure.description, retry=failure.retry)
             error.logged = True  # the failure itself was; forged ids must not fill the log
             raise error
         return key

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,9 +19,10 @@ from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.both import served
 from ..support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine
+from ..support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
 
 
 class Calls(list[str]):
@@ -106,6 +108,46 @@ def test_a_session_lives_in_every_dialect(
     assert (known.handle, known.tenant_id, known.recipe_user_id) == (first.access.handle, "public", "user-1")
     assert known.access_token_payload == {"role": "user"}
     assert engine.revoke_user("user-1", None, None) == [first.access.handle]
+
+
+@pytest.mark.parametrize("versions", list(itertools.permutations(["2.21", "3.0", "5.4"], 2)), ids="-".join)
+def test_a_session_lives_on_cores_of_two_versions(
+    keys_of_a_core: list[SigningKey], clock: Clock, versions: tuple[str, str]
+) -> None:
+    """In the middle of an upgrade they take turns: whichever made it, the other one knows it, and no call fails."""
+    core = a_core(MemoryStore(), clock, *keys_of_a_core)
+    with served(of_versions(core, versions[0])) as one, served(of_versions(core, versions[1])) as other:
+        engine = a_remote_engine((one, other), clock)
+        for _ in range(5):  # an odd number of calls each time, so that every call comes to both
+            first = engine.create(a_session())
+            child = refreshed(engine, first)
+            assert engine.verify(child.access, check_database=True).access.user_id == "user-1"
+            assert engine.regenerate(child.access, {"role": "user"}).access.claims["role"] == "user"
+            assert engine.merge_data(first.access.handle, {"a": 1}) is True
+            assert [known.session_data["a"] for known in engine.sessions_of("user-1", None)] == [1]
+            assert engine.information(first.access.handle) is not None
+            assert engine.revoke_user("user-1", None, None) == [first.access.handle]
+    assert engine.client.versions() == {one: versions[0], other: versions[1]}
+
+
+@pytest.mark.parametrize("where", ["tenant", "app"])
+def test_the_core_has_no_such_tenant(core_server: Serving, core: Core, clock: Clock, where: str) -> None:
+    """Each call fails with what is to be corrected; to try again is no use, so the error says that as well."""
+    uri = core_server[0] if where == "tenant" else f"{core_server[0]}/appid-shop"
+    tenant_id = "t9" if where == "tenant" else "public"
+    engine = a_remote_engine(uri, clock)
+    said = r"no tenant 't9' in its app 'public'.* correct the tenant_id" if where == "tenant" else "no app 'shop'"
+    asked: list[Callable[[], Any]] = [
+        lambda: engine.create(a_session(tenant_id=tenant_id)),
+        lambda: engine.revoke_user("user-1", tenant_id, None),
+        lambda: engine.handles_of("user-1", tenant_id),
+    ]
+    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.ping]
+    asked += [] if where == "tenant" else [engine.published_keys]
+    for ask in asked:
+        with pytest.raises(GeneralError, match=said) as caught:
+            ask()
+        assert (caught.value.code, caught.value.retry) == (500, False)
 
 
 # -- what is made of it ------------------------------------------------------------------------------------------------

@@ -78,14 +78,19 @@ def drip(head: bytes, drop: bytes) -> Answer:
 
 @dataclass
 class ScriptedCore:
-    """Answers by path, ``/apiversion`` and keys aside a default; ``requests`` are what came in, ``connections`` how many."""
+    """Answers by path, ``/apiversion`` and keys aside a default; ``requests`` are what came in, ``connections`` how many.
+
+    As a core does it refuses a call of a version that is not among its ``versions``, and does nothing then.
+    """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     default: Answer = field(
         default_factory=lambda: reply({"status": "OK", "sessionHandlesRevoked": [], "sessionHandles": []})
     )
+    versions: tuple[str, ...] = VERSIONS
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    open: list[socket.socket] = field(default_factory=list)
     uri: str = ""
 
     def paths(self) -> list[str]:
@@ -99,15 +104,22 @@ class ScriptedCore:
             except OSError:
                 return
             self.connections += 1
+            self.open.append(connection)
             threading.Thread(target=self._talk, args=(connection, wrap), daemon=True).start()
 
     def _talk(self, connection: socket.socket, wrap: Callable[[socket.socket], socket.socket]) -> None:
         with contextlib.suppress(OSError), connection, wrap(connection) as wrapped:
             while (request := _read(wrapped)) is not None:
                 self.requests.append(request)
-                path = request.path.partition("?")[0]
-                versions = {"/apiversion": reply({"versions": list(VERSIONS)})}
-                (self.answers.get(path) or versions.get(path) or self.default)(wrapped, request)
+                self._answer(request)(wrapped, request)
+
+    def _answer(self, request: Request) -> Answer:
+        path, versions = request.path.partition("?")[0], self.versions
+        version = request.headers.get("cdi-version")
+        if version is not None and version not in versions:
+            return reply(f"cdi-version {version} not supported\n".encode(), 400)
+        offered = {"/apiversion": reply({"versions": list(versions)})}
+        return self.answers.get(path) or offered.get(path) or self.default
 
 
 def _read(connection: socket.socket) -> Request | None:
@@ -127,12 +139,15 @@ def _read(connection: socket.socket) -> Request | None:
 
 
 @contextlib.contextmanager
-def scripted(certificate: tuple[str, str] | None = None, **answers: Answer) -> Iterator[ScriptedCore]:
-    """A running core; answers by the last part of a path (``refresh=…``)."""
-    core = ScriptedCore(
-        {f"/recipe/session/{name}" if name != "jwks" else "/.well-known/jwks.json": a for name, a in answers.items()}
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
+def scripted(
+    certificate: tuple[str, str] | None = None, port: int = 0, versions: tuple[str, ...] = VERSIONS, **answers: Answer
+) -> Iterator[ScriptedCore]:
+    """A running core; answers by the last part of a path (``refresh=…``). At the end it is gone, with its connections."""
+    by_path = {
+        f"/recipe/session/{name}" if name != "jwks" else "/.well-known/jwks.json": a for name, a in answers.items()
+    }
+    core = ScriptedCore(by_path, versions=versions)
+    listener = socket.create_server(("127.0.0.1", port))
     wrap: Callable[[socket.socket], socket.socket] = lambda connection: connection  # noqa: E731 - or TLS
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -143,4 +158,7 @@ def scripted(certificate: tuple[str, str] | None = None, **answers: Answer) -> I
     try:
         yield core
     finally:
+        for each in (listener, *core.open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)  # else a thread that waits there keeps it open
         listener.close()

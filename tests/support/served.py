@@ -8,9 +8,11 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
+from flask import Flask, request
 from waitress.server import create_server
 
 from flask_supertokens.cdi_server import STATE, Core, core_app
@@ -75,16 +77,32 @@ def a_core(store: Store, clock: Callable[[], int], *keys: SigningKey, api_keys: 
     return Core(store, dataclasses.replace(SETTINGS, keys=CORE_KEYS), api_keys, clock)
 
 
+def of_versions(core: Core, *versions: str) -> Flask:
+    """A core that speaks these versions of CDI only."""
+    app = core_app(core)
+
+    def answer() -> Any:
+        if request.path.endswith("/apiversion"):
+            return {"versions": versions}
+        version = request.headers.get("cdi-version", versions[0])
+        return None if version in versions else (f"cdi-version {version} not supported\n", 400)
+
+    app.before_request(answer)
+    return app
+
+
 def core_keys() -> list[SigningKey]:
     """A key of each kind."""
     sealer = Sealer(SETTINGS.secret_keys)
     return [make_key(CORE_KEYS, sealer, Clock().now, dynamic) for dynamic in (True, False)]
 
 
-def a_remote_engine(uri: str, clock: Callable[[], int], api_key: str | None = None, **changes: object) -> RemoteEngine:
-    """An engine on a core; ``changes`` to its settings."""
+def a_remote_engine(
+    uris: str | tuple[str, ...], clock: Callable[[], int], api_key: str | None = None, **changes: object
+) -> RemoteEngine:
+    """An engine on a core or several; ``changes`` to its settings."""
     settings = dataclasses.replace(REMOTE_SETTINGS, **changes)  # type: ignore[arg-type]
-    return RemoteEngine(CoreClient((uri,), api_key, 10), settings, clock)
+    return RemoteEngine(CoreClient((uris,) if isinstance(uris, str) else uris, api_key, 10), settings, clock)
 
 
 def an_app_of_the_test_core(uri: str, number: int) -> str:

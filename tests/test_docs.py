@@ -38,6 +38,7 @@ from flask_supertokens import (
     revoke_session,
     verify_session,
 )
+from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 from flask_supertokens.testing import SuperTokensClient
 
@@ -281,6 +282,20 @@ def test_the_rest_of_the_page_on_claims(load: Load) -> None:
     assert bob.get("/internal").json["claimValidationErrors"][0]["reason"] == {"message": "only for our own people"}
     bob.post("/login/eve@example.com")
     assert bob.get("/internal").status_code == 200
+
+
+# -- cores -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_versions_of_cdi_are_told() -> None:
+    """The pages on cores and the decision name the oldest and the newest one that the code speaks."""
+    oldest, newest = VERSIONS[0], VERSIONS[-1]
+    pages = ("cores.md", "core.md", "decisions/cdi-5-4.md")
+    told = {name: " ".join((DOCS / name).read_text("utf-8").split()) for name in pages}
+    assert f"the highest of {oldest}, 3.0, 3.1, 4.0 and 5.0 to {newest}" in told["cores.md"]
+    assert told["core.md"].count(f"{oldest} to {newest}") == 2
+    assert told["decisions/cdi-5-4.md"].startswith(f"# Cores are spoken to in CDI {newest} ")
+    assert f"offers {oldest} to {newest}" in told["decisions/cdi-5-4.md"]
 
 
 # -- the API ------------------------------------------------------------------------------------------------------------

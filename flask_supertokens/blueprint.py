@@ -3,52 +3,109 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, has_request_context, redirect, request
+from werkzeug.routing import BaseConverter, Rule, RuleFactory
 
 from . import browser
 from .config import Settings
 from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, refresh_session
+from .sessions.own_routes import stands_at
 from .sessions.verifying import verify_request
 
+_NAME = "supertokens"
 _HOST_VALUE = "supertokens_host"
-_ANY_HOST = f"<string(minlength=0):{_HOST_VALUE}>"
+_ANY_HOST = f"<{_HOST_VALUE}:{_HOST_VALUE}>"
+
+
+class _AnyHost(BaseConverter):
+    """Any host or subdomain, none too. It is asked last: the app's own ones come first, however they are written."""
+
+    regex = "[^/]*"
+    part_isolating = True
+    weight = 10_000
 
 
 def make_blueprint(settings: Settings, app: Flask) -> Blueprint:
-    """The blueprint ``supertokens``: our templates, and the routes where the settings say, unless the app has its own.
+    """The blueprint ``supertokens``: our templates, and those of the routes that the settings name.
 
     Where the app tells hosts or subdomains apart, the routes are on all of them: whoever logs in on one refreshes there.
     """
-    if not settings.register_routes:
-        return Blueprint("supertokens", __name__, template_folder="pages")
+    names = settings.register_routes
+    folder = "pages/assets" if "static" in names else None
     blueprint = Blueprint(
-        "supertokens",
-        __name__,
-        template_folder="pages",
-        static_folder="pages/assets",
-        static_url_path=settings.assets_path,
+        _NAME, __name__, template_folder="pages", static_folder=folder, static_url_path=settings.assets_path
     )
     anywhere: dict[str, Any] = {}
     if app.url_map.host_matching or app.subdomain_matching:
+        app.url_map.converters[_HOST_VALUE] = _AnyHost
         anywhere = {"host" if app.url_map.host_matching else "subdomain": _ANY_HOST}
         blueprint.url_value_preprocessor(_drop_host)
         blueprint.url_defaults(_fill_in_host)
-        blueprint.add_url_rule(
-            f"{settings.assets_path}/<path:filename>", "static", blueprint.send_static_file, **anywhere
-        )
-    blueprint.add_url_rule(settings.refresh_path, "refresh", refresh, methods=["POST"], **anywhere)
-    blueprint.add_url_rule(settings.signout_path, "signout", sign_out, methods=["POST"], **anywhere)
-    blueprint.add_url_rule(settings.jwks_path, "jwks", jwks, **anywhere)
-    if settings.api_domain is not None:
-        blueprint.add_url_rule(settings.discovery_path, "discovery", discovery, **anywhere)
-    if settings.health_path is not None:
-        blueprint.add_url_rule(settings.health_path, "health", health, **anywhere)
+    if folder and anywhere:
+        files = f"{settings.assets_path}/<path:filename>"
+        blueprint.add_url_rule(files, "static", blueprint.send_static_file, **anywhere)
+    for name, (path, view, method) in _routes(settings).items():
+        if name in names and path is not None:
+            blueprint.add_url_rule(path, name, view, methods=[method], **anywhere)
     return blueprint
+
+
+def _routes(settings: Settings) -> dict[str, tuple[str | None, Callable[[], Any], str]]:
+    """Each route by its name, beside the files: its path, if it has one, its view and its method."""
+    discovery_path = None if settings.api_domain is None else settings.discovery_path
+    return {
+        "refresh": (settings.refresh_path, refresh, "POST"),
+        "signout": (settings.signout_path, sign_out, "POST"),
+        "jwks": (settings.jwks_path, jwks, "GET"),
+        "discovery": (discovery_path, discovery, "GET"),
+        "health": (settings.health_path, health, "GET"),
+    }
+
+
+def give_way(app: Flask) -> None:
+    """Let rules of the app at paths of ours win for their methods, those that are there and those that come later.
+
+    Werkzeug asks the rules of one path in the order in which they were added, so ours give up a method that another one
+    takes. ``url_for`` leads to the path of ours all the same. Wraps ``app.url_map.add``.
+    """
+    urls = app.url_map
+    ours = [rule for rule in urls.iter_rules() if _is_ours(rule)]
+    add = urls.add
+
+    def give_way_to(others: Iterable[Rule]) -> None:
+        for other in others:
+            for rule in ours:
+                if not _is_ours(other) and _is_in_place_of(other, rule):
+                    rule.methods = (rule.methods or set()) - other.methods if other.methods else set()
+
+    @functools.wraps(add)
+    def add_and_give_way(rulefactory: RuleFactory) -> None:
+        add(rulefactory)
+        give_way_to([rulefactory] if isinstance(rulefactory, Rule) else urls.iter_rules())
+
+    urls.add = add_and_give_way  # type: ignore[method-assign]
+    give_way_to(urls.iter_rules())
+
+
+def _is_ours(rule: Rule) -> bool:
+    return str(rule.endpoint).startswith(f"{_NAME}.")
+
+
+def _is_in_place_of(other: Rule, rule: Rule) -> bool:
+    """Whether requests for a rule of ours may reach another one at its path.
+
+    Where hosts or subdomains are told apart ours are on any of them, and Werkzeug prefers what is on some.
+    """
+    is_asked = not other.build_only and not other.websocket
+    is_beside = other.host == rule.host if rule.map.host_matching else other.subdomain == rule.subdomain
+    return is_asked and is_beside and stands_at(other, rule.rule)
 
 
 def _drop_host(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -70,6 +127,8 @@ def refresh() -> Any:
     """Exchange the refresh token. The tokens leave with the response plan; the body is empty.
 
     A browser that navigates goes back to ``next``, also when the refresh was refused: a public page stays reachable.
+
+    :raises SuperTokensError: what `refresh_session` raises.
     """
     if not browser.is_navigation():
         refresh_session()
@@ -92,7 +151,10 @@ def refresh() -> Any:
 
 
 def sign_out() -> Any:
-    """End this request's session. The web client needs a JSON body with ``status``; a plain form goes on to ``next``."""
+    """End this request's session. The web client needs a JSON body with ``status``; a plain form goes on to ``next``.
+
+    :raises SuperTokensError: what `get_session` raises, but of a form *unauthorised*: nobody is signed in then, as was wanted.
+    """
     if not browser.is_navigation():
         _end_session()
         return _json('{"status":"OK"}')
@@ -112,13 +174,19 @@ def _end_session() -> None:
 
 
 def jwks() -> Any:
-    """The public keys (RFC 7517, section 5)."""
+    """The public keys (RFC 7517, section 5).
+
+    :raises GeneralError: there are none at hand, and the store or the core can't be reached.
+    """
     keys, max_age = app_state().engine.published_keys()
     return _public({"keys": keys}, max_age)
 
 
 def discovery() -> Any:
-    """What other services need to verify our access tokens (OpenID Connect Discovery, section 3), by the settings alone."""
+    """What other services need to verify our access tokens (OpenID Connect Discovery, section 3), by the settings alone.
+
+    :raises GeneralError: as `jwks`.
+    """
     state = app_state()
     settings, (keys, max_age) = state.settings, state.engine.published_keys()
     algorithms = sorted({key["alg"] for key in keys if "alg" in key})
@@ -132,7 +200,10 @@ def discovery() -> Any:
 
 
 def health() -> Any:
-    """200 when what is behind the engine is there, else 503; for load balancers."""
+    """200 when what is behind the engine is there, else 503; for load balancers.
+
+    :raises GeneralError: it is not there.
+    """
     check_health()
     return _json('{"status":"OK"}')
 

@@ -328,12 +328,12 @@ def page(error: SuperTokensError, template: str, **context: str | None) -> Respo
 def fetch_script() -> Markup:
     """The element that brings ``fetch.js`` to a page: ``{{ supertokens_script() }}`` in its head.
 
-    :raises RuntimeError: the app registers no routes of ours, so nobody serves the file.
+    :raises RuntimeError: the app does not register our route ``static``, so nobody serves the file.
     """
     source = _asset("fetch.js")
     if source is None:
         raise RuntimeError(
-            "SUPERTOKENS_REGISTER_ROUTES is False: serve flask_supertokens/pages/assets/fetch.js yourself, and write"
+            "SUPERTOKENS_REGISTER_ROUTES leaves out 'static': name it, or serve flask_supertokens/pages/assets/fetch.js and write"
             ' <script src="…" data-refresh="…" data-login="…"></script> with the paths of refresh and log-in.'
         )
     login = login_url()
@@ -347,6 +347,6 @@ def _login_from(target: str | None) -> str | None:
 
 
 def _asset(name: str) -> str | None:
-    """Where a file of ours is served; nowhere, if the app registers no routes of ours."""
+    """Where a file of ours is served; nowhere, if the app does not register the route for them."""
     settings = app_state().settings
-    return f"{script_root()}{settings.assets_path}/{name}" if settings.register_routes else None
+    return f"{script_root()}{settings.assets_path}/{name}" if "static" in settings.register_routes else None

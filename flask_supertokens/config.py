@@ -96,7 +96,7 @@ class Settings:
     health_path: str | None
     assets_path: str
     login_url: str | None
-    register_routes: bool
+    register_routes: frozenset[str]
     access_token_path: str
     api_domain: str | None
     mounted_at: str
@@ -235,7 +235,7 @@ def _settings_of(reader: _Reader, needs_database: bool, needs_secret: bool) -> S
         health_path=get("SUPERTOKENS_HEALTH_PATH", _NO_TEXT, values.path),
         assets_path=f"{base or ''}/supertokens-assets",
         login_url=get("SUPERTOKENS_LOGIN_URL", _NO_TEXT, values.login_url),
-        register_routes=get("SUPERTOKENS_REGISTER_ROUTES", True, values.boolean),
+        register_routes=get("SUPERTOKENS_REGISTER_ROUTES", frozenset(values.ROUTES), values.routes),
         access_token_path=get("SUPERTOKENS_ACCESS_TOKEN_PATH", "/", values.path),
         api_domain=api_domain,
         mounted_at=get("APPLICATION_ROOT", "", values.script_root),
@@ -404,8 +404,23 @@ def _check_together(reader: _Reader, settings: Settings) -> None:
         mistakes.append("SUPERTOKENS_OLDER_COOKIE_DOMAIN is the cookie domain of today: good cookies would be cleared.")
     if settings.refresh_path == settings.signout_path:
         mistakes.append("SUPERTOKENS_REFRESH_PATH and SUPERTOKENS_SIGNOUT_PATH must differ.")
+    mistakes += _missing_paths(settings)
     mistakes += _prefix_mistakes(settings)
     mistakes += _partition_mistakes(settings)
+
+
+def _missing_paths(settings: Settings) -> list[str]:
+    """Routes that are named, and that another key has to switch on."""
+    named = settings.register_routes if len(settings.register_routes) < len(values.ROUTES) else ()
+    needs = {
+        "health": ("SUPERTOKENS_HEALTH_PATH", settings.health_path),
+        "discovery": ("SUPERTOKENS_API_DOMAIN", settings.api_domain),
+    }
+    return [
+        f"SUPERTOKENS_REGISTER_ROUTES: the route {name!r} needs {key}. Set it, or take the name out."
+        for name, (key, value) in needs.items()
+        if name in named and value is None
+    ]
 
 
 def _partition_mistakes(settings: Settings) -> list[str]:

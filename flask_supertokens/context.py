@@ -189,7 +189,7 @@ class AppState:
         self.own_endpoints: dict[str, bool] = {}
         by_header = settings.token_transfer_method == "header"  # noqa: S105 - a method
         self.refusals: RefusalLog = RefusalLog(
-            settings.refresh_path if settings.register_routes and not by_header else None
+            settings.refresh_path if "refresh" in settings.register_routes and not by_header else None
         )
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         needs = settings.cookie_prefix.lower().startswith("__secure-")  # browsers take such names only so

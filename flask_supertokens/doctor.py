@@ -127,12 +127,12 @@ def _settings(state: AppState) -> dict[str, Any]:
         }
     else:
         facts["cores"] = ", ".join(settings.core_uris)
-    paths = (settings.refresh_path, settings.signout_path, settings.jwks_path) if settings.register_routes else ()
+    paths = {"refresh": settings.refresh_path, "signout": settings.signout_path, "jwks": settings.jwks_path}
     transfer = settings.token_transfer_method
     return {
         **facts,
         "views ask the database": settings.check_database,
-        "routes": ", ".join(paths) or "none",
+        "routes": ", ".join(path for name, path in paths.items() if name in settings.register_routes) or "none",
         "API": settings.api_domain or "not set",
         "web sites": ", ".join([*settings.website_domains, *("the app's function" for _ in settings.website_judges)])
         or "the same",
@@ -295,26 +295,37 @@ def _of_settings(state: AppState) -> Iterator[str]:
 
 def _of_routes(state: AppState) -> Iterator[str]:
     settings = state.settings
-    for path in (settings.refresh_path, settings.signout_path):
-        endpoints = sorted(_takers(path))
-        if not endpoints and path == settings.refresh_path:
-            yield f"No route takes POST {path}, where clients refresh: write one, or leave SUPERTOKENS_REGISTER_ROUTES out."
-        for endpoint in endpoints:
-            if settings.register_routes and not endpoint.startswith(_OURS):
-                yield f"The app's own view {endpoint} hides POST {path}. Give it another path, or set SUPERTOKENS_API_BASE_PATH."
+    if not _takers(settings.refresh_path):
+        yield (
+            f"No route takes POST {settings.refresh_path}, where clients refresh: write one, or let SUPERTOKENS_REGISTER_ROUTES"
+            " name 'refresh'."
+        )
     with current_app.test_request_context():
         if settings.login_url is not None and login_url() is None and not _is_on_some_host(settings.login_url):
             yield f"SUPERTOKENS_LOGIN_URL names {settings.login_url!r}, which is no endpoint of this app: nobody is led there."
     cookie_path = settings.access_token_path.rstrip("/")
-    if settings.register_routes and not f"{settings.signout_path}/".startswith(f"{cookie_path}/"):
+    if "signout" in settings.register_routes and not f"{settings.signout_path}/".startswith(f"{cookie_path}/"):
         yield (
             f"The access cookie is not sent to POST {settings.signout_path}: nobody can sign out. Set SUPERTOKENS_SIGNOUT_PATH"
             " to a path below SUPERTOKENS_ACCESS_TOKEN_PATH."
         )
 
 
-def _takers(path: str) -> set[str]:
-    """The endpoints that take POST there, on any of the hosts or subdomains that the app tells apart."""
+def _of_own_views() -> Iterator[str]:
+    """Views of the app in the place of routes of ours."""
+    for endpoint, path in {rule.endpoint: rule.rule for rule in current_app.url_map.iter_rules()}.items():
+        name = endpoint.removeprefix(_OURS)
+        method = "POST" if name in ("refresh", "signout") else "GET"
+        others = sorted(_takers(path, method) - {endpoint}) if name != endpoint else []
+        for other in others:
+            yield (
+                f"{method} {path} is served by the app's own view {other}. If that is meant, leave {name!r} out of"
+                " SUPERTOKENS_REGISTER_ROUTES; if not, give the view another path, or set SUPERTOKENS_API_BASE_PATH."
+            )
+
+
+def _takers(path: str, method: str = "POST") -> set[str]:
+    """The endpoints that take a method there, on any of the hosts or subdomains that the app tells apart."""
     urls, found = current_app.url_map, set()
     places = {
         _SOME_VALUE.sub("1", (rule.host if urls.host_matching else rule.subdomain) or "") for rule in urls.iter_rules()
@@ -322,7 +333,7 @@ def _takers(path: str) -> set[str]:
     for place in places:
         bound = urls.bind(place or "localhost") if urls.host_matching else urls.bind("localhost", subdomain=place)
         with contextlib.suppress(HTTPException):
-            found.add(bound.match(path, method="POST")[0])
+            found.add(bound.match(path, method=method)[0])
     return found
 
 
@@ -334,11 +345,7 @@ def _is_on_some_host(endpoint: str) -> bool:
 
 def _of_app(state: AppState) -> Iterator[str]:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    if state.settings.register_routes and _csrf_guards_our_routes(app):
-        yield (
-            "CSRFProtect refuses the refresh route, which has a protection of its own:"
-            ' csrf.exempt(app.blueprints["supertokens"]).'
-        )
+    yield from _of_csrf_protection(app, state)
     yield from misplaced(app)
     if any(proxy.x_proto == 0 for proxy in _proxies(app)):
         yield "ProxyFix does not read X-Forwarded-Proto: the app takes requests over https for plain http. Set x_proto=1."
@@ -349,7 +356,7 @@ def _of_cors(state: AppState, url: PublicURL | None) -> Iterator[str]:
 
     :param url: ask there, where a proxy may add the headers; else the app itself.
     """
-    if not state.settings.register_routes:
+    if not _takers(state.settings.refresh_path):
         return
     allows = _preflight(state, url, _STRANGER)
     if allows("Origin") in (_STRANGER, "*") and allows("Credentials") == "true":
@@ -395,18 +402,29 @@ def _preflight(state: AppState, url: PublicURL | None, origin: str) -> Callable[
     return lambda name: str(headers.get(f"Access-Control-Allow-{name}", ""))
 
 
-def _csrf_guards_our_routes(app: Flask) -> bool:
+def _of_csrf_protection(app: Flask, state: AppState) -> Iterator[str]:
     csrf, config = app.extensions.get("csrf"), app.config
     if csrf is None or not (config.get("WTF_CSRF_ENABLED", True) and config.get("WTF_CSRF_CHECK_DEFAULT", True)):
-        return False
-    if getattr(csrf, "_exempt_blueprints", set()) & {app.blueprints["supertokens"], "supertokens"}:
-        return False
-    views = {f"{app.view_functions[name].__module__}.{app.view_functions[name].__name__}" for name in _guarded(app)}
-    return not views <= getattr(csrf, "_exempt_views", set())
+        return
+    ours = {name for name in _takers(state.settings.signout_path) if name.startswith(_OURS)}
+    guarded = {name for name in _takers(state.settings.refresh_path) | ours if not _is_exempt(csrf, app, name)}
+    if any(name.startswith(_OURS) for name in guarded):
+        yield (
+            "CSRFProtect refuses the refresh route, which has a protection of its own:"
+            ' csrf.exempt(app.blueprints["supertokens"]).'
+        )
+    for name in sorted(name for name in guarded if not name.startswith(_OURS)):
+        yield f"CSRFProtect refuses each refresh: put @csrf.exempt on the view {name}. What other sites send is refused anyhow."
 
 
-def _guarded(app: Flask) -> list[str]:
-    return [name for name in (f"{_OURS}refresh", f"{_OURS}signout") if name in app.view_functions]
+def _is_exempt(csrf: Any, app: Flask, endpoint: str) -> bool:
+    """Whether Flask-WTF was told to leave a view alone, or its blueprint."""
+    view, blueprint = app.view_functions[endpoint], endpoint.rpartition(".")[0]
+    name = f"{view.__module__}.{getattr(view, '__name__', '')}"
+    blueprints = {blueprint, app.blueprints.get(blueprint)}
+    return name in getattr(csrf, "_exempt_views", set()) or bool(
+        blueprints & getattr(csrf, "_exempt_blueprints", set())
+    )
 
 
 def _proxies(app: Flask) -> Iterator[ProxyFix]:
@@ -450,6 +468,7 @@ def _hints(state: AppState) -> Iterator[str]:
             "SUPERTOKENS_ACCESS_TOKEN_PATH keeps the access cookie from the name __Host-: another host of this site can log a"
             " visitor in as somebody else. Leave it out, unless all of them are yours."
         )
+    yield from _of_own_views()
 
 
 def _of_database(store: Any) -> Iterator[str]:

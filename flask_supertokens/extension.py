@@ -10,7 +10,7 @@ import click
 from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
-from .blueprint import make_blueprint
+from .blueprint import give_way, make_blueprint
 from .browser import fetch_script
 from .claims import SessionClaim, SessionClaimValidator
 from .config import read_settings
@@ -80,8 +80,9 @@ class SuperTokens:
     def init_app(self, app: Flask, *, database_engine: DatabaseEngine | None = None) -> None:
         """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
 
-        Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.preprocess_request`` and
-        ``app.dispatch_request``. An app whose settings are wrong is left as it was, so that a corrected retry works.
+        Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.preprocess_request``,
+        ``app.dispatch_request`` and ``app.url_map.add``: a view of the app's at a path of ours wins. An app whose settings are
+        wrong is left as it was, so that a corrected retry works.
 
         :param database_engine: as in `SuperTokens`, for an engine that is there with the app only.
         :raises RuntimeError: the app has been initialised before.
@@ -108,6 +109,7 @@ class SuperTokens:
             is_tested=lambda: app.testing,
         )
         app.register_blueprint(make_blueprint(settings, app))
+        give_way(app)
         app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
         note_errors(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 from collections.abc import Callable
@@ -37,6 +38,8 @@ _REFUSED_STATUSES = range(400, 600)
 _YES = ("true", "t", "yes", "y", "on", "1")
 _NO = ("false", "f", "no", "n", "off", "0")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
+ROUTES: tuple[str, ...] = ("refresh", "signout", "jwks", "discovery", "health", "static")
+"""Our routes, as ``url_for("supertokens.…")`` names them."""
 
 
 def boolean(value: Any) -> bool:
@@ -52,6 +55,21 @@ def number(value: Any) -> Any:
     if not isinstance(value, str) or not _NUMBER.fullmatch(value.strip()):
         return value
     return float(value) if "." in value else int(value)
+
+
+def routes(value: Any) -> frozenset[str]:
+    """The names of our routes: all of them, none, or those of a list or of a text with commas."""
+    if isinstance(value, int) or str(value).strip().lower() in (*_YES, *_NO):
+        return frozenset(ROUTES if boolean(value) else ())
+    names = value.split(",") if isinstance(value, str) else value
+    allowed = f"use True, False, or a list of {', '.join(map(repr, ROUTES))}"
+    if not isinstance(names, list | tuple | set | frozenset) or not names:
+        raise ValueError(allowed)
+    found = {name.strip() if isinstance(name, str) else name for name in names}
+    for name in found - set(ROUTES):
+        near = difflib.get_close_matches(str(name), ROUTES, n=1)
+        raise ValueError(f"there is no route {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; {allowed}")
+    return frozenset(found)
 
 
 def text(value: Any) -> str:

@@ -575,13 +575,33 @@ def test_the_web_site_is_the_api() -> None:
     assert "CORS does not allow http://localhost:3000" in told(other, "status")["findings"][0]
 
 
-def test_a_view_of_the_app_hides_a_route_of_ours() -> None:
-    """Clients would never refresh."""
-    app = Flask("cli")
-    app.config.update(SECRET_KEY="a secret of the tests")
-    app.add_url_rule("/refresh", "mine", lambda: "mine", methods=["POST"])
-    SuperTokens(app, store=MemoryStore())
-    assert "The app's own view mine hides POST /refresh" in run(app, "status").output
+@pytest.mark.parametrize("path", ["/refresh", "/signout", "/.well-known/jwks.json"])
+def test_a_view_of_the_app_serves_a_path_of_ours(path: str) -> None:
+    """It may be meant: a hint, and how to say so, which ends it."""
+    app = an_app(MemoryStore())
+    app.add_url_rule(path, "mine", lambda: "mine", methods=["GET", "POST"])
+    (hint,) = told(app, "status")["hints"]
+    assert (f"{path} is served by the app's own view mine" in hint, told(app, "status")["findings"]) == (True, [])
+    names = ["refresh", "signout", "jwks", "static"]
+    names.remove({"/refresh": "refresh", "/signout": "signout"}.get(path, "jwks"))
+    app = an_app(MemoryStore(), SUPERTOKENS_REGISTER_ROUTES=names)
+    app.add_url_rule(path, "mine", lambda: "mine", methods=["GET", "POST"])
+    assert (told(app, "status")["hints"], told(app, "status")["findings"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (True, "/refresh, /signout, /.well-known/jwks.json"),
+        (["signout", "jwks"], "/signout, /.well-known/jwks.json"),
+        (["static"], "none"),
+    ],
+)
+def test_the_routes_are_told(names: Any, shown: str) -> None:
+    """Those that are registered; a refresh route that nobody has is a finding."""
+    told_of = told(an_app(MemoryStore(), SUPERTOKENS_REGISTER_ROUTES=names), "status")
+    assert told_of["facts"]["routes"] == shown
+    assert any("No route takes POST /refresh" in text for text in told_of["findings"]) == (names is not True)
 
 
 def test_a_proxy_is_not_believed() -> None:
@@ -757,6 +777,20 @@ def test_csrf_protection_guards_the_refresh_route() -> None:
     app.extensions["csrf"].exempt(app.blueprints["supertokens"])
     result = run(app, "status")
     assert result.exit_code == 0, result.output
+
+
+def test_csrf_protection_guards_a_refresh_view_of_the_apps() -> None:
+    """It would refuse every client there too; that ours is exempt, or left out, is no help."""
+    app = an_app(MemoryStore(), SUPERTOKENS_REGISTER_ROUTES=["jwks"])
+    csrf = CSRFProtect(app)
+    app.add_url_rule("/refresh", "mine", mine, methods=["POST"])
+    assert "put @csrf.exempt on the view mine" in told(app, "status")["findings"][0]
+    csrf.exempt(mine)
+    assert told(app, "status")["findings"] == []
+
+
+def mine() -> str:
+    return "mine"
 
 
 def test_the_store_is_down() -> None:

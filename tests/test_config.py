@@ -61,7 +61,7 @@ def test_nothing_is_set() -> None:
         health_path=None,
         assets_path="/supertokens-assets",
         login_url=None,
-        register_routes=True,
+        register_routes=frozenset({"refresh", "signout", "jwks", "discovery", "health", "static"}),
         access_token_path="/",
         api_domain=None,
         mounted_at="",
@@ -110,7 +110,10 @@ def test_nothing_is_set() -> None:
         ("API_BASE_PATH", "/", "refresh_path", "/session/refresh"),
         ("REFRESH_PATH", "/a/b", "refresh_path", "/a/b"),
         ("SIGNOUT_PATH", "/bye", "signout_path", "/bye"),
-        ("REGISTER_ROUTES", False, "register_routes", False),
+        ("REGISTER_ROUTES", False, "register_routes", frozenset()),
+        ("REGISTER_ROUTES", ["signout", "jwks"], "register_routes", frozenset({"signout", "jwks"})),
+        ("REGISTER_ROUTES", ("refresh",), "register_routes", frozenset({"refresh"})),
+        ("REGISTER_ROUTES", {"static"}, "register_routes", frozenset({"static"})),
         ("ACCESS_TOKEN_PATH", "/api", "access_token_path", "/api"),
         ("API_DOMAIN", "HTTPS://Api.Example.COM:443/", "api_domain", "https://api.example.com"),
         ("API_DOMAIN", "http://[::1]:8000", "api_domain", "http://[::1]:8000"),
@@ -223,6 +226,40 @@ def test_a_number_is_written(read: Callable[[str], Any], key: str, value: str, f
     assert getattr(settings(**{key: read(value)}), field) == result
 
 
+EVERY_ROUTE = frozenset({"refresh", "signout", "jwks", "discovery", "health", "static"})
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "names"),
+    [
+        *[(read, "true", EVERY_ROUTE) for read in (str, written)],
+        *[(read, "no", frozenset()) for read in (str, written)],
+        *[(read, "signout, jwks", frozenset({"signout", "jwks"})) for read in (str, written)],
+        *[(read, "refresh", frozenset({"refresh"})) for read in (str, written)],
+        (written, '["signout", "jwks"]', frozenset({"signout", "jwks"})),
+    ],
+)
+def test_routes_are_written(read: Callable[[str], Any], value: str, names: frozenset[str]) -> None:
+    """All, none, or their names: with commas, or as JSON where that is read."""
+    assert settings(REGISTER_ROUTES=read(value)).register_routes == names
+
+
+def test_a_route_does_not_exist() -> None:
+    """The text has the name that was meant, and all names that there are."""
+    assert mistakes(REGISTER_ROUTES=["refrsh"]).endswith(
+        "there is no route 'refrsh' (did you mean 'refresh'?); use True, False, or a list of 'refresh', 'signout', 'jwks',"
+        " 'discovery', 'health', 'static'"
+    )
+
+
+def test_a_named_route_has_no_path() -> None:
+    """Nothing is accepted and ignored: the key that switches it on is named. ``True`` means those that there are."""
+    assert "the route 'health' needs SUPERTOKENS_HEALTH_PATH" in mistakes(REGISTER_ROUTES=["health", "refresh"])
+    assert "the route 'discovery' needs SUPERTOKENS_API_DOMAIN" in mistakes(REGISTER_ROUTES="discovery")
+    both = settings(REGISTER_ROUTES=["health", "discovery"], HEALTH_PATH="/health", API_DOMAIN="https://a.com")
+    assert both.register_routes == {"health", "discovery"}
+
+
 def test_a_static_key_is_written_as_text() -> None:
     """What follows from a setting follows from each way to write it."""
     assert "is never replaced" in mistakes(USE_DYNAMIC_SIGNING_KEY="off", SIGNING_KEY_LIFETIME="60")
@@ -313,6 +350,11 @@ NO_WEBSITES: list[Any] = [
         *[("ACCESS_TOKEN_LIFETIME", value) for value in (0.5, 1.5, timedelta(seconds=1, milliseconds=1))],
         *[("REFRESH_RACE_WINDOW", value) for value in (-1, "-5", "", False, "off", timedelta(-1), float("nan"))],
         *[(key, value) for key in FLAGS for value in ("maybe", "10", 2, -1, 1.0, "", [])],
+        *[
+            ("REGISTER_ROUTES", value)
+            for value in (["refrsh"], "refresh signout", ["refresh", 5], [None], {"refresh": 1})
+        ],
+        *[("REGISTER_ROUTES", [name]) for name in ("health", "discovery")],
         *[(key, value) for key in PATHS for value in NO_PATHS],
         *[(key, value) for key in ("API_DOMAIN", "WEBSITE_DOMAIN") for value in NO_ORIGINS],
         *[("API_DOMAIN", value) for value in ("https://*.a.com", "capacitor://localhost", len)],

@@ -38,7 +38,9 @@ from flask_supertokens import (
     revoke_session,
     verify_session,
 )
+from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
+from flask_supertokens.testing import SuperTokensClient
 
 from .support.both import served
 from .support.docs import with_key
@@ -280,6 +282,70 @@ def test_the_rest_of_the_page_on_claims(load: Load) -> None:
     assert bob.get("/internal").json["claimValidationErrors"][0]["reason"] == {"message": "only for our own people"}
     bob.post("/login/eve@example.com")
     assert bob.get("/internal").status_code == 200
+
+
+# -- cores -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_versions_of_cdi_are_told() -> None:
+    """The pages on cores and the decision name the oldest and the newest one that the code speaks."""
+    oldest, newest = VERSIONS[0], VERSIONS[-1]
+    pages = ("cores.md", "core.md", "decisions/cdi-5-4.md")
+    told = {name: " ".join((DOCS / name).read_text("utf-8").split()) for name in pages}
+    assert f"the highest of {oldest}, 3.0, 3.1, 4.0 and 5.0 to {newest}" in told["cores.md"]
+    assert told["core.md"].count(f"{oldest} to {newest}") == 2
+    assert told["decisions/cdi-5-4.md"].startswith(f"# Cores are spoken to in CDI {newest} ")
+    assert f"offers {oldest} to {newest}" in told["decisions/cdi-5-4.md"]
+
+
+# -- the API ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_user_of_two_tenants(load: Load) -> None:
+    """A session is of one of them, which the view asks; what is revoked in one leaves the other's."""
+    names = load("api.md")
+    ada, elsewhere = a_client(names), a_client(names)
+    ada.post("/acme/login")
+    elsewhere.post("/umbrella/login")
+    assert ada.get("/acme/me").json == {"user": "user-1", "sessions here": 1}
+    assert [ada.get("/umbrella/me").status_code, elsewhere.get("/umbrella/me").status_code] == [404, 200]
+    with names["app"].app_context():
+        sessions = {known.tenant_id: known for known in list_sessions("user-1")}
+    assert {tenant: known.handle.endswith(f"_{tenant}") for tenant, known in sessions.items()} == {
+        "acme": True,
+        "umbrella": True,
+    }
+    assert ada.post("/acme/log-out-everywhere").json == {"ended": 1}
+    assert [client.post("/refresh").status_code for client in (ada, elsewhere)] == [401, 200]
+    ada.post("/acme/login")
+    ada.post("/umbrella/login")
+    with names["app"].app_context():
+        assert {known.tenant_id for known in list_sessions("user-1")} == {"umbrella"}
+
+
+def test_each_route_of_ours_is_written_again(load: Load) -> None:
+    """The views of the page serve, for clients and for a browser that navigates, and our files stay."""
+    shop = load("api.md")["shop"]
+    clock = shop.extensions["supertokens"].engine.clock = Clock()
+    shop.add_url_rule("/login", "login", lambda: create_new_session("ada", {"role": "admin"}).handle, methods=["POST"])
+    shop.add_url_rule("/me", "me", verify_session(lambda: current_session.user_id))
+    shop.before_request(verify_session(session_required=False)(lambda: None))
+    client = SuperTokensClient(shop, shop.response_class)
+    client.environ_base["wsgi.url_scheme"] = "https"
+    client.post("/login")
+    clock.wait(HOUR)
+    assert client.get("/me").json == {"message": "try refresh token"}
+    refreshed = client.post("/refresh")
+    assert (refreshed.status_code, refreshed.json["user"], refreshed.json["payload"]["role"]) == (201, "ada", "admin")
+    clock.wait(HOUR)
+    assert client.navigate("https://localhost/me").text == "ada"
+    assert client.get("/.well-known/jwks.json").headers["X-Served-By"] == "shop"
+    assert client.get("/.well-known/openid-configuration").json["scopes_supported"] == ["openid"]
+    assert client.get("/health").json == {"status": "OK", "version": "1.2"}
+    with client.get("/supertokens-assets/pages.css") as file:
+        assert file.status_code == 200
+    assert client.post("/signout").json == {"status": "OK", "goodbye": "ada"}
+    assert client.post("/refresh").status_code == 401
 
 
 # -- step-up -----------------------------------------------------------------------------------------------------------

@@ -143,6 +143,31 @@ def test_an_app_serves_our_paths_itself() -> None:
     assert handles(app) == []
 
 
+@pytest.mark.parametrize("registered", [True, ["signout"], False])
+@pytest.mark.parametrize("guard", GUARDS)
+def test_an_app_serves_some_of_our_paths_itself(guard: str, registered: Any) -> None:
+    """Its refresh view and its public keys are reached as ours are, whether ours are registered beside them or not."""
+    app = an_app(register_routes=registered)
+    GUARDS[guard](app)
+    app.add_url_rule("/refresh", "own-refresh", lambda: {"user": refresh_session().user_id}, methods=["POST"])
+    app.add_url_rule("/.well-known/jwks.json", "own-keys", lambda: {"keys": []})
+    tokens = signed_in(app)
+    clock_of(app).wait(HOUR)
+    response = call(app, "POST", "/refresh", access=tokens.access_token, refresh=tokens.refresh_token)
+    assert response.json == {"user": "user-1"}
+    assert call(app, "GET", "/.well-known/jwks.json", access=tokens.access_token).json == {"keys": []}
+
+
+@pytest.mark.parametrize("settings", [{}, {"health_path": "/health"}], ids=str)
+@pytest.mark.parametrize("guard", ["required", "decorated"])
+def test_a_path_does_not_exist(guard: str, settings: dict[str, str]) -> None:
+    """It is guarded as all others are: visitors are not told which paths there are."""
+    app = an_app(**settings)
+    GUARDS[guard](app)
+    assert call(app, "GET", "/nothing").status_code == 401
+    assert call(app, "GET", "/nothing", access=signed_in(app).access_token).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/refresh"), ("POST", "/signout"), *[(method, path) for method, path in OURS if path != "/health"]],

@@ -7,11 +7,19 @@ request, whoever serves it, there is a session or there is none; the routes them
 from __future__ import annotations
 
 from flask import Request, current_app, request
+from werkzeug.routing import Rule
 
 from ..context import AppState, is_before_view
 
 _OURS = "supertokens."
 _OUR_VIEWS = "flask_supertokens.blueprint"
+
+
+def stands_at(rule: Rule | None, path: str | None) -> bool:
+    """Whether a rule is for this path; one that takes any path is not."""
+    if rule is None or path is None:
+        return False
+    return rule.rule == path or (rule.rule == f"{path}/" and not rule.strict_slashes)
 
 
 def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
@@ -21,19 +29,18 @@ def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
     where the app has put a view of its own exactly there, to refresh or for the public keys; its sign-out does ask.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if _is_our_view(state, current):
+    if passes_guard(state, current):
         return True
-    if not is_before_view(current):
-        return False
-    return _takes_our_place(state, current) if session_required else _is_our_path(state, current)
+    return not session_required and is_before_view(current) and _is_our_path(state, current)
 
 
 def passes_guard(state: AppState, current: Request) -> bool:
-    """Whether a guard of the whole app lets this request through: to our views, and to a view that the app refreshes with.
+    """Whether a guard of the whole app lets this request through: to our views, and to one of the app's to refresh or for the
+    public keys.
 
-    Another view of the app's at a path of ours may be anything: it does not run without a session.
+    A view that takes any path may be anything: it does not run without a session.
     """
-    return _is_our_view(state, current) or (is_before_view(current) and _refreshes(state, current))
+    return _is_our_view(state, current) or (is_before_view(current) and _takes_our_place(state, current))
 
 
 def _is_our_view(state: AppState, current: Request) -> bool:
@@ -57,13 +64,9 @@ def _is_our_path(state: AppState, current: Request) -> bool:
 
 def _takes_our_place(state: AppState, current: Request) -> bool:
     public = (state.settings.jwks_path, state.settings.discovery_path, state.settings.health_path)
-    return _refreshes(state, current) or (current.method in ("GET", "HEAD") and _rule_of(current) in public)
+    is_read = current.method in ("GET", "HEAD")
+    return _refreshes(state, current) or (is_read and any(stands_at(current.url_rule, path) for path in public))
 
 
 def _refreshes(state: AppState, current: Request) -> bool:
-    return current.method == "POST" and _rule_of(current) == state.settings.refresh_path
-
-
-def _rule_of(current: Request) -> str | None:
-    """The rule of the view; of one that takes any path it is no path of ours."""
-    return None if current.url_rule is None else current.url_rule.rule
+    return current.method == "POST" and stands_at(current.url_rule, state.settings.refresh_path)

@@ -118,9 +118,25 @@ def test_the_status_is_asked(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_app_has_its_own_routes_on_one_host(kind: str) -> None:
-    """``status`` finds a refresh view on any host, and names one that hides ours."""
+    """``status`` finds a refresh view on any host, and names one that stands in the place of ours."""
     place: dict[str, Any] = {"host": "api.example.com"} if kind == "host_matching" else {"subdomain": "api"}
-    for ours, said in ((True, "The app's own view own hides POST /refresh"), (False, "Nothing looks wrong.")):
+    for ours in (True, ["signout", "jwks"], False):
         app = an_app(kind, SUPERTOKENS_REGISTER_ROUTES=ours)
         app.add_url_rule("/refresh", "own", lambda: "", methods=["POST"], **place)
-        assert said in app.test_cli_runner().invoke(args=["supertokens", "status"]).output
+        output = app.test_cli_runner().invoke(args=["supertokens", "status"]).output
+        assert "Nothing looks wrong." in output
+        assert ("POST /refresh is served by the app's own view own" in output) == (ours is True)
+
+
+@pytest.mark.parametrize("pattern", ["api.example.com", "<tenant>.example.com", "<anything>"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_app_has_its_own_refresh_view_on_hosts(kind: str, pattern: str) -> None:
+    """It wins on those, however they are written; ours is on the others."""
+    place = pattern if kind == "host_matching" else pattern.removesuffix(".example.com")
+    app = an_app(kind)
+    app.add_url_rule("/refresh", "own", lambda **_: "mine", methods=["POST"], **{kind.removesuffix("_matching"): place})
+    client = app.test_client()
+    assert client.post("/refresh", base_url="http://api.example.com").text == "mine"
+    bare = client.post("/refresh", base_url="http://example.com")
+    assert (bare.text == "mine") == (pattern == "<anything>" and kind == "host_matching")
+    assert bare.status_code in (200, 401)

@@ -77,6 +77,15 @@ tenants: Table = Table(
     **TABLE_OPTIONS,
 )
 
+apps: Table = Table(
+    "supertokens_apps",
+    metadata,
+    Column("app_id", exact(64), primary_key=True),
+    Column("config", LONG_TEXT, nullable=False),
+    **TABLE_OPTIONS,
+)
+"""What apps of a core set for themselves. It came later; no older release minds, so this was no new version of the tables."""
+
 schema: Table = Table(
     "supertokens_schema",
     metadata,

@@ -39,6 +39,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     make_url,
     or_,
     select,
@@ -62,7 +63,7 @@ from .databases import (
     notice_poolers,
     written_here,
 )
-from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
+from .schema import OddSchemaError, apps, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
 __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "keep_apart_from_tests", "metadata"]
@@ -140,6 +141,7 @@ _RESEAL = (
     .values(sealed_private=bindparam("new"))
 )
 _TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
+_CONFIG = select(apps.c.config).where(apps.c.app_id == bindparam("app"))
 _REMOVE = delete(sessions).where(*_NAMED)
 
 
@@ -564,6 +566,33 @@ class SQLAlchemyStore(Store):
             return True
 
         return self._transact(add, _TABLES_AND_KEYS)
+
+    def config(self) -> str | None:
+        try:
+            return self._read(lambda c: c.scalar(_CONFIG, {"app": self._app_id}))
+        except DBAPIError:
+            if not self._lacks_apps():
+                raise
+            return None
+
+    def swap_config(self, seen: str | None, new: str) -> bool:
+        if self._lacks_apps():
+            raise ValueError(f"the table {apps.name} is missing where it would be kept: run flask supertokens init-db")
+
+        def swap(connection: Connection) -> bool:
+            if connection.scalar(_CONFIG, {"app": self._app_id}) != seen:
+                return False
+            ours = {"app_id": self._app_id, "config": new}
+            connection.execute(
+                insert(apps) if seen is None else update(apps).where(apps.c.app_id == self._app_id), ours
+            )
+            return True
+
+        return self._transact(swap, _TABLES_AND_KEYS)
+
+    def _lacks_apps(self) -> bool:
+        """Whether the tables are those of an older release, and made by hand: apps have no settings of their own then."""
+        return not self._creates_tables and not self._read(lambda c: inspect(c).has_table(apps.name))
 
     def server_time(self) -> int | None:
         clock = self._database.clock

@@ -177,3 +177,29 @@ def test_migrations_made_the_tables(uri: str) -> None:
         assert store.schema_version() == VERSION
         store.create_tables()
         assert store.schema_version() == VERSION
+
+
+@pytest.fixture
+def without_apps(uri: str) -> str:
+    """A database of this version, as it was before apps had settings of their own."""
+    with sql_store(uri) as store:
+        store.add(RECORD)
+    run(uri, "DROP TABLE supertokens_apps;\n")
+    return uri
+
+
+def test_apps_have_no_settings_yet(without_apps: str) -> None:
+    """The table is made at the first use, and nothing else changes: older releases go on beside."""
+    with sql_store(without_apps) as store:
+        assert (store.config(), store.swap_config(None, "{}"), store.config()) == (None, True, "{}")
+        assert (store.read(RECORD.handle), store.schema_version()) == (RECORD, VERSION)
+
+
+def test_apps_can_have_no_settings(without_apps: str) -> None:
+    """Where tables are made by hand, apps go on without; the refusal names the command."""
+    with sql_store(without_apps, creates_tables=False) as store:
+        assert (store.config(), store.read(RECORD.handle)) == (None, RECORD)
+        with pytest.raises(ValueError, match=r"supertokens_apps is missing.*flask supertokens init-db"):
+            store.swap_config(None, "{}")
+        store.create_tables()
+        assert store.swap_config(None, "{}")

@@ -60,7 +60,7 @@ DIFFERENCES = (
     ),
     Difference(
         "versions",
-        "CDI 2.21 to 5.4 are spoken; older ones are not.",
+        "CDI 2.21 to 5.4 are spoken; older ones are not, nor [5.5 and 5.6](decisions/cdi-5-4.md).",
         lambda it: it.unlike == ("versions.fewer",),
     ),
 )

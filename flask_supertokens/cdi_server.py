@@ -15,6 +15,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -23,16 +24,17 @@ from flask.blueprints import BlueprintSetupState
 from .assembly import embedded_settings
 from .config import Settings
 from .context import EXTENSION, AppState
-from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest, TokenRules
-from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
+from .core_apps import Core
+from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest
+from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from .protocol.cdi import VERSIONS, version_number
+from .protocol.core_config import shown_name
 from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
-from .protocol.tokens import MAX_TOKEN_LENGTH, STATIC_KEY, check_user_id
+from .protocol.tokens import STATIC_KEY, check_user_id
 from .protocol.transport import same_secret
 from .signing import to_jwk
-from .stores.base import Store
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -56,58 +58,6 @@ class Refused(Exception):
         self.text = text
 
 
-# -- what a core keeps -------------------------------------------------------------------------------------------------
-
-
-class Core:
-    """The apps of one store, each with an engine.
-
-    :param settings: of the embedded engine; signs RS256 and judges no issuer, audience or kind of key: that is the client's.
-    :param clock: milliseconds since the epoch; for tests.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        settings: EmbeddedSettings,
-        api_keys: tuple[str, ...] = (),
-        clock: Callable[[], int] = milliseconds,
-    ) -> None:
-        self._clock = clock
-        self.api_keys = api_keys
-        self._store = store
-        self._settings = replace(
-            settings,
-            keys=replace(settings.keys, algorithm="RS256", dynamic=True),
-            rules=TokenRules(dynamic=None, issuer=None, audience=None, checks_issuer=False),
-            max_token=MAX_TOKEN_LENGTH,
-        )
-        self._engines: dict[str, EmbeddedEngine] = {}
-        self._known: frozenset[tuple[str, str]] = frozenset({(FIRST_APP, PUBLIC_TENANT)})
-
-    def engine_of(self, app_id: str) -> EmbeddedEngine:
-        """The engine of an app, whether it was added or not."""
-        if app_id not in self._engines:
-            self._engines.setdefault(app_id, EmbeddedEngine(self._store.of_app(app_id), self._settings, self._clock))
-        return self._engines[app_id]
-
-    def has(self, app_id: str, tenant_id: str) -> bool:
-        """Whether this tenant was added to this app. What is there stays, so it is asked for once."""
-        if (app_id, tenant_id) not in self._known:
-            there = self._store.of_app(app_id).tenants()
-            self._known |= {(app_id, tenant) for tenant in there}
-        return (app_id, tenant_id) in self._known
-
-    def add(self, app_id: str, tenant_id: str) -> bool:
-        """Add an app (with the public tenant) or a tenant of it; whether it was new."""
-        first = (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT)  # always there
-        return not first and self._store.of_app(app_id).add_tenant(tenant_id)
-
-    def admits(self, api_key: str | None) -> bool:
-        """Whether this key is one of ours; any will do where there are none."""
-        return not self.api_keys or any(same_secret(known, api_key) for known in self.api_keys)
-
-
 @dataclass(frozen=True)
 class Call:
     """One request, as far as it is understood."""
@@ -119,8 +69,9 @@ class Call:
     body: Payload = field(repr=False)
     query: Mapping[str, str] = field(repr=False)
 
-    @property
+    @cached_property
     def engine(self) -> EmbeddedEngine:
+        """That of the app: the same one for the whole call."""
         return self.core.engine_of(self.app_id)
 
     def kind(self, dynamic: bool | None) -> TokenKind:
@@ -135,7 +86,7 @@ class Call:
 def create(call: Call) -> Payload:
     user_id = _field(call, "userId", str)
     try:
-        check_user_id(user_id)
+        check_user_id(user_id or "none")  # an empty one is a user's, as on a real core
     except ValueError as error:
         raise _invalid("userId") from error
     payload = _payload(call, _field(call, "userDataInJWT", dict))
@@ -320,11 +271,36 @@ def add_app(call: Call) -> Payload:
     app_id = _named(call, "appId")
     if call.app_id != FIRST_APP:
         raise Refused(403, "Only the public app can add apps")
-    return {"status": "OK", "createdNew": call.core.add(app_id, PUBLIC_TENANT)}
+    return _added(call, app_id, PUBLIC_TENANT)
 
 
 def add_tenant(call: Call) -> Payload:
-    return {"status": "OK", "createdNew": call.core.add(call.app_id, _named(call, "tenantId"))}
+    return _added(call, call.app_id, _named(call, "tenantId"))
+
+
+def _added(call: Call, app_id: str, tenant_id: str) -> Payload:
+    """Settings first: nobody meets an app that does not have its own yet."""
+    config = _field(call, "coreConfig", dict, {})
+    try:
+        if config and tenant_id != PUBLIC_TENANT:
+            raise ValueError(
+                f"{shown_name(next(iter(config)))} is the same for all tenants of an app; set it for the app"
+            )
+        if config:
+            call.core.update_config(app_id, config)
+    except ValueError as error:
+        raise Refused(400, f"Invalid core config: {error}") from error
+    return {"status": "OK", "createdNew": call.core.add(app_id, tenant_id)}
+
+
+def tenant(call: Call) -> Payload:
+    """What is kept of a tenant; an app's settings are those of its public tenant. There are no log-in methods here."""
+    if not call.core.has(call.app_id, call.tenant_id):
+        return {"status": "TENANT_NOT_FOUND_ERROR"}
+    answer: Payload = {"status": "OK", "tenantId": call.tenant_id, "thirdParty": {"providers": []}}
+    if call.tenant_id != PUBLIC_TENANT:
+        return {**answer, "firstFactors": [], "coreConfig": {}}
+    return {**answer, "coreConfig": call.core.config_of(call.app_id)}
 
 
 _CALLS: dict[tuple[str, str], Callable[[Call], Payload | str]] = {
@@ -345,6 +321,7 @@ _CALLS: dict[tuple[str, str], Callable[[Call], Payload | str]] = {
     ("GET", "/hello"): hello,
     ("PUT", "/recipe/multitenancy/app/v2"): add_app,
     ("PUT", "/recipe/multitenancy/tenant/v2"): add_tenant,
+    ("GET", "/recipe/multitenancy/tenant/v2"): tenant,
 }
 _WITHOUT_KEY = (key_set, key_set_with_status, hello)
 _WITHOUT_VERSION = (key_set, versions, hello)
@@ -441,8 +418,6 @@ def _invalid(name: str) -> Refused:
 
 def _named(call: Call, name: str) -> str:
     wanted = _field(call, name, str).lower()
-    if _field(call, "coreConfig", dict, {}):
-        raise Refused(400, "coreConfig is not supported by this core: its settings are the same for all apps")
     if not re.fullmatch(r"[a-z0-9-]{1,57}", wanted) or wanted.startswith("appid-"):
         raise Refused(400, f"{name} can only contain letters, numbers and hyphens, 57 at most")
     return wanted
@@ -481,7 +456,7 @@ def _read_call(core: Core, path: str) -> tuple[Callable[[Call], Payload | str], 
     app_id, tenant_id = split["app"] or FIRST_APP, split["tenant"] or PUBLIC_TENANT
     if split["tenant"] is not None and version_number(version) < _WITH_TENANTS:
         raise Refused(404, "Not found")
-    if not core.has(app_id, tenant_id):
+    if action is not tenant and not core.has(app_id, tenant_id):
         raise Refused(
             400,
             "AppId or tenantId not found => Tenant with the following connectionURIDomain, appId and tenantId combination"

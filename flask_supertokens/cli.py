@@ -265,6 +265,7 @@ def serve_core(host: str, port: int, threads: int) -> None:
         server = create_server(app, host=host, port=port, threads=threads, ident="", max_request_body_size=too_large)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    core.make_keys()
     for bound, bound_port in getattr(server, "effective_listen", [(host, getattr(server, "effective_port", port))]):
         click.echo(f"SuperTokens core (CDI {', '.join(VERSIONS)}) on http://{bound}:{bound_port}")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a call that waits for a moment is no news

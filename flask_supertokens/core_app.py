@@ -7,13 +7,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask
 
-from .cdi_server import make_blueprint
+from .cdi_server import STATE, make_blueprint
 from .config import known_keys, nearest
+from .core_apps import Core
 from .extension import SuperTokens
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -25,9 +27,16 @@ def create_app() -> Flask:
     Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
     *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
 
+    With ``--help`` on the command line it has the commands and no settings: the help needs none.
+
     :raises ValueError: wrong settings, all of them in one text.
     """
     app = Flask("supertokens_core", static_folder=None)
+    if "--help" in sys.argv[1:]:
+        from .cli import group  # noqa: PLC0415 - for this only
+
+        app.cli.add_command(group)
+        return app
     app.config.from_mapping(SUPERTOKENS_REGISTER_ROUTES=False)
     app.config["SUPERTOKENS_ACCESS_TOKEN_ALGORITHM"] = "RS256"  # noqa: S105 - the core's; the commands speak of its keys
     app.config.from_mapping(_given())
@@ -38,10 +47,14 @@ def create_app() -> Flask:
 def create_core() -> Flask:
     """An app that is a core for other services, with the settings of `create_app` and ``SUPERTOKENS_CORE_API_KEYS``.
 
+    Its signing keys are made, if they are not there: clients do not wait so long.
+
     :raises ValueError: wrong settings, or no API keys.
     """
     app = create_app()
     app.register_blueprint(make_blueprint())
+    core: Core = app.extensions[STATE]
+    core.make_keys()
     return app
 
 

@@ -8,7 +8,7 @@ import json
 import logging
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
@@ -21,14 +21,16 @@ from werkzeug.test import TestResponse
 from flask_supertokens import SuperTokens, cdi_server
 from flask_supertokens.cdi_server import MAX_BODY, core_app
 from flask_supertokens.core_app import create_app, create_core
+from flask_supertokens.core_apps import MAX_APPS
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
+from flask_supertokens.signing import RELOAD_EVERY
 from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.core_process import CoreProcess
 from .support.large_bodies import LITTLE, post_large_body
-from .support.plans import Clock
+from .support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
 from .support.records import a_record, sql_store, sqlite_uri
 from .support.served import a_core
 from .support.wire import BrokenStore
@@ -240,14 +242,19 @@ def test_a_payload_is_no_json(core: CoreClient, value: str) -> None:
     assert core.get("/recipe/session/user", userId="u").json == {"status": "OK", "sessionHandles": []}
 
 
-@pytest.mark.parametrize("user_id", ["u", "x" * 255, "用" * 255, "a b", "'; DROP TABLE"])
+@pytest.mark.parametrize("user_id", ["u", "", "x" * 255, "用" * 255, "a b", "'; DROP TABLE"])
 def test_a_user_id_is_kept(core: CoreClient, user_id: str) -> None:
-    """As it is."""
-    assert core.create(userId=user_id)["session"]["userId"] == user_id
+    """As it is, an empty one too: so a real core does, and the official SDKs' own tests use it."""
+    created = core.create(userId=user_id)
+    assert created["session"]["userId"] == user_id
+    assert core.verify(created["accessToken"]["token"])["session"]["userId"] == user_id
+    assert core.refresh(created["refreshToken"]["token"])["session"]["recipeUserId"] == user_id
+    assert core.get("/recipe/session", sessionHandle=created["session"]["handle"]).json["userId"] == user_id
     assert len(core.get("/recipe/session/user", userId=user_id).json["sessionHandles"]) == 1
+    assert len(core.post("/recipe/session/remove", userId=user_id).json["sessionHandlesRevoked"]) == 1
 
 
-@pytest.mark.parametrize("user_id", ["", "x" * 256, "\0", "\ud800"])
+@pytest.mark.parametrize("user_id", ["x" * 256, "\0", "\ud800"])
 def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
     """The field is invalid."""
     response = CoreClient(plain).post("/recipe/session", NEW, userId=user_id)
@@ -588,8 +595,9 @@ def test_the_store_is_back(broken: tuple[BrokenStore, CoreClient]) -> None:
 # -- apps and tenants --------------------------------------------------------------------------------------------------
 
 
-def test_apps_share_nothing(client: FlaskClient, core: CoreClient) -> None:
+def test_apps_share_nothing(client: FlaskClient, core: CoreClient, clock: Clock) -> None:
     """Sessions, refresh tokens, keys and users of one are unknown to the other."""
+    clock.wait(1)  # keys are named by the moment when they were made
     assert core.put("/recipe/multitenancy/app/v2", appId="shop").json == {"status": "OK", "createdNew": True}
     shop = CoreClient(client, base="/appid-shop")
     created = core.create()
@@ -616,7 +624,6 @@ def test_apps_and_tenants_are_added(client: FlaskClient, core: CoreClient) -> No
     assert CoreClient(client, base="/appid-shop").put("/recipe/multitenancy/app/v2", appId="x").status_code == 403
     for name in ("", "a/b", "ä", "a" * 58, "appid-x", "a b"):
         assert core.put("/recipe/multitenancy/tenant/v2", tenantId=name).status_code == 400
-    assert core.put("/recipe/multitenancy/app/v2", appId="x", coreConfig={"a": 1}).status_code == 400
 
 
 def test_what_was_there_all_the_time_is_added(client: FlaskClient, core: CoreClient) -> None:
@@ -663,6 +670,187 @@ def test_unknown_tenants_are_asked_for_all_the_time(client: FlaskClient) -> None
         assert CoreClient(client).get(f"/no-{number}/recipe/session/user", userId="u").status_code == 400
     gc.collect()
     assert len(gc.get_objects()) - before < 3000
+
+
+# -- settings of an app ------------------------------------------------------------------------------------------------
+
+APP, TENANT = "/recipe/multitenancy/app/v2", "/recipe/multitenancy/tenant/v2"
+ACCESS, REFRESH = "access_token_validity", "refresh_token_validity"
+KEYS = "access_token_dynamic_signing_key_update_interval"
+
+
+def a_shop(core: CoreClient, store: Store, *keys: SigningKey, **config: Any) -> CoreClient:
+    """An app of the core with a ``coreConfig``; its keys are made already, since that takes a while."""
+    for key in keys:
+        there = frozenset(known.kid for known in store.of_app("shop").keys())
+        store.of_app("shop").swap_keys(there, key, frozenset())
+    assert core.put(APP, appId="shop", coreConfig=config).json == {"status": "OK", "createdNew": True}
+    return CoreClient(core._client, base="/appid-shop")
+
+
+def validity_of(created: dict[str, Any], name: str) -> int:
+    return int(created[name]["expiry"] - created[name]["createdTime"])
+
+
+def test_an_app_has_its_own_lifetimes(core: CoreClient, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+    """Seconds and minutes, in its tenants too; the core's other apps have the core's."""
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, REFRESH: "0.5"})
+    shop.put(TENANT, tenantId="t2")
+    created = shop.create()
+    refreshed = shop.refresh(created["refreshToken"]["token"])
+    for tokens in (created, refreshed, shop.create("/t2/recipe/session")):
+        assert [validity_of(tokens, name) for name in ("accessToken", "refreshToken")] == [2000, 30_000]
+    assert [validity_of(core.create(), name) for name in ("accessToken", "refreshToken")] == [
+        ACCESS_LIFETIME,
+        REFRESH_LIFETIME,
+    ]
+
+
+def test_lifetimes_of_an_app_are_over(
+    core: CoreClient, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
+    """The access token is to be refreshed, later the session is over."""
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, REFRESH: 0.5})
+    created = shop.create()
+    clock.wait(2000)
+    assert shop.verify(created["accessToken"]["token"])["status"] == "TRY_REFRESH_TOKEN"
+    refreshed = shop.refresh(created["refreshToken"]["token"])
+    clock.wait(30_000)
+    assert shop.refresh(refreshed["refreshToken"]["token"])["status"] == "UNAUTHORISED"
+
+
+def test_an_app_changes_its_keys_often(core: CoreClient, store: Store, clock: Clock) -> None:
+    """The next session has a new key at once; what the old one signed is good, and both are published."""
+    shop = a_shop(core, store, **{KEYS: "0.001"})
+    old = shop.create()
+    clock.wait(3600)
+    new = shop.create()
+    assert kid_of(old) != kid_of(new)
+    assert {kid_of(old), kid_of(new)} < {key["kid"] for key in shop.get("/.well-known/jwks.json").json["keys"]}
+    assert [shop.verify(tokens["accessToken"]["token"])["status"] for tokens in (old, new)] == ["OK", "OK"]
+
+
+def test_the_keys_of_an_app_are_there(core: CoreClient, store: Store) -> None:
+    """Made when it is added: the first call for them need not wait."""
+    a_shop(core, store)
+    assert {key.kid[0] for key in store.of_app("shop").keys()} == {"d", "s"}
+
+
+def test_an_app_changes_its_settings(core: CoreClient, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+    """By another PUT: what it names is replaced, null brings back the core's, the rest stays; sessions go on."""
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, REFRESH: 0.5})
+    created = shop.create()
+    assert core.put(APP, appId="Shop", coreConfig={ACCESS: 5, REFRESH: None}).json["createdNew"] is False
+    refreshed = shop.refresh(created["refreshToken"]["token"])
+    assert [validity_of(refreshed, name) for name in ("accessToken", "refreshToken")] == [5000, REFRESH_LIFETIME]
+    assert shop.put(TENANT, tenantId="public", coreConfig={ACCESS: 7}).status_code == 200
+    for nothing in ({}, {"coreConfig": {}}, {"coreConfig": None}):
+        assert core.put(APP, appId="shop", **nothing).status_code == 200
+        assert validity_of(shop.create(), "accessToken") == 7000
+
+
+def test_the_settings_of_an_app_are_told(core: CoreClient, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+    """As they were given, by its public tenant; another tenant has none of its own, and no log-in methods."""
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, KEYS: "0.001"})
+    shop.put(TENANT, tenantId="t2")
+    told = {
+        "status": "OK",
+        "tenantId": "public",
+        "thirdParty": {"providers": []},
+        "coreConfig": {ACCESS: 2, KEYS: "0.001"},
+    }
+    assert shop.get(TENANT).json == shop.get(f"/public{TENANT}").json == told
+    other = {**told, "tenantId": "t2", "coreConfig": {}, "firstFactors": []}
+    assert shop.get(f"/t2{TENANT}").json == other
+    assert core.get(TENANT).json == {**told, "coreConfig": {}}
+
+
+@pytest.mark.parametrize("path", [f"/none{TENANT}", f"/appid-none{TENANT}", f"/appid-none/none{TENANT}"])
+def test_the_settings_of_nobody_are_asked_for(plain: FlaskClient, path: str) -> None:
+    """SDKs read this as *there is no such tenant*."""
+    response = CoreClient(plain).get(path)
+    assert (response.status_code, response.json) == (200, {"status": "TENANT_NOT_FOUND_ERROR"})
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({ACCESS: "abc"}, f"'{ACCESS}' must be a whole number"),
+        ({ACCESS: 0}, f"'{ACCESS}' must be a whole number"),
+        ({REFRESH: True}, f"'{REFRESH}' must be a number"),
+        ({KEYS: 0}, f"'{KEYS}' must be a number"),
+        ({REFRESH: 1}, f"'{REFRESH}' must be longer"),
+        ({"postgresql_connection_uri": "x", ACCESS: 2}, "'postgresql_connection_uri' is not supported"),
+    ],
+)
+def test_settings_of_an_app_are_refused(core: CoreClient, config: dict[str, Any], said: str) -> None:
+    """400 names what is wrong; no app is added, and one that is there stays as it is."""
+    response = core.put(APP, appId="shop", coreConfig=config)
+    assert (response.status_code, response.text.startswith("Invalid core config: ")) == (400, True)
+    assert said in response.text
+    assert core.get(f"/appid-shop{TENANT}").json == {"status": "TENANT_NOT_FOUND_ERROR"}
+
+
+def test_settings_of_somebody_else_are_changed(
+    core: CoreClient, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
+    """Those of the core are in its environment, and a tenant has the app's."""
+    shop = a_shop(core, store, *keys_of_a_core)
+    for response, said in (
+        (core.put(APP, appId="public", coreConfig={ACCESS: 2}), "environment"),
+        (core.put(TENANT, tenantId="public", coreConfig={ACCESS: 2}), "environment"),
+        (core.put(TENANT, tenantId="t2", coreConfig={ACCESS: 2}), f"'{ACCESS}' is the same for all tenants of an app"),
+        (shop.put(TENANT, tenantId="t2", coreConfig={ACCESS: 2}), f"'{ACCESS}' is the same for all tenants of an app"),
+    ):
+        assert (response.status_code, said in response.text) == (400, True)
+    assert core.get(f"/t2{TENANT}").json == {"status": "TENANT_NOT_FOUND_ERROR"}
+    assert validity_of(core.create(), "accessToken") == ACCESS_LIFETIME
+
+
+def test_two_processes_serve_an_app(
+    core: CoreClient, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
+    """The other one has its settings from the first call on, and a change of them within 30 seconds."""
+    other = CoreClient(core_app(a_core(store, clock)).test_client(), base="/appid-shop")
+    a_shop(core, store, *keys_of_a_core, **{ACCESS: 2})
+    assert validity_of(other.create(), "accessToken") == 2000
+    core.put(APP, appId="shop", coreConfig={ACCESS: 3})
+    clock.wait(RELOAD_EVERY)
+    assert validity_of(other.create(), "accessToken") == 3000
+
+
+def test_the_settings_of_an_app_can_not_be_read(
+    broken: tuple[BrokenStore, CoreClient], clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
+    """The known ones go on: what needs no store passes, as without settings."""
+    store, core = broken
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 60})
+    token = shop.create()["accessToken"]["token"]
+    store.of_app("shop").down = store.down = True  # type: ignore[attr-defined]
+    clock.wait(RELOAD_EVERY)
+    assert shop.verify(token)["status"] == "OK"
+    assert core.put(APP, appId="shop", coreConfig={ACCESS: 3}).status_code == 503
+
+
+def test_an_app_has_its_settings_after_a_restart(tmp_path: pathlib.Path) -> None:
+    """They are in the database."""
+    with CoreProcess(sqlite_uri(tmp_path)) as core:
+        added = requests.put(f"{core.uri}{APP}", json={"appId": "shop", "coreConfig": {ACCESS: 2}}, timeout=30)
+        assert added.json() == {"status": "OK", "createdNew": True}
+        core.stop()
+        core.start()
+        created = requests.post(f"{core.uri}/appid-shop/recipe/session", json=NEW, timeout=10).json()
+        assert validity_of(created, "accessToken") == 2000
+
+
+def test_many_apps_are_served(core: CoreClient, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+    """A bounded number of them is kept in memory; the others are as they were when they are asked again."""
+    served = a_core(store, Clock())
+    for number in range(MAX_APPS + 10):
+        store.of_app(f"a{number}").add_tenant("public")
+        served.engine_of(f"a{number}")
+    assert len(served._apps) == MAX_APPS
+    assert served.engine_of("a0").store.tenants() == {"public"}
 
 
 # -- in an app ---------------------------------------------------------------------------------------------------------
@@ -776,13 +964,38 @@ def test_a_service_in_kubernetes_is_named_supertokens(
     core.extensions["supertokens"].engine.store._engine.dispose()
 
 
+@pytest.mark.parametrize("create", [create_app, create_core], ids=["commands", "gunicorn"])
 def test_a_name_in_the_environment_is_spelled_wrong(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    create: Callable[[], Flask], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line says which setting is near."""
+    """The line says which setting is near, whichever way the core is started."""
     in_the_environment(monkeypatch, SUPERTOKENS_ACCESS_TOKEN_LIFETIM="60")
-    core = create_core()
+    core = create()
     assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM (did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?)" in caplog.text
+    core.extensions["supertokens"].engine.store._engine.dispose()
+
+
+def test_the_keys_of_a_core_are_there_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both kinds, before the first call: making one takes up to seconds, and SDKs do not wait so long."""
+    in_the_environment(monkeypatch)
+    core = create_core()
+    store = core.extensions["supertokens"].engine.store
+    assert sorted(key.kid[:2] for key in store.keys()) == ["d-", "s-"]
+    store._engine.dispose()
+
+
+def test_a_core_starts_before_its_database(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: pathlib.Path
+) -> None:
+    """It says so and serves: 503, until the database is there."""
+    (tmp_path / "instance").write_text("in the way of the folder")
+    in_the_environment(monkeypatch, SUPERTOKENS_DATABASE_URI=sqlite_uri(tmp_path))
+    core = create_core()
+    assert "The core has no signing keys yet" in caplog.text
+    client = core.test_client()
+    assert client.get("/hello").status_code == 503
+    (tmp_path / "instance").unlink()
+    assert client.get("/hello").status_code == 200
     core.extensions["supertokens"].engine.store._engine.dispose()
 
 

@@ -29,9 +29,10 @@ from flask_supertokens.stores.memory import MemoryStore
 
 from .support.both import served
 from .support.cookies import set_cookies
+from .support.core_process import CoreProcess
 from .support.older_core import older_core
 from .support.plans import HOUR, Clock
-from .support.records import a_record, kids_of, sql_store
+from .support.records import a_record, kids_of, sql_store, sqlite_uri
 from .support.served import a_core, of_versions, serving
 from .support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
 
@@ -470,6 +471,31 @@ def test_a_core_is_served_to_anyone(app: Flask, host: str) -> None:
     """Not without API keys."""
     result = run(app, "serve-core", "--host", host, "--port", "0")
     assert (result.exit_code, "SUPERTOKENS_CORE_API_KEYS" in result.output) == (1, True)
+
+
+@pytest.mark.parametrize("command", [["--help"], ["serve-core", "--help"], ["rotate-keys", "--help"]], ids=" ".join)
+def test_the_help_of_a_core_to_run_is_asked_for(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs neither a secret nor any other setting that is right."""
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    monkeypatch.setenv("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", "soon")
+    flask = [sys.executable, "-m", "flask", "--app", "flask_supertokens.core_app", "supertokens", *command]
+    done = subprocess.run(flask, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: python -m flask supertokens" in done.stdout
+
+
+def test_a_core_to_run_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not start without one."""
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    with pytest.raises(ValueError, match="SECRET_KEY"):
+        core_app.create_app()
+
+
+def test_a_core_is_started_by_the_command_in_kubernetes(tmp_path: pathlib.Path) -> None:
+    """Names that are no settings are a warning, and its keys are there when it answers."""
+    uri = sqlite_uri(tmp_path)
+    with CoreProcess(uri, PORT="tcp://10.96.0.7:3567", SERVICE_HOST="10.96.0.7"), sql_store(uri) as store:
+        assert sorted(key.kid[:2] for key in store.keys()) == ["d-", "s-"]
 
 
 # -- status ------------------------------------------------------------------------------------------------------------

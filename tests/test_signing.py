@@ -259,6 +259,16 @@ def test_a_key_reaches_its_lifetime() -> None:
     assert all(ring.public_key(kid, due + PUBLISH_AHEAD) for ring in (one, other) for kid in shelf.kids)
 
 
+@pytest.mark.parametrize("lifetime", [1000, 3600, PUBLISH_AHEAD])
+def test_a_key_lives_no_longer_than_the_next_one_waits(lifetime: int) -> None:
+    """The next one signs at once; both verify."""
+    shelf = Shelf()
+    ring = a_ring(shelf, lifetime=lifetime)
+    assert signs_with(ring, NOW) == signs_with(ring, NOW + lifetime - 1) == f"d-{NOW}"
+    assert signs_with(ring, NOW + lifetime) == f"d-{NOW + lifetime}"
+    assert all(ring.public_key(kid, NOW + lifetime) for kid in shelf.kids)
+
+
 def test_the_next_key_is_published_by_another_process() -> None:
     """All processes know it before it signs, since they read the keys every 30 s."""
     shelf = Shelf()

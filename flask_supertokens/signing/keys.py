@@ -1,8 +1,9 @@
 """The life of signing keys.
 
-* A new key is published `PUBLISH_AHEAD` before it signs (the first one signs at once), and stays for verification after it
-  was replaced until the last token it signed has expired. Keys are read again every `RELOAD_EVERY`, and at once for a
-  well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at a time; the others do not wait for it.
+* A new key is published `PUBLISH_AHEAD` before it signs (the first one signs at once, and so do keys that live no longer than
+  that), and stays for verification after it was replaced until the last token it signed has expired. Keys are read again
+  every `RELOAD_EVERY`, and at once for a well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at
+  a time; the others do not wait for it.
 * A key counts only if its private half opens under ``SECRET_KEY`` or a fallback, and its public half is derived from it:
   what stands in clear in the database can be written there without the secret.
 * Nobody seals keys again or ends them but by command: other processes may not have the new ``SECRET_KEY`` yet.
@@ -125,7 +126,7 @@ class KeyRing:
             self._reload_when_stale(now)
             usable = [key for key in self._own(self._keys.values(), wanted) if not from_the_future(key.stored, now)]
             if usable and not self._due(usable[-1], now):
-                published = [key for key in usable if key.stored.created_at + PUBLISH_AHEAD <= now]
+                published = [key for key in usable if key.stored.created_at + self._ahead <= now]
                 chosen = (published or usable[:1])[-1]
                 return chosen.stored.kid, chosen.private
             self._add_key(now, wanted)
@@ -227,6 +228,11 @@ class KeyRing:
             row.created_at < key.created_at < now - self._grace and (dynamic or key.algorithm == row.algorithm)
             for key in of_its_kind
         )
+
+    @property
+    def _ahead(self) -> int:
+        """A key that is replaced sooner than it would sign does so at once; with such a lifetime somebody tests."""
+        return 0 if self._settings.lifetime <= PUBLISH_AHEAD else PUBLISH_AHEAD
 
     @property
     def _grace(self) -> int:

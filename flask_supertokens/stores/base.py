@@ -32,7 +32,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "decide", "turn", "server_time"):
+        for name in (*Store.__abstractmethods__, "decide", "turn", "server_time", "config", "swap_config"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
@@ -161,6 +161,17 @@ class Store(ABC):
     @abstractmethod
     def add_tenant(self, tenant_id: str) -> bool:
         """Add a tenant; ``False`` if it was there."""
+
+    def config(self) -> str | None:
+        """What this app of a core sets for itself, as a text; ``None`` if it never did."""
+        return None
+
+    def swap_config(self, seen: str | None, new: str) -> bool:
+        """Replace it if it is still ``seen``; ``False`` if it is not.
+
+        :raises ValueError: the store has no place for it, as one without these two verbs.
+        """
+        raise ValueError("this store keeps no settings of apps")
 
 
 def _with_our_errors(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ class MemoryStore(Store):
         self._sessions: dict[str, SessionRecord] = {}
         self._keys: dict[str, SigningKey] = {}
         self._tenants: frozenset[str] = frozenset()
+        self._config: str | None = None
         self._apps: dict[str, MemoryStore] = {FIRST_APP: self}
 
     def create_tables(self) -> None:
@@ -137,6 +138,16 @@ class MemoryStore(Store):
             is_new = tenant_id not in self._tenants
             self._tenants |= {tenant_id}
             return is_new
+
+    def config(self) -> str | None:
+        return self._config
+
+    def swap_config(self, seen: str | None, new: str) -> bool:
+        with self._lock:
+            if self._config != seen:
+                return False
+            self._config = new
+            return True
 
     def _all_of(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
         with self._lock:

@@ -77,6 +77,15 @@ tenants: Table = Table(
     **TABLE_OPTIONS,
 )
 
+apps: Table = Table(
+    "supertokens_apps",
+    metadata,
+    Column("app_id", exact(64), primary_key=True),
+    Column("config", LONG_TEXT, nullable=False),
+    **TABLE_OPTIONS,
+)
+"""What apps of a core set for themselves. It came later and is for them only, so it was no new version of the tables."""
+
 schema: Table = Table(
     "supertokens_schema",
     metadata,
@@ -100,13 +109,18 @@ def bring_up_to_date(connection: Connection) -> None:
         raise OddSchemaError(f"The session tables have version {found}, {known}")
     if found == 1:
         _add_apps(connection)
-    metadata.create_all(connection)
+    metadata.create_all(connection, [table for table in metadata.sorted_tables if table is not apps])
     _renew_indexes(connection)
     if missing := ", ".join(column.name for column in _missing(connection)):
         raise OddSchemaError(f"The table {sessions.name} lacks the columns {missing}: add them, or restore it")
     if _noted(connection) != VERSION:
         connection.execute(delete(schema))
         connection.execute(insert(schema), {"version": VERSION})
+
+
+def lacks_apps(connection: Connection) -> bool:
+    """Whether the table of what apps set for themselves is missing: made by an older release, or by hand."""
+    return not inspect(connection).has_table(apps.name)
 
 
 def version_of(connection: Connection) -> int | None:

@@ -62,7 +62,17 @@ from .databases import (
     notice_poolers,
     written_here,
 )
-from .schema import OddSchemaError, bring_up_to_date, metadata, sessions, signing_keys, tenants, version_of
+from .schema import (
+    OddSchemaError,
+    apps,
+    bring_up_to_date,
+    lacks_apps,
+    metadata,
+    sessions,
+    signing_keys,
+    tenants,
+    version_of,
+)
 from .waiting import BUSY_TIMEOUT_MS, POOL_TIMEOUT_SECONDS
 
 __all__ = ["SQLAlchemyStore", "database_engine", "is_url", "keep_apart_from_tests", "metadata"]
@@ -140,6 +150,7 @@ _RESEAL = (
     .values(sealed_private=bindparam("new"))
 )
 _TENANTS = select(tenants.c.tenant_id).where(tenants.c.app_id == bindparam("app"))
+_CONFIG = select(apps.c.config).where(apps.c.app_id == bindparam("app"))
 _REMOVE = delete(sessions).where(*_NAMED)
 
 
@@ -360,7 +371,19 @@ class SQLAlchemyStore(Store):
             self._database.unhurried(connection),
         ):
             bring_up_to_date(connection)
+        self._make_table_of_apps()
         self._root._ready = True
+
+    def _make_table_of_apps(self) -> None:
+        """By itself: who may make no table, and has those of an older release, goes on without, since only a core needs it."""
+        with self._autocommit.connect() as connection:
+            if not lacks_apps(connection):
+                return
+        try:
+            with self._database.begun(self._autocommit, _TABLES_AND_KEYS) as connection:
+                apps.create(connection, checkfirst=True)
+        except DBAPIError as error:
+            logger.warning("The table %s could not be made; only a core needs it. %s", apps.name, self.describe(error))
 
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         values = Masked({"app_id": self._app_id, **_to_row(record)})
@@ -564,6 +587,29 @@ class SQLAlchemyStore(Store):
             return True
 
         return self._transact(add, _TABLES_AND_KEYS)
+
+    def config(self) -> str | None:
+        try:
+            return self._read(lambda c: c.scalar(_CONFIG, {"app": self._app_id}))
+        except DBAPIError:
+            if not self._read(lacks_apps):
+                raise
+            return None  # there is no place for it
+
+    def swap_config(self, seen: str | None, new: str) -> bool:
+        if self._read(lacks_apps):
+            raise ValueError(f"the table {apps.name} is missing where it would be kept: run flask supertokens init-db")
+
+        def swap(connection: Connection) -> bool:
+            if connection.scalar(_CONFIG, {"app": self._app_id}) != seen:
+                return False
+            ours = {"app_id": self._app_id, "config": new}
+            connection.execute(
+                insert(apps) if seen is None else update(apps).where(apps.c.app_id == self._app_id), ours
+            )
+            return True
+
+        return self._transact(swap, _TABLES_AND_KEYS)
 
     def server_time(self) -> int | None:
         clock = self._database.clock

@@ -551,3 +551,20 @@ class StoreContract:
     def test_many_add_the_same_tenant(self, store: Store) -> None:
         """One of them is told that it was new."""
         assert sum(at_once(THREADS, lambda number: store.add_tenant("t1"))) == 1
+
+    def test_an_app_has_settings_of_its_own(self, store: Store) -> None:
+        """None at first; a swap needs what was seen, and another app's stay apart."""
+        assert store.config() is None
+        assert [store.swap_config("{}", "{1}"), store.swap_config(None, "{2}"), store.swap_config(None, "{3}")] == [
+            False,
+            True,
+            False,
+        ]
+        assert [store.swap_config("{2}", "{4}"), store.config()] == [True, "{4}"]
+        other = store.of_app("other")
+        assert (other.config(), other.swap_config(None, "ü" * 5000), store.config()) == (None, True, "{4}")
+        assert store.of_app("other").config() == "ü" * 5000
+
+    def test_many_change_the_same_settings(self, store: Store) -> None:
+        """One of them succeeds."""
+        assert sum(at_once(THREADS, lambda number: store.swap_config(None, f"{number}"))) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, make_url
 
 from flask_supertokens import list_sessions
 from flask_supertokens.errors import GeneralError
@@ -177,3 +177,50 @@ def test_migrations_made_the_tables(uri: str) -> None:
         assert store.schema_version() == VERSION
         store.create_tables()
         assert store.schema_version() == VERSION
+
+
+@pytest.fixture
+def without_apps(uri: str) -> str:
+    """A database of this version, as it was before apps had settings of their own."""
+    with sql_store(uri) as store:
+        store.add(RECORD)
+    run(uri, "DROP TABLE supertokens_apps;\n")
+    return uri
+
+
+def test_apps_have_no_settings_yet(without_apps: str) -> None:
+    """The table is made at the first use, and nothing else changes: older releases go on beside."""
+    with sql_store(without_apps) as store:
+        assert (store.config(), store.swap_config(None, "{}"), store.config()) == (None, True, "{}")
+        assert (store.read(RECORD.handle), store.schema_version()) == (RECORD, VERSION)
+
+
+def test_apps_can_have_no_settings(without_apps: str) -> None:
+    """Where tables are made by hand, apps go on without; the refusal names the command."""
+    with sql_store(without_apps, creates_tables=False) as store:
+        assert (store.config(), store.read(RECORD.handle)) == (None, RECORD)
+        with pytest.raises(ValueError, match=r"supertokens_apps is missing.*flask supertokens init-db"):
+            store.swap_config(None, "{}")
+        store.create_tables()
+        assert store.swap_config(None, "{}")
+
+
+@pytest.fixture
+def uri_of_a_guest(postgres_uri: str) -> Iterator[str]:
+    """A user of the database who may use the tables of before, and make none."""
+    with sql_store(postgres_uri) as store:
+        store.add(RECORD)
+    run(postgres_uri, "DROP TABLE supertokens_apps;\nCREATE ROLE guest LOGIN;\n")
+    run(postgres_uri, "GRANT USAGE ON SCHEMA public TO guest;\nGRANT ALL ON ALL TABLES IN SCHEMA public TO guest;\n")
+    yield make_url(postgres_uri).set(username="guest").render_as_string(hide_password=False)
+    run(postgres_uri, "DROP OWNED BY guest;\nDROP ROLE guest;\n")
+
+
+@pytest.mark.postgres
+def test_the_table_of_apps_may_not_be_made(uri_of_a_guest: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Only a core needs it: the app goes on with the tables that are there, and the log says what is lacking."""
+    with sql_store(uri_of_a_guest) as store:
+        assert (store.read(RECORD.handle), store.config()) == (RECORD, None)
+        assert "supertokens_apps could not be made" in caplog.text
+        with pytest.raises(ValueError, match="flask supertokens init-db"):
+            store.swap_config(None, "{}")

@@ -129,7 +129,7 @@ class BrokenStore(MemoryStore):
 
     def __getattribute__(self, name: str) -> Any:
         verb = super().__getattribute__(name)
-        if name not in Store.__abstractmethods__:
+        if name not in {*Store.__abstractmethods__, "config", "swap_config"}:
             return verb
 
         def guarded(*arguments: Any) -> Any:
@@ -138,6 +138,11 @@ class BrokenStore(MemoryStore):
             return verb(*arguments)
 
         return guarded
+
+    def of_app(self, app_id: str) -> MemoryStore:
+        """One that can fail as well."""
+        self._apps.setdefault(app_id, BrokenStore())
+        return self._apps[app_id]
 
 
 # -- what goes in ------------------------------------------------------------------------------------------------------

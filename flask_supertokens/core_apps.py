@@ -1,0 +1,164 @@
+"""The apps of a core: each with an engine, with what its ``coreConfig`` sets, and with tenants."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from .engines.base import TokenRules
+from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
+from .errors import GeneralError
+from .forks import ForkSafeLock
+from .protocol.core_config import Lifetimes, lifetimes, updated_config
+from .protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
+from .protocol.tokens import MAX_TOKEN_LENGTH
+from .protocol.transport import same_secret
+from .signing import RELOAD_EVERY, BoundedCache
+from .stores.base import Store
+
+logger: logging.Logger = logging.getLogger("flask_supertokens")
+
+MAX_APPS = 1000
+"""So many apps are kept in memory besides the first; what is kept of one is a copy of what is in the store."""
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class _App:
+    """An engine with the ``coreConfig`` that it was made with, and when that was read."""
+
+    engine: EmbeddedEngine
+    config: str | None
+    read_at: int
+
+
+class Core:
+    """The apps of one store, each with an engine.
+
+    :param settings: of the embedded engine; signs RS256 and judges no issuer, audience or kind of key: that is the client's.
+    :param clock: milliseconds since the epoch; for tests.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EmbeddedSettings,
+        api_keys: tuple[str, ...] = (),
+        clock: Callable[[], int] = milliseconds,
+    ) -> None:
+        self._clock = clock
+        self.api_keys = api_keys
+        self._store = store
+        self._settings = replace(
+            settings,
+            keys=replace(settings.keys, algorithm="RS256", dynamic=True),
+            rules=TokenRules(dynamic=None, issuer=None, audience=None, checks_issuer=False),
+            max_token=MAX_TOKEN_LENGTH,
+        )
+        self._first = EmbeddedEngine(store, self._settings, clock)
+        self._apps: BoundedCache[_App] = BoundedCache(MAX_APPS)
+        self._lock = ForkSafeLock()
+        self._known: frozenset[tuple[str, str]] = frozenset({(FIRST_APP, PUBLIC_TENANT)})
+
+    # -- engines
+
+    def engine_of(self, app_id: str) -> EmbeddedEngine:
+        """The engine of an app, whether it was added or not. What another process set for it is seen within `RELOAD_EVERY`.
+
+        :raises GeneralError: the store can't be asked, and this process does not know the app yet.
+        """
+        if app_id == FIRST_APP:
+            return self._first
+        known, now = self._apps.get(app_id), self._clock()
+        if known is not None and abs(now - known.read_at) < RELOAD_EVERY:
+            return known.engine
+        try:
+            config = self._store.of_app(app_id).config()
+        except GeneralError as error:
+            if known is None:
+                raise
+            config = known.config
+            logger.warning(
+                "The coreConfig of an app could not be read again; the known one stays: %s", error.description
+            )
+        return self._keep(app_id, config, now)
+
+    def _keep(self, app_id: str, config: str | None, now: int) -> EmbeddedEngine:
+        """The engine that is there, if it has this ``coreConfig``: what it knows of keys and tokens took a while."""
+        with self._lock:
+            known = self._apps.get(app_id)
+            if known is None or known.config != config:
+                engine = EmbeddedEngine(self._store.of_app(app_id), self._settings_with(config), self._clock)
+            else:
+                engine = known.engine
+            self._apps.put(app_id, _App(engine, config, now))
+        return engine
+
+    def _settings_with(self, config: str | None) -> EmbeddedSettings:
+        own = lifetimes(json.loads(config or "{}"), self._lifetimes)
+        return replace(
+            self._settings,
+            window=replace(self._settings.window, refresh_lifetime=own.refresh_token),
+            keys=replace(self._settings.keys, lifetime=own.signing_key, access_token_lifetime=own.access_token),
+        )
+
+    @property
+    def _lifetimes(self) -> Lifetimes:
+        keys = self._settings.keys
+        return Lifetimes(keys.access_token_lifetime, self._settings.window.refresh_lifetime, keys.lifetime)
+
+    def make_keys(self) -> None:
+        """Make the first app's signing keys, if they are not there: it takes up to seconds, and clients do not wait so long.
+
+        Where the store can't be reached yet, the first call that needs them makes them.
+        """
+        try:
+            self._first.make_keys()
+        except GeneralError as error:
+            logger.warning("The core has no signing keys yet; the first call makes them: %s", error.description)
+
+    # -- apps, tenants, settings
+
+    def has(self, app_id: str, tenant_id: str) -> bool:
+        """Whether this tenant was added to this app. What is there stays, so it is asked for once."""
+        if (app_id, tenant_id) not in self._known:
+            there = self._store.of_app(app_id).tenants()
+            self._known |= {(app_id, tenant) for tenant in there}
+        return (app_id, tenant_id) in self._known
+
+    def add(self, app_id: str, tenant_id: str) -> bool:
+        """Add an app (with the public tenant, and with its keys) or a tenant of it; whether it was new."""
+        if (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT):  # always there
+            return False
+        if tenant_id == PUBLIC_TENANT:
+            self.engine_of(app_id).make_keys()
+        return self._store.of_app(app_id).add_tenant(tenant_id)
+
+    def config_of(self, app_id: str) -> Payload:
+        """The ``coreConfig`` of an app as it was given, from the store."""
+        config: Payload = json.loads(self._store.of_app(app_id).config() or "{}")
+        return config
+
+    def update_config(self, app_id: str, update: Payload) -> None:
+        """Change what an app sets for itself, for this process at once.
+
+        :raises ValueError: a name or a value that can't be, or the first app, whose settings are the core's.
+        """
+        if app_id == FIRST_APP:
+            raise ValueError("the settings of the public app are those of the core, from its environment")
+        store = self._store.of_app(app_id)
+        for _ in range(_ATTEMPTS):
+            seen = store.config()
+            config = updated_config(json.loads(seen or "{}"), update)
+            lifetimes(config, self._lifetimes)
+            new = json.dumps(config) if config or seen else None
+            if new == seen or store.swap_config(seen, str(new)):
+                self._keep(app_id, new, self._clock())
+                return
+        raise GeneralError("The settings of this app are being changed by others all the time. Try again.")
+
+    def admits(self, api_key: str | None) -> bool:
+        """Whether this key is one of ours; any will do where there are none."""
+        return not self.api_keys or any(same_secret(known, api_key) for known in self.api_keys)

@@ -1,0 +1,106 @@
+"""What an app of a core may set for itself, and what is refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flask_supertokens.protocol.core_config import Lifetimes, lifetimes, updated_config
+
+ACCESS, REFRESH = "access_token_validity", "refresh_token_validity"
+KEYS = "access_token_dynamic_signing_key_update_interval"
+HOUR = 3_600_000
+CORE = Lifetimes(access_token=HOUR, refresh_token=100 * 24 * HOUR, signing_key=7 * 24 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        (ACCESS, 1, "access_token", 1000),
+        (ACCESS, "2", "access_token", 2000),
+        (ACCESS, 86_400, "access_token", 86_400_000),
+        (REFRESH, 61, "refresh_token", 61 * 60_000),
+        (REFRESH, 60.5, "refresh_token", 3_630_000),
+        (REFRESH, "144000", "refresh_token", 144_000 * 60_000),
+        (KEYS, 1, "signing_key", HOUR),
+        (KEYS, 0.5, "signing_key", HOUR // 2),
+        (KEYS, "0.001", "signing_key", 3600),
+        (KEYS, "0.0041", "signing_key", 14_760),
+    ],
+)
+def test_a_lifetime_is_set(name: str, value: Any, field: str, expected: int) -> None:
+    """Seconds, minutes or hours, as a number or as its text; the others are the core's."""
+    assert lifetimes({name: value}, CORE) == replace(CORE, **{field: expected})
+
+
+def test_nothing_is_set() -> None:
+    """Everything is the core's."""
+    assert lifetimes({}, CORE) == CORE
+
+
+def test_all_are_set() -> None:
+    """The refresh token is compared with the app's own access token."""
+    own = {ACCESS: 2, REFRESH: 0.05, KEYS: 1}
+    assert lifetimes(own, CORE) == Lifetimes(2000, 3000, HOUR)
+
+
+WORDS: list[Any] = ["", "abc", "null", "1 ", "0x1", "1e3", "٣", True, [], {}, None]
+NUMBERS: list[Any] = [0, -1, "-1", 10**400, 10**11, float("nan"), float("inf"), 1e-9, "9" * 5000, f"1.{'0' * 5000}1"]
+
+
+@pytest.mark.parametrize("name", [ACCESS, REFRESH, KEYS])
+@pytest.mark.parametrize("value", [*WORDS, *NUMBERS], ids=lambda value: repr(value)[:12])
+def test_a_lifetime_is_wrong(name: str, value: Any) -> None:
+    """The text names it and says what it may be."""
+    with pytest.raises(ValueError, match=rf"'{name}' must be "):
+        lifetimes({name: value}, CORE)
+
+
+@pytest.mark.parametrize("value", [1.5, "1.5", 86_400_001, "86400001", 0.5])
+def test_an_access_token_has_no_such_lifetime(value: Any) -> None:
+    """Whole seconds, 86400000 at most."""
+    with pytest.raises(ValueError, match=f"'{ACCESS}' must be a whole number of seconds, 1 to 86400000"):
+        lifetimes({ACCESS: value}, CORE)
+
+
+@pytest.mark.parametrize(
+    "config", [{REFRESH: 60}, {ACCESS: 86_400_000}, {ACCESS: 60, REFRESH: 1}, {ACCESS: "61", REFRESH: "1"}]
+)
+def test_an_access_token_would_outlive_its_session(config: dict[str, Any]) -> None:
+    """Refused, as by a real core."""
+    with pytest.raises(ValueError, match=f"'{REFRESH}' must be longer than '{ACCESS}'"):
+        lifetimes(config, CORE)
+
+
+@pytest.mark.parametrize(
+    "name", ["port", "api_keys", "access_token_validity ", "postgresql_connection_uri", "totp_max"]
+)
+def test_a_name_is_not_ours(name: str) -> None:
+    """It is named, with those that there are."""
+    with pytest.raises(ValueError, match=rf"(?s){KEYS}") as refusal:
+        lifetimes({name: 1}, CORE)
+    assert name.strip() in str(refusal.value) or "a name" in str(refusal.value)
+
+
+def test_a_name_is_no_name() -> None:
+    """What could be markup is not repeated."""
+    with pytest.raises(ValueError, match="not supported") as refusal:
+        lifetimes({"<script>": 1}, CORE)
+    assert "<" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["access_token_blacklisting", "access_token_signing_key_dynamic"])
+def test_a_name_of_older_versions(name: str) -> None:
+    """Real cores read these for CDI 2.18 and older only: taken, if it is true or false, without an effect."""
+    for value in (True, False, "true", "false"):
+        assert lifetimes({name: value}, CORE) == CORE
+    with pytest.raises(ValueError, match=f"'{name}' must be true or false"):
+        lifetimes({name: 1}, CORE)
+
+
+def test_a_config_is_updated() -> None:
+    """What is named is replaced, null takes it away, the rest stays."""
+    assert updated_config({ACCESS: 1, REFRESH: 60}, {ACCESS: None, KEYS: "2"}) == {REFRESH: 60, KEYS: "2"}
+    assert updated_config({ACCESS: 1}, {REFRESH: None}) == {ACCESS: 1}

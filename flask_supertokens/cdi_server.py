@@ -32,7 +32,7 @@ from .protocol.cdi import VERSIONS, version_number
 from .protocol.core_config import shown_name
 from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
-from .protocol.tokens import STATIC_KEY, check_user_id
+from .protocol.tokens import check_user_id, shown
 from .protocol.transport import same_secret
 from .signing import to_jwk
 
@@ -42,7 +42,6 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 STATE = "supertokens_core"
 MAX_BODY = 1024 * 1024
 _TOKEN_NAMES = ("sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken")
-_OUR_NAMES = frozenset({"st-born", STATIC_KEY})
 _WITH_TENANTS, _WITH_RECIPE_USERS, _STRICT = (3, 0), (4, 0), (5, 0)
 _FORGED = "io.supertokens.session.jwt.JWT$JWTException: JWT verification failed"
 _SET_KEYS = "For services elsewhere set SUPERTOKENS_CORE_API_KEYS."
@@ -178,7 +177,7 @@ def regenerate(call: Call) -> Payload:
     expired = token.expires_at <= call.engine.now()  # the payload is stored; a refresh brings the token
     answer = _granted(call, grant.access, None if expired else grant.tokens)
     if payload is not None:
-        answer["session"]["userDataInJWT"] = payload
+        answer["session"]["userDataInJWT"] = shown(payload)
     return answer
 
 
@@ -206,7 +205,7 @@ def information(call: Call) -> Payload:
         "sessionHandle": known.handle,
         "userId": known.user_id,
         "userDataInDatabase": known.session_data,
-        "userDataInJWT": _users_own(known.access_token_payload),
+        "userDataInJWT": known.access_token_payload,
         "expiry": known.expires_at,
         "timeCreated": known.created_at,
     }
@@ -340,7 +339,7 @@ def _granted(call: Call, access: AccessToken, tokens: SessionTokens | None) -> P
     session = {
         "handle": access.handle,
         "userId": access.user_id,
-        "userDataInJWT": _users_own({name: claims[name] for name in claims if name not in _names_of(access)}),
+        "userDataInJWT": {name: claims[name] for name in claims if name not in _names_of(access)},
         **_dialect(call, claims.get("tId", PUBLIC_TENANT), claims.get("rsub", access.user_id)),
     }
     answer: Payload = {"status": "OK", "session": session}
@@ -369,10 +368,6 @@ def _dialect(call: Call, tenant_id: str, recipe_user_id: str) -> Payload:
 def _names_of(access: AccessToken) -> frozenset[str]:
     by_version = {3: (), 4: ("tId",)}.get(access.version, ("tId", "rsub"))
     return frozenset((*_TOKEN_NAMES, *by_version))
-
-
-def _users_own(payload: Payload) -> Payload:
-    return {name: value for name, value in payload.items() if name not in _OUR_NAMES}
 
 
 def _stolen(call: Call, error: TokenTheftError) -> Payload:
@@ -424,13 +419,13 @@ def _named(call: Call, name: str) -> str:
 
 
 def _payload(call: Call, payload: Payload) -> Payload:
-    """A user's payload, without names that this version's access tokens need for themselves; ours it can't hold anyway."""
+    """A user's payload, without names that this version's access tokens need for themselves. Ours are the engine's to drop."""
     names = {*_TOKEN_NAMES, "stt", "nbf"}
     names |= {"tId"} if call.version >= _WITH_TENANTS else set()
     names |= {"rsub"} if call.version >= _WITH_RECIPE_USERS else set()
     if names & payload.keys():
         raise Refused(400, "The user payload contains protected field")
-    return _users_own(payload)
+    return payload
 
 
 def _across(call: Call, asked: bool | None) -> bool:

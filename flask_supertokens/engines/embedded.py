@@ -16,7 +16,7 @@ from ..protocol.model import (
     PUBLIC_TENANT,
     AccessToken,
     Line,
-    Masked,
+    Marks,
     Payload,
     Position,
     RefreshToken,
@@ -29,13 +29,17 @@ from ..protocol.model import (
 from ..protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
 from ..protocol.tokens import (
     AUTH_TIME,
+    REMEMBER,
     STATIC_KEY,
     access_token_claims,
     front_token,
     is_dynamic,
+    kept,
     lasting,
+    marks_of,
     merged,
     parse_json_object,
+    shown,
     to_json_object,
     with_auth_time,
 )
@@ -180,7 +184,7 @@ class EmbeddedEngine(Engine):
             created_at=now,
             refreshed_at=now,
             anti_csrf_token=secrets.token_urlsafe(24) if new.anti_csrf else None,
-            payload=to_json_object(_with_key_kind(new), "access_token_payload"),
+            payload=to_json_object(_with_notes(new), "access_token_payload"),
             data=to_json_object(new.data, "session_data"),
             user_agent=_kept_text(new.user_agent, 255),
             ip=_kept_text(new.ip, 64),
@@ -260,8 +264,8 @@ class EmbeddedEngine(Engine):
         if record is None:
             raise UnauthorisedError("The session has ended.")
         now = self.clock()
-        claims = self._reissue(token, record, now, expires_at=token.expires_at, sets_auth_time=sets_auth_time)
-        access, tokens = self._signed(claims, now, token.kind)
+        content = self._reissue(token, record, now, expires_at=token.expires_at, sets_auth_time=sets_auth_time)
+        access, tokens = self._signed(content, now, token.kind)
         self._keep_quiet(access, self._quiet.get(token.raw))
         return Grant(access, tokens)
 
@@ -459,17 +463,17 @@ class EmbeddedEngine(Engine):
 
     def _with_stored_payload(self, token: AccessToken, record: SessionRecord, now: int) -> Grant:
         """The same token, or one with the payload that was stored meanwhile."""
-        claims = self._reissue(token, record, now, expires_at=token.expires_at)
-        if lasting(claims.value) == lasting(token.claims):
+        content = self._reissue(token, record, now, expires_at=token.expires_at)
+        if lasting(content.claims) == lasting(token.claims):
             return Grant(token)
-        return Grant(*self._signed(claims, now, token.kind))
+        return Grant(*self._signed(content, now, token.kind))
 
     def _passed(
         self, token: AccessToken, record: SessionRecord, decision: Decision, now: int, check_database: bool
     ) -> Grant:
         if decision.verdict is Verdict.CONFIRM:
-            claims = self._reissue(token, record, now, expires_at=token.expires_at, keeps_parent=False)
-            return Grant(*self._signed(claims, now, token.kind), confirmed=decision.line is not None)
+            content = self._reissue(token, record, now, expires_at=token.expires_at, keeps_parent=False)
+            return Grant(*self._signed(content, now, token.kind), confirmed=decision.line is not None)
         line = decision.line or record.line
         if line.used_at is not None and token.parent_hash2 == line.current_hash2:
             self._keep_quiet(token, _Quiet(line.used_at, line.used_at + self._settings.window.race))
@@ -512,11 +516,11 @@ class EmbeddedEngine(Engine):
 
     def _merge(self, handle: str, update: Mapping[str, Any]) -> SessionRecord | None:
         to_json_object(update, "the update")
-        return self._change_payload(handle, lambda stored: merged(stored, update))
+        return self._change_payload(handle, lambda stored: merged(stored, shown(update)))
 
     def _replace(self, handle: str, payload: Mapping[str, Any]) -> SessionRecord | None:
         to_json_object(payload, "the payload")
-        return self._change_payload(handle, lambda stored: {**_kept(stored), **payload})
+        return self._change_payload(handle, lambda stored: {**kept(stored), **shown(payload)})
 
     def _change_payload(self, handle: str, change: Callable[[Payload], Payload]) -> SessionRecord | None:
         for now in self._attempts():
@@ -532,8 +536,8 @@ class EmbeddedEngine(Engine):
 
     def _check_size(self, record: SessionRecord, kind: TokenKind = AS_SET) -> None:
         claims = self._claims(record, (_ANY_HASH, _ANY_HASH), 0, 0, kind)
-        claims |= {"iat": 10**10, "exp": 10**10, "st-born": 10**13}
-        size = self._access_tokens.size_of(claims, kind.dynamic)
+        claims |= {"iat": 10**10, "exp": 10**10}
+        size = self._access_tokens.size_of(claims, kind.dynamic, marks_of(record, born=10**13))
         if size > self._settings.max_token:
             raise too_large(size, self._settings.max_token)
 
@@ -557,7 +561,7 @@ class EmbeddedEngine(Engine):
         self, record: SessionRecord, hashes: tuple[str, str | None], now: int, kind: TokenKind
     ) -> tuple[AccessToken, SessionTokens]:
         expiry = self._not_after(record.created_at, now + self._settings.keys.access_token_lifetime)
-        return self._signed(Masked(self._claims(record, hashes, now, expiry, kind)), now, kind)
+        return self._signed(_Content(self._claims(record, hashes, now, expiry, kind), marks_of(record)), now, kind)
 
     def _reissue(
         self,
@@ -568,8 +572,8 @@ class EmbeddedEngine(Engine):
         expires_at: int,
         keeps_parent: bool = True,
         sets_auth_time: bool = False,
-    ) -> Masked[Payload]:
-        """Make the claims of an access token that takes the presented one's place, with the payload that is stored.
+    ) -> _Content:
+        """Make the content of an access token that takes the presented one's place, with the payload that is stored.
 
         Everything but create and refresh hands out such tokens. None of them lives longer than the presented one, and only
         `Session.reauthenticate` changes when the user logged in: a copy of a token must not gain by what its owner does.
@@ -579,12 +583,12 @@ class EmbeddedEngine(Engine):
         claims = self._claims(_like_before(record, token), (token.hash2, parent_hash2), now, expiry, token.kind)
         if not sets_auth_time:
             claims = with_auth_time(claims, token.claims)
-        return Masked(claims if parent_hash2 is None else {**claims, "st-born": token.born})
+        return _Content(claims, marks_of(record, None if parent_hash2 is None else token.born))
 
-    def _signed(self, claims: Masked[Payload], now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
+    def _signed(self, content: _Content, now: int, kind: TokenKind) -> tuple[AccessToken, SessionTokens]:
         key = self._access_tokens.keys.signing_key(now, kind.dynamic)  # the store may fail here
-        token = self._access_tokens.sign(claims.value, now, kind, key)
-        return token, SessionTokens(token.raw, token.expires_at, front_token(claims.value))
+        token = self._access_tokens.sign(content.claims, now, kind, key, content.marks)
+        return token, SessionTokens(token.raw, token.expires_at, front_token(content.claims))
 
     def _mint(self, record: SessionRecord, token: RefreshToken, now: int, kind: TokenKind = AS_SET) -> Grant:
         """Access and refresh token of a session; the refresh token is the one given."""
@@ -612,6 +616,14 @@ class _Quiet:
     until: int
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What an access token is made of. Its claims may have an anti-CSRF token: see `Masked`."""
+
+    claims: Payload = field(repr=False)
+    marks: Marks
+
+
 def _check_anti_csrf(record: SessionRecord, request: RefreshRequest) -> None:
     wanted = request.checks_anti_csrf and record.anti_csrf_token is not None
     if wanted and not same_secret(record.anti_csrf_token, request.anti_csrf_token):
@@ -630,21 +642,24 @@ def _like_before(record: SessionRecord, token: AccessToken) -> SessionRecord:
     return record if record.anti_csrf_token else replace(record, anti_csrf_token=token.anti_csrf_token)
 
 
-def _with_key_kind(new: NewSession) -> Mapping[str, Any]:
-    """A session that asked for the static key remembers that; a refresh may leave it open."""
-    is_static = new.kind.dynamic is False and isinstance(new.payload, Mapping)
-    return {**new.payload, STATIC_KEY: True} if is_static else new.payload
+def _with_notes(new: NewSession) -> Mapping[str, Any]:
+    """The payload of a new row: the user's, and what the engine notes. That a session asked for the static key, since a
+    refresh may leave it open; and that its cookies shall end with the browser.
+    """
+    if not isinstance(new.payload, Mapping):
+        return new.payload
+    payload = shown(new.payload)
+    if new.kind.dynamic is False:
+        payload[STATIC_KEY] = True
+    if new.payload.get(REMEMBER) is False:
+        payload[REMEMBER] = False
+    return payload
 
 
 def _as_created(kind: TokenKind, record: SessionRecord) -> TokenKind:
     if kind.dynamic is None and STATIC_KEY in record.payload and STATIC_KEY in parse_json_object(record.payload):
         return replace(kind, dynamic=False)
     return kind
-
-
-def _kept(payload: Payload) -> Payload:
-    """What the engine itself keeps in a stored payload."""
-    return {name: value for name, value in payload.items() if name == STATIC_KEY}
 
 
 def _information(record: SessionRecord) -> SessionInformation:
@@ -656,7 +671,7 @@ def _information(record: SessionRecord) -> SessionInformation:
         created_at=record.created_at,
         last_refreshed_at=record.refreshed_at,
         expires_at=record.line.expires_at,
-        access_token_payload=parse_json_object(record.payload),
+        access_token_payload=shown(parse_json_object(record.payload)),
         session_data=parse_json_object(record.data),
         user_agent=record.user_agent,
         ip=record.ip,

@@ -19,6 +19,7 @@ from ..core_client import CoreClient
 from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.cdi import (
     CoreAnswerError,
+    CoreInformation,
     CoreRequest,
     CoreSession,
     create_request,
@@ -39,8 +40,16 @@ from ..protocol.cdi import (
     remove_user_request,
     verify_request,
 )
-from ..protocol.model import AccessToken, Payload, Position, SessionInformation, SessionTokens, SigningKey
-from ..protocol.tokens import AUTH_TIME, front_token, merged, to_json_object, to_utf8_json
+from ..protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
+from ..protocol.tokens import (
+    AUTH_TIME,
+    front_token,
+    header_names,
+    merged,
+    shown,
+    to_json_object,
+    to_utf8_json,
+)
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import (
     OF_A_CORE,
@@ -203,12 +212,12 @@ class RemoteEngine(Engine):
         return grant
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
-        information = self.information(token.handle)
-        if information is None:
+        found = self._find(token.handle)
+        if found is None:
             raise UnauthorisedError("The session has ended.")
-        payload = self._merged(information, update)
+        payload = self._merged(found, update)
         if AUTH_TIME not in update:
-            _check_same_login(token, information.access_token_payload)
+            _check_same_login(token, found.payload)
         answer, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
         if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
             raise UnauthorisedError(f"The core says: {_message(answer)}")
@@ -219,10 +228,10 @@ class RemoteEngine(Engine):
 
     def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
         """Not atomic: CDI has no merge, so the last of two writers wins."""
-        information = self.information(handle)
-        if information is None:
+        found = self._find(handle)
+        if found is None:
             return False
-        payload = self._merged(information, update)
+        payload = self._merged(found, update)
         return self._put(payload_request(handle, payload))
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
@@ -259,10 +268,9 @@ class RemoteEngine(Engine):
         return sorted(removed)
 
     def information(self, handle: str) -> SessionInformation | None:
-        answer, _ = self.client.call(lambda _: information_request(handle))
-        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+        found = self._find(handle)
+        if found is None:
             return None
-        found = _read(read_information, answer)
         return SessionInformation(
             handle=found.handle,
             user_id=found.user_id,
@@ -271,7 +279,7 @@ class RemoteEngine(Engine):
             created_at=found.created,
             last_refreshed_at=None,
             expires_at=found.expiry,
-            access_token_payload=found.payload,
+            access_token_payload=shown(found.payload),
             session_data=found.data,
         )
 
@@ -289,6 +297,14 @@ class RemoteEngine(Engine):
         return [known.handle for known in self.sessions_of(user_id, tenant_id, after, limit)]
 
     # -- shared
+
+    def _find(self, handle: str) -> CoreInformation | None:
+        """A session with all that the core keeps in its payload, names of ours too."""
+        answer, _ = self.client.call(lambda _: information_request(handle))
+        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+            return None
+        found: CoreInformation = _read(read_information, answer)
+        return found
 
     def _handles(self, user_id: str, tenant_id: str | None) -> list[str]:
         answer, _ = self.client.call(lambda version: handles_request(version, user_id, tenant_id))
@@ -329,9 +345,10 @@ class RemoteEngine(Engine):
         system = {"iss": self._settings.rules.issuer, "aud": self._settings.rules.audience}
         return {**payload, **{name: value for name, value in system.items() if value is not None}}
 
-    def _merged(self, stored: SessionInformation, update: Mapping[str, Any]) -> Payload:
+    def _merged(self, stored: CoreInformation, update: Mapping[str, Any]) -> Payload:
+        """A core keeps nothing but a payload, so names of ours stay where they are in it."""
         _check_json(update, "the update")
-        payload = merged(stored.access_token_payload, update)
+        payload = merged(stored.payload, shown(update))
         _check_json(payload, "access_token_payload")
         self._check_size(stored.user_id, stored.tenant_id, payload)
         return payload
@@ -340,7 +357,13 @@ class RemoteEngine(Engine):
         """Before a core stores it: no refresh of the session would succeed any more."""
         own = {"sub": user_id, "rsub": user_id, "tId": tenant_id, "sessionHandle": f"{_UUID}_{tenant_id}"}
         own |= {"refreshTokenHash1": _HASH, "parentRefreshTokenHash1": _HASH, "antiCsrfToken": _UUID}
-        header = {"kid": f"s-{_UUID}", "typ": "JWT", "version": "5", "alg": ALGORITHM}
+        header = {
+            "kid": f"s-{_UUID}",
+            "typ": "JWT",
+            "version": "5",
+            "alg": ALGORITHM,
+            **header_names(Marks(born=10**13)),
+        }
         claims = {**payload, **own, "iat": 10**10, "exp": 10**10}
         sizes = (len(to_utf8_json(header)), len(to_utf8_json(claims)), _SIGNATURE_BYTES)
         self._check_length(2 + sum(-(-4 * size // 3) for size in sizes))

@@ -74,13 +74,29 @@ class RefreshToken:
 
 
 @dataclass(frozen=True)
+class Marks:
+    """What the engine notes for itself in the header of an access token, so that it is in nobody's payload.
+
+    ``born``: when a refresh made the token, in ms, where its ``iat`` says when it was made anew. ``remember``: whether its
+    cookies outlive the browser.
+    """
+
+    born: int | None = None
+    remember: bool = True
+
+
+NO_MARKS = Marks()
+
+
+@dataclass(frozen=True)
 class AccessToken:
-    """An access token whose structure is ours; nothing is said of its signature."""
+    """An access token whose structure is ours; nothing is said of its signature. ``claims`` are without names of ours."""
 
     raw: str = field(repr=False)
     kid: str
     version: int
     claims: Payload = field(repr=False)
+    marks: Marks = NO_MARKS
 
     @property
     def handle(self) -> str:
@@ -115,7 +131,7 @@ class AccessToken:
     @property
     def born(self) -> int:
         """When a refresh made this token; a changed payload gives it a new ``iat``, but does not make it young again."""
-        return int(self.claims.get("st-born", self.issued_at))
+        return self.issued_at if self.marks.born is None else self.marks.born
 
     @property
     def expires_at(self) -> int:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from .model import AccessToken, Payload, RefreshToken, SessionRecord
+from .model import NO_MARKS, AccessToken, Marks, Payload, RefreshToken, SessionRecord
 
 LEGACY_HEADERS = (
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=",
@@ -24,15 +24,21 @@ LEGACY_HEADERS = (
 )
 _ENGINE_NAMES = frozenset(
     {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
-    | {"tId", "rsub", "stt", "aud", "iss", "st-born"}
+    | {"tId", "rsub", "stt", "aud", "iss"}
 )
+BORN = "st-born"
+"""When a refresh made an access token, in ms; stands in its header when it was made anew since."""
 STATIC_KEY = "st-static"
-"""Stands in the payload, as ``true``, when the access tokens of a session are signed with the key that is never replaced."""
+"""Stands in the row, as ``true``, when the access tokens of a session are signed with the key that is never replaced."""
 REMEMBER = "st-remember"
-"""Stands in the payload, as ``false``, when the cookies shall end with the browser."""
+"""Stands in the row and in each token's header, as ``false``, when the cookies shall end with the browser. On a core that
+keeps nothing but a payload it stands there."""
+OWN_NAMES = frozenset({BORN, REMEMBER, STATIC_KEY})
+"""What the engine notes for itself. No payload that is shown has these names, and what comes back with them is dropped."""
 AUTH_TIME = "auth_time"
 """When the user logged in, in seconds (OpenID Connect Core, section 2); stands in the payload."""
-PROTECTED_NAMES = _ENGINE_NAMES | {AUTH_TIME, REMEMBER, STATIC_KEY, "nbf", "jti"}
+_NOT_FOR_SCRIPTS = OWN_NAMES | {AUTH_TIME}
+PROTECTED_NAMES = _ENGINE_NAMES | _NOT_FOR_SCRIPTS | {"nbf", "jti"}
 """What a user's payload can't hold: refused where it would say something else than is, else dropped."""
 _OF_EACH_TOKEN = {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1"}
 MAX_TOKEN_LENGTH = 16_384
@@ -105,8 +111,7 @@ def access_token_claims(
     version: int = 5,
 ) -> Payload:
     """The claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
-    payload = parse_json_object(record.payload)
-    payload.pop(STATIC_KEY, None)
+    payload = shown(parse_json_object(record.payload))
     names = {"tId": record.tenant_id} if version >= _V4 else {}
     names |= {"rsub": record.recipe_user_id} if version >= _V5 else {}
     return {
@@ -132,7 +137,12 @@ def parse_access_token(raw: str, algorithms: frozenset[str]) -> AccessToken | No
     claims = None if header is None else _json_part(claims_part)
     if header is None or claims is None or not _good_claims(claims, header.version):
         return None
-    return AccessToken(raw, header.kid, header.version, claims)
+    marks = header.marks
+    if OWN_NAMES & claims.keys():  # as tokens had it once, and those of other cores have it
+        older = _marks(claims)
+        marks = Marks(older.born if marks.born is None else marks.born, marks.remember and older.remember)
+        claims = shown(claims)
+    return AccessToken(raw, header.kid, header.version, claims, marks)
 
 
 def is_legacy(raw: str) -> bool:
@@ -148,6 +158,7 @@ def is_dynamic(kid: str) -> bool:
 class _Header(NamedTuple):
     kid: str
     version: int
+    marks: Marks
 
 
 @functools.lru_cache(maxsize=64)
@@ -156,7 +167,28 @@ def _header(part: str, algorithms: frozenset[str]) -> _Header | None:
     header = _json_part(part)
     if header is None or not _good_header(header, algorithms):
         return None
-    return _Header(header["kid"], int(header.get("version", "3")))
+    return _Header(header["kid"], int(header.get("version", "3")), _marks(header))
+
+
+def _marks(said: Mapping[str, Any]) -> Marks:
+    born = said.get(BORN)
+    return Marks(None if born is None else int(born), said.get(REMEMBER) is not False)
+
+
+def header_names(marks: Marks) -> Payload:
+    """What stands in the header of an access token with these marks."""
+    names: Payload = {} if marks.born is None else {BORN: marks.born}
+    return names if marks.remember else {**names, REMEMBER: False}
+
+
+def marks_of(record: SessionRecord, born: int | None = None) -> Marks:
+    """The marks of a session's next access token.
+
+    :param born: when a refresh made the token that this one takes the place of, in ms.
+    """
+    if REMEMBER not in record.payload:  # the usual case, without parsing
+        return NO_MARKS if born is None else Marks(born)
+    return Marks(born, parse_json_object(record.payload).get(REMEMBER) is not False)
 
 
 def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
@@ -171,6 +203,7 @@ def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
         and isinstance(version, str)
         and _VERSION.fullmatch(version) is not None
         and int(version) >= 3  # noqa: PLR2004 - the first version of this form
+        and (BORN not in header or _is_time(header[BORN]))
     )
 
 
@@ -182,7 +215,7 @@ def _good_claims(claims: Payload, version: int) -> bool:
         all(isinstance(claims.get(name), str) for name in strings)
         and all(isinstance(claims.get(name), str | None) for name in ("parentRefreshTokenHash1", "antiCsrfToken"))
         and all(_is_time(claims.get(name)) for name in ("iat", "exp"))
-        and all(name not in claims or _is_time(claims[name]) for name in ("nbf", "st-born"))
+        and all(name not in claims or _is_time(claims[name]) for name in ("nbf", BORN))
         and claims.get("stt", 0) in (0, None)
         and not isinstance(claims.get("stt"), bool)
     )
@@ -233,6 +266,16 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 # -- payloads ----------------------------------------------------------------------------------------------------------
 
 
+def shown(payload: Mapping[str, Any]) -> Payload:
+    """A payload, stored or sent, without what the engine notes in it for itself: what apps, services and scripts know of."""
+    return {name: value for name, value in payload.items() if name not in OWN_NAMES}
+
+
+def kept(payload: Mapping[str, Any]) -> Payload:
+    """What the engine notes for itself in a stored payload; it outlives every change of what users have there."""
+    return {name: value for name, value in payload.items() if name in OWN_NAMES}
+
+
 def without_protected(payload: Mapping[str, Any], what: str, *present: Mapping[str, Any]) -> Payload:
     """A copy of what a user passed, without the names that belong to the protocol.
 
@@ -271,7 +314,7 @@ def to_json_object(value: Mapping[str, Any], what: str) -> str:
 
 def lasting(claims: Payload) -> Payload:
     """The part of an access token that says nothing of when it was made."""
-    return {name: value for name, value in claims.items() if name not in ("iat", "exp", "st-born")}
+    return {name: value for name, value in claims.items() if name not in ("iat", "exp")}
 
 
 def with_auth_time(claims: Payload, presented: Payload) -> Payload:
@@ -295,8 +338,11 @@ def to_utf8_json(value: Any) -> bytes:
 
 
 def front_token(claims: Payload) -> str:
-    """What scripts may read of a session: user id, expiry in ms and the payload, as standard base64 of JSON."""
-    content = {"ate": int(claims["exp"] * 1000), "uid": claims["sub"], "up": claims}
+    """What scripts may read of a session: user id, expiry in ms and the payload, as standard base64 of JSON.
+
+    The payload is the whole one of the token, as official backends send it, but for the moment of the log-in.
+    """
+    content = {"ate": int(claims["exp"] * 1000), "uid": claims["sub"], "up": _for_scripts(claims)}
     return base64.b64encode(to_utf8_json(content)).decode()
 
 
@@ -305,8 +351,12 @@ def placeholder_front_token(claims: Payload | None, now: int) -> str:
     if claims is None:
         content: Payload = {"ate": 0, "uid": "", "up": {}}
     else:
-        content = {"ate": 0, "uid": claims["sub"], "up": {**claims, "iat": now // 1000}}
+        content = {"ate": 0, "uid": claims["sub"], "up": {**_for_scripts(claims), "iat": now // 1000}}
     return base64.b64encode(to_utf8_json(content)).decode()
+
+
+def _for_scripts(claims: Payload) -> Payload:
+    return {name: value for name, value in claims.items() if name not in _NOT_FOR_SCRIPTS}
 
 
 # -- what users pass ---------------------------------------------------------------------------------------------------

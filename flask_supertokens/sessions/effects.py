@@ -11,7 +11,6 @@ from ..context import AppState, send
 from ..engines.base import Grant
 from ..errors import SuperTokensError
 from ..protocol.model import SessionTokens
-from ..protocol.tokens import REMEMBER
 from ..protocol.transport import Sets
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 def plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = False) -> None:
     """Hand these tokens out with the response."""
-    remember = session._access.claims.get(REMEMBER) is not False
-    sets = Sets(session.handle, session._method, tokens, remember)
+    sets = Sets(session.handle, session._method, tokens, session._access.marks.remember)
     if session._request is not None:
         session._request.change(session._request.plan.with_sets(sets, clear_other=clear_other))
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import jwt
 from itsdangerous.encoding import base64_encode
 
-from ..protocol.model import AS_SET, AccessToken, Payload, TokenKind
-from ..protocol.tokens import decode_base64url, parse_access_token, to_utf8_json
+from ..protocol.model import AS_SET, NO_MARKS, AccessToken, Marks, Payload, TokenKind
+from ..protocol.tokens import decode_base64url, header_names, parse_access_token, to_utf8_json
 from .caches import BoundedCache
 from .keys import KeyRing, KeySettings, KeyStore
 from .sealing import Sealer
@@ -77,9 +77,10 @@ class AccessTokenVerifier:
 
 
 @functools.lru_cache(maxsize=64)
-def _header(algorithm: str, kid: str, version: int) -> bytes:
+def _header(algorithm: str, kid: str, version: int, marks: Marks) -> bytes:
     """The first part of the tokens of one key."""
-    return base64_encode(to_utf8_json({"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version)}))
+    header = {"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version), **header_names(marks)}
+    return base64_encode(to_utf8_json(header))
 
 
 class AccessTokenSigner(AccessTokenVerifier):
@@ -98,16 +99,22 @@ class AccessTokenSigner(AccessTokenVerifier):
         super().__init__(self.keys, settings.algorithm, cache)
 
     def sign(
-        self, claims: Payload, now: int, kind: TokenKind = AS_SET, key: tuple[str, Any] | None = None
+        self,
+        claims: Payload,
+        now: int,
+        kind: TokenKind = AS_SET,
+        key: tuple[str, Any] | None = None,
+        marks: Marks = NO_MARKS,
     ) -> AccessToken:
         """The token of these claims; what we signed ourselves counts as verified.
 
         :param key: id and private half, where they are at hand.
+        :param marks: what its header says besides.
         """
         kid, private = key or self.keys.signing_key(now, kind.dynamic)
-        signed = b".".join((_header(self._algorithm, kid, kind.version), base64_encode(to_utf8_json(claims))))
+        signed = b".".join((_header(self._algorithm, kid, kind.version, marks), base64_encode(to_utf8_json(claims))))
         raw = b".".join((signed, base64_encode(self._method.sign(signed, private)))).decode()
-        token = AccessToken(raw, kid, kind.version, claims)
+        token = AccessToken(raw, kid, kind.version, claims, marks)
         self._verified.put(raw, token, token.handle)
         return token
 
@@ -118,9 +125,9 @@ class AccessTokenSigner(AccessTokenVerifier):
             to_utf8_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"}
         )
 
-    def size_of(self, claims: Payload, dynamic: bool | None = None) -> int:
+    def size_of(self, claims: Payload, dynamic: bool | None = None, marks: Marks = NO_MARKS) -> int:
         """How many bytes the token of these claims has, without signing."""
         kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
-        headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5"}
+        headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5", **header_names(marks)}
         parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
         return 2 + sum(-(-4 * size // 3) for size in parts)

@@ -11,18 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_supertokens.protocol.model import Marks
 from flask_supertokens.protocol.tokens import (
     LEGACY_HEADERS,
     MAX_TOKEN_LENGTH,
+    OWN_NAMES,
     access_token_claims,
     check_tenant_id,
     check_user_id,
     front_token,
     hash1,
     hash2,
+    header_names,
     is_dynamic,
     is_legacy,
     lasting,
+    marks_of,
     merged,
     parse_access_token,
     placeholder_front_token,
@@ -120,6 +124,23 @@ def test_an_access_token_is_of_version_5() -> None:
         "parentRefreshTokenHash1": "p",
         "antiCsrfToken": "anti-csrf-1",
     }
+
+
+@pytest.mark.parametrize("name", sorted(OWN_NAMES))
+def test_a_stored_payload_holds_a_name_of_ours(name: str) -> None:
+    """It does not get into a token's payload; the user's names beside it do."""
+    assert claims_of_a_record(payload=json.dumps({name: True, "role": "admin"})) == claims_of_a_record()
+
+
+@pytest.mark.parametrize(
+    ("stored", "remember"),
+    [({}, True), ({"st-remember": False}, False), ({"st-remember": None}, True), ({"a": {"st-remember": False}}, True)],
+    ids=spelled,
+)
+def test_a_row_says_what_becomes_of_cookies(stored: dict[str, Any], remember: bool) -> None:
+    """Only its own note counts, not a word of that name somewhere in what the user has there."""
+    for born in (None, 7):
+        assert marks_of(replace(RECORD, payload=json.dumps(stored)), born) == Marks(born, remember)
 
 
 @pytest.mark.parametrize("name", ["sub", "exp", "sessionHandle", "tId", "rsub", "antiCsrfToken", "iss"])
@@ -276,13 +297,61 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(HEADER)), JSON), st.dictionaries(st.sampled_from(sorted(CLAIMS)), JSON))
+OWN = sorted(OWN_NAMES)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted([*HEADER, *OWN])), JSON),
+    st.dictionaries(st.sampled_from(sorted([*CLAIMS, *OWN])), JSON),
+)
 def test_any_content_is_judged(header: dict[str, Any], claims: dict[str, Any]) -> None:
     """Claims of any type do not raise, and what passes can be shown to a script."""
     token = parse_access_token(forged({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
     if token is not None:
         front_token(token.claims)
         assert isinstance(token.expires_at, int)
+        assert isinstance(token.born, int)
+        assert not OWN_NAMES & token.claims.keys()
+
+
+@pytest.mark.parametrize(
+    ("header", "claims", "marks"),
+    [
+        ({}, {}, Marks()),
+        ({"st-born": 7}, {}, Marks(7)),
+        ({"st-born": 7.5}, {}, Marks(7)),
+        ({}, {"st-born": 5}, Marks(5)),
+        ({"st-born": 7}, {"st-born": 5}, Marks(7)),
+        ({"st-remember": False}, {}, Marks(remember=False)),
+        ({}, {"st-remember": False}, Marks(remember=False)),
+        ({"st-remember": True}, {"st-remember": False}, Marks(remember=False)),
+        ({"st-remember": "odd"}, {"st-remember": 0}, Marks()),
+        ({}, {"st-static": True}, Marks()),
+    ],
+    ids=spelled,
+)
+def test_the_engine_notes_something(header: dict[str, Any], claims: dict[str, Any], marks: Marks) -> None:
+    """In the header; where it stands in the payload, as it did once, it is read and taken out."""
+    token = parse_access_token(forged({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
+    assert token is not None
+    assert (token.marks, token.claims) == (marks, CLAIMS)
+    assert token.born == (CLAIMS["iat"] * 1000 if marks.born is None else marks.born)
+
+
+@pytest.mark.parametrize("born", [None, "7", True, [7], 2**60, -(2**60)], ids=spelled)
+def test_a_birth_is_no_time(born: Any) -> None:
+    """A token whose header or payload says so is not ours."""
+    assert parse_access_token(forged(CLAIMS, {**HEADER, "st-born": born}), OURS) is None
+    assert parse_access_token(forged({**CLAIMS, "st-born": born}), OURS) is None
+
+
+@pytest.mark.parametrize("marks", [Marks(), Marks(7), Marks(remember=False), Marks(7, remember=False)], ids=repr)
+def test_marks_are_written_and_read(marks: Marks) -> None:
+    """A header says of them what is not usual, and nothing else."""
+    token = parse_access_token(forged(CLAIMS, {**HEADER, **header_names(marks)}), OURS)
+    assert token is not None
+    assert token.marks == marks
+    assert len(header_names(marks)) == (marks.born is not None) + (not marks.remember)
 
 
 @pytest.mark.parametrize("header", LEGACY_HEADERS)
@@ -368,7 +437,7 @@ def test_json_is_kept_in_ascii() -> None:
 def test_the_payload_of_a_token_is_looked_at() -> None:
     """Only what the session's payload holds is left of the claims."""
     claims = claims_of_a_record()
-    assert lasting({**claims, "st-born": 1}) == {name: claims[name] for name in claims.keys() - {"iat", "exp"}}
+    assert lasting(claims) == {name: claims[name] for name in claims.keys() - {"iat", "exp"}}
 
 
 # -- front-token -------------------------------------------------------------------------------------------------------
@@ -379,6 +448,13 @@ def test_a_front_token_is_built() -> None:
     assert front_token({"exp": 1795367955, "iat": 1795364355, "sub": "u1"}) == (
         "eyJhdGUiOjE3OTUzNjc5NTUwMDAsInVpZCI6InUxIiwidXAiOnsiZXhwIjoxNzk1MzY3OTU1LCJpYXQiOjE3OTUzNjQzNTUsInN1YiI6InUxIn19"
     )
+
+
+def test_a_script_may_not_read_all() -> None:
+    """When the user logged in, and what the engine notes for itself, is in neither kind of front-token; the rest is in both."""
+    claims = {**CLAIMS, "auth_time": 1, "st-born": 2, "st-remember": False, "st-static": True, "cart": {"st-born": 3}}
+    for token in (front_token(claims), placeholder_front_token(claims, CLAIMS["iat"] * 1000)):
+        assert json.loads(base64.b64decode(token))["up"] == {**CLAIMS, "cart": {"st-born": 3}}
 
 
 @pytest.mark.parametrize("user_id", ["漢" * 255, "😀" * 255, "??>>~~ÿÿ"])

@@ -19,7 +19,7 @@ class Configuration:
     dynamic_key: bool
     scenarios: Mapping[str, str]
     windows: tuple[int, ...]
-    core_config: Mapping[str, float] = field(default_factory=dict)
+    core_config: Mapping[str, float | str] = field(default_factory=dict)
 
 
 class Run(NamedTuple):
@@ -137,7 +137,7 @@ CONFIGURATIONS = {
         "NONE", True, SHORT_SESSIONS, (30,), {"access_token_validity": 2, "refresh_token_validity": 0.075}
     ),
     "short_keys": Configuration(
-        "NONE", True, SHORT_KEYS, (30,), {"access_token_dynamic_signing_key_update_interval": 0.001}
+        "NONE", True, SHORT_KEYS, (30,), {"access_token_dynamic_signing_key_update_interval": "0.001"}
     ),
 }
 RUNS = [Run(sdk, name, window) for sdk in SDKS for name, what in CONFIGURATIONS.items() for window in what.windows]

@@ -626,6 +626,12 @@ def test_apps_and_tenants_are_added(client: FlaskClient, core: CoreClient) -> No
         assert core.put("/recipe/multitenancy/tenant/v2", tenantId=name).status_code == 400
 
 
+def test_no_tenant_is_named_in_an_app(client: FlaskClient, core: CoreClient) -> None:
+    """An SDK that is given an empty name leaves two slashes: it is the public tenant."""
+    core.put("/recipe/multitenancy/app/v2", appId="shop")
+    assert CoreClient(client, base="/appid-shop").create("//recipe/session")["session"]["tenantId"] == "public"
+
+
 def test_what_was_there_all_the_time_is_added(client: FlaskClient, core: CoreClient) -> None:
     """The public app and tenant are not new; nor is the public tenant of an app."""
     core.put("/recipe/multitenancy/app/v2", appId="Shop")

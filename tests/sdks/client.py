@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import copy
-import json
-import time
 from typing import Any
 
 import requests
@@ -57,11 +54,6 @@ class Client:
     @property
     def refresh_token(self) -> str:
         return self.tokens["st-refresh-token"] if self.mode == "header" else self._http.cookies["sRefreshToken"]
-
-    def wait_for_expiry(self) -> None:
-        """Until the access token has expired, as the front-token says."""
-        expires_at: int = json.loads(base64.b64decode(self.tokens["front-token"]))["ate"]
-        time.sleep(max(0.0, expires_at / 1000 - time.time()) + 0.05)
 
     def _sent(self, path: str) -> dict[str, str]:
         csrf = {"anti-csrf": self.tokens["anti-csrf"]} if "anti-csrf" in self.tokens else {}

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from flask import Flask
@@ -16,10 +16,12 @@ from flask_supertokens import SuperTokens, current_session, verify_session
 
 from ..support.core_process import CoreProcess
 from .client import REFRESH
-from .processes import API_KEY, Configuration, a_core, sdk_app, what_is_missing
+from .processes import API_KEY, Configuration, Outcomes, a_core, outcomes_of, sdk_app, what_is_missing
+from .scenarios import Run
 
 CoreOf = Callable[[str], CoreProcess]
 AppOf = Callable[[Configuration, str], str]
+OutcomesOf = Callable[[Run], Outcomes]
 
 
 @pytest.fixture(params=["python", "node"])
@@ -58,14 +60,13 @@ def uri_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="package")
 def core_of(uri_of: Callable[[str], str]) -> Iterator[CoreOf]:
-    """A core by name: on ``sqlite``, on ``postgres``, or ``hasty`` with access tokens of five seconds."""
+    """A core by name: on ``sqlite``, on ``postgres``, or ``restarted`` for tests that end it for a while."""
     with contextlib.ExitStack() as stack:
         cores: dict[str, CoreProcess] = {}
 
         def core(name: str) -> CoreProcess:
             if name not in cores:
-                hasty: dict[str, Any] = {"ACCESS_TOKEN_LIFETIME": 5} if name == "hasty" else {}
-                cores[name] = stack.enter_context(a_core(uri_of(name), **hasty))
+                cores[name] = stack.enter_context(a_core(uri_of(name)))
             return cores[name]
 
         yield core
@@ -94,9 +95,9 @@ def app(sdk: str, database: str, app_of: AppOf) -> str:
 
 
 @pytest.fixture
-def hasty_app(sdk: str, app_of: AppOf) -> str:
-    """The same with access tokens of five seconds."""
-    return app_of((sdk, "NONE", True), "hasty")
+def restarted_app(sdk: str, app_of: AppOf) -> str:
+    """The same on a core of its own, which the test may end and start."""
+    return app_of((sdk, "NONE", True), "restarted")
 
 
 @pytest.fixture
@@ -117,3 +118,34 @@ def our_app(core_of: CoreOf) -> str:
     server = create_server(app, host="127.0.0.1", port=0, threads=2)
     threading.Thread(target=server.run, daemon=True).start()
     return f"http://127.0.0.1:{server.effective_port}"
+
+
+def selected_runs(request: pytest.FixtureRequest) -> list[Run]:
+    """What the selected tests on scenarios need, of the SDKs that are there; in the order of the tests."""
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    runs = [given["run"] for given in params if isinstance(given.get("run"), Run)]
+    return [run for run in dict.fromkeys(runs) if what_is_missing(run.sdk) is None]
+
+
+@pytest.fixture(scope="package")
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutcomesOf]:
+    """What came out of a run of scenarios. All runs start at once, some at a time, each in a process of its own."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    runs = selected_runs(request)
+    with contextlib.ExitStack() as stack:
+        cores = {
+            window: stack.enter_context(a_core(f"sqlite:///{folder}/{window}.sqlite3", window=window)).uri
+            for window in dict.fromkeys(run.window for run in runs)
+        }
+        pool = stack.enter_context(ThreadPoolExecutor(3))
+        started: dict[Run, Future[Outcomes]] = {
+            run: pool.submit(outcomes_of, run, cores[run.window], folder) for run in runs
+        }
+        yield lambda run: started[run].result()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def scenarios_run_beside(request: pytest.FixtureRequest) -> None:
+    """They run while the other tests here wait for something; with several workers, of which each has some files, they do not."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and selected_runs(request):
+        request.getfixturevalue("outcomes")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import pathlib
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jwt
 import pytest
-import requests
 
-from ..support.core_process import CoreProcess
 from ..support.threads import at_once
 from .client import Client, refused
 from .conftest import AppOf, CoreOf, installed
-from .processes import API_KEY, WINDOW, sdk_app, with_another_key
+from .processes import WINDOW, with_another_key
 
 pytestmark = pytest.mark.sdks
-KEY_INTERVAL = "access_token_dynamic_signing_key_update_interval"
 TOKENS = ("st-access-token", "st-refresh-token", "front-token", "Set-Cookie")
 
 
@@ -44,16 +39,6 @@ def test_a_user_signs_in_and_refreshes(app: str, mode: str) -> None:
         before = client.access_token, client.refresh_token
         assert client.refresh().status_code == 200
         assert not set(before) & {client.access_token, client.refresh_token}
-
-
-def test_an_access_token_expires(hasty_app: str) -> None:
-    """A call is answered with "try refresh token"; after the refresh it passes."""
-    client = Client(hasty_app).sign_in()
-    assert client.call("GET", "/me").status_code == 200
-    client.wait_for_expiry()
-    assert refused(client.call("GET", "/me")) == "try refresh token"
-    assert client.refresh().status_code == 200
-    assert client.ask("GET", "/me")["user"] == "user-1"
 
 
 def test_an_old_refresh_token_comes_back(app: str) -> None:
@@ -197,11 +182,11 @@ def test_a_static_signing_key(strict_app: str, app: str) -> None:
         dynamic.refresh()
 
 
-def test_the_api_key_is_wrong_for_a_while(hasty_app: str, core_of: CoreOf, uri_of: Callable[[str], str]) -> None:
+def test_the_api_key_is_wrong_for_a_while(restarted_app: str, core_of: CoreOf, uri_of: Callable[[str], str]) -> None:
     """The SDK fails and logs nobody out: with the right key the same refresh token passes."""
-    client = Client(hasty_app).sign_in()
+    client = Client(restarted_app).sign_in()
     before = client.copied()
-    with with_another_key(core_of("hasty"), uri_of("hasty")):
+    with with_another_key(core_of("restarted"), uri_of("restarted")):
         answer = client.refresh()
         assert answer.status_code == 500
         assert not any(name in answer.headers for name in TOKENS)
@@ -221,29 +206,3 @@ def test_three_apps_share_a_session(app_of: AppOf, our_app: str) -> None:
         assert client.refresh_token != before
         for other in (python, node, our_app):
             assert client.copied(other).ask("GET", "/me")["user"] == "traveller"
-
-
-def added(core: CoreProcess, app_id: str, **config: Any) -> bool:
-    """Add an app to the core, as the SDKs' own tests do for each test, or change it; whether it was new."""
-    asked, headers = {"appId": app_id, "coreConfig": config}, {"api-key": API_KEY}
-    answer = requests.put(f"{core.uri}/recipe/multitenancy/app/v2", json=asked, headers=headers, timeout=60)
-    assert answer.status_code == 200, answer.text
-    return bool(answer.json()["createdNew"])
-
-
-def test_an_app_of_the_core_has_settings_of_its_own(sdk: str, core_of: CoreOf, tmp_path: pathlib.Path) -> None:
-    """Access tokens of two seconds, then keys of 3.6 s; its user has no name."""
-    core, name = core_of("sqlite"), f"suite-{sdk}"
-    assert added(core, name, access_token_validity=2)
-    with sdk_app((sdk, "NONE", True), f"{core.uri}/appid-{name}", tmp_path) as address:
-        client = Client(address).sign_in("")
-        client.wait_for_expiry()
-        assert refused(client.call("GET", "/me")) == "try refresh token"
-        assert not added(core, name, access_token_validity=None, **{KEY_INTERVAL: "0.001"})
-        kids = []
-        for pause in (0, 4):
-            time.sleep(pause)
-            assert client.refresh().status_code == 200
-            assert client.ask("GET", "/me")["user"] == ""
-            kids.append(jwt.get_unverified_header(client.access_token)["kid"])
-        assert kids[0] != kids[1]

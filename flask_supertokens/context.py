@@ -186,6 +186,7 @@ class AppState:
         self.settings = settings
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
+        self.anti_csrf = settings.anti_csrf
         self.own_endpoints: dict[str, bool] = {}
         by_header = settings.token_transfer_method == "header"  # noqa: S105 - a method
         self.refusals: RefusalLog = RefusalLog(
@@ -315,6 +316,12 @@ class AppState:
         """The origin that the request was sent to, and the one that the settings name."""
         own = f"{request.scheme}://{request.host}"  # host_url shows punycode as letters; browsers send it as it is
         return (own,) if self.settings.api_domain is None else (own, self.settings.api_domain)
+
+    @property
+    def website_names(self) -> list[str]:
+        """The web sites that may call, as a sentence names them."""
+        by_function = ["what the app's function allows"] if self.settings.website_judges else []
+        return [*sorted(self.settings.website_domains), *by_function]
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a web site that may call has this origin. A function of the app's that fails says no."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from .model import AllowedMethod, Masked, Method, SessionTokens
+from .model import AllowedMethod, Method, SessionTokens
 
 ACCESS_NAME, REFRESH_NAME = "sAccessToken", "sRefreshToken"
 LEGACY_COOKIE = "sIdRefreshToken"
@@ -123,14 +123,6 @@ def _cookie_value(value: str) -> str:
 
 
 # -- who is asked for what ---------------------------------------------------------------------------------------------
-
-
-def pick_refresh(presented: Presented, allowed: AllowedMethod) -> tuple[Method, Masked[str]] | None:
-    """Which method and token a refresh uses; any Bearer value counts."""
-    if allowed != "cookie" and presented.bearer:
-        return "header", Masked(presented.bearer)
-    cookie = presented.refresh_cookie()
-    return ("cookie", Masked(cookie)) if allowed != "header" and cookie else None
 
 
 def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None) -> Method:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_supertokens.protocol.model import AllowedMethod, Masked, Method, SessionTokens
+from flask_supertokens.protocol.model import AllowedMethod, Method, SessionTokens
 from flask_supertokens.protocol.transport import (
     ACCESS_COOKIE_LIFETIME,
     CORS_HEADERS,
@@ -25,7 +25,6 @@ from flask_supertokens.protocol.transport import (
     is_own_form,
     lacks_host_cookie,
     method_for_new_session,
-    pick_refresh,
     plan_cookies,
     plan_headers,
     read,
@@ -209,33 +208,6 @@ def test_what_a_request_brought_is_printed() -> None:
 def test_a_method_is_chosen_for_a_new_session(asked: AllowedMethod | None, mode: str | None, method: Method) -> None:
     """Cookies, unless the setting says otherwise or leaves it to a client that asks for headers."""
     assert method_for_new_session(asked, mode) == method
-
-
-@pytest.mark.parametrize(
-    ("allowed", "header", "cookie", "picked"),
-    [
-        ("any", None, None, None),
-        ("any", None, "c", ("cookie", "c")),
-        ("any", "h", None, ("header", "h")),
-        ("any", "h", "c", ("header", "h")),
-        ("header", None, None, None),
-        ("header", None, "c", None),
-        ("header", "h", None, ("header", "h")),
-        ("header", "h", "c", ("header", "h")),
-        ("cookie", None, None, None),
-        ("cookie", None, "c", ("cookie", "c")),
-        ("cookie", "h", None, None),
-        ("cookie", "h", "c", ("cookie", "c")),
-    ],
-)
-def test_a_refresh_token_is_picked(
-    allowed: AllowedMethod, header: str | None, cookie: str | None, picked: tuple[str, str] | None
-) -> None:
-    """Of those that are allowed, a header token wins; its form does not matter."""
-    headers = {} if header is None else {"Authorization": f"Bearer {header}"}
-    assert pick_refresh(request("" if cookie is None else f"sRefreshToken={cookie}", **headers), allowed) == (
-        None if picked is None else (picked[0], Masked(picked[1]))
-    )
 
 
 # -- requests from elsewhere -------------------------------------------------------------------------------------------

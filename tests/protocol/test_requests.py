@@ -252,6 +252,7 @@ def test_a_request_of_another_site(app: AnApp, method: str, headers: dict[str, s
 
 @pytest.mark.parametrize(("checks", "method", "refused"), [(True, "GET", True), (False, "POST", False)])
 def test_a_view_says_itself_whether_the_marker_is_asked_for(checks: bool, method: str, refused: bool) -> None:
+    """``anti_csrf_check`` of the view counts more than the method."""
     call = judge_access(sent(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
     assert isinstance(call, Refusal) is refused
 

@@ -28,11 +28,9 @@ from .config import Settings
 from .engines.base import Engine
 from .errors import (
     GeneralError,
-    InvalidClaimError,
     SuperTokensError,
     TokenTheftError,
     TryRefreshTokenError,
-    UnauthorisedError,
 )
 from .protocol.hosts import is_local, is_one_of
 from .protocol.model import AllowedMethod, Payload
@@ -198,15 +196,6 @@ class AppState:
         self._warned: set[str] = set()
 
     # -- what errors ask
-
-    def status_of(self, error_class: type[SuperTokensError]) -> int:
-        """The status that this app answers an error with; a subclass's own one stays."""
-        for leaf in (UnauthorisedError, TryRefreshTokenError, TokenTheftError):
-            if issubclass(error_class, leaf) and error_class.code == leaf.code:
-                return self.settings.session_expired_status
-        if issubclass(error_class, InvalidClaimError) and error_class.code == InvalidClaimError.code:
-            return self.settings.invalid_claim_status
-        return error_class.code
 
     def note(self, error: SuperTokensError) -> None:
         """Do what an error demands of tokens and session, once, before anything is rendered.

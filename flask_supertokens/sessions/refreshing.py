@@ -35,6 +35,8 @@ def refresh_session() -> Session:
         if isinstance(call, Refusal):
             raise _refuse(state, request, presented, call)
         state.refusals.saw_refresh(only_access_cookie=False)
+        if presented is not state.presented(request) and state.settings.older_cookie_domain is not None:
+            request.change(replace(request.plan, clears_duplicates=(False, True)))
         known = _genuine_access_token(state, presented) if call.method == "cookie" else None
         if known is not None and call.refusal is None:
             _check_user(state, known)  # before anything is changed, where that is possible
@@ -99,11 +101,7 @@ def _without_tossed(state: AppState, request: RequestState) -> Presented:
     if len(own) != 1:
         return presented
     fitting = tuple(raw for raw in presented.refresh_cookies if _belongs_to(state, raw, own[0]))
-    if len(fitting) != 1:
-        return presented
-    if state.settings.older_cookie_domain is not None:
-        request.change(replace(request.plan, clears_duplicates=(False, True)))
-    return replace(presented, refresh_cookies=fitting)
+    return replace(presented, refresh_cookies=fitting) if len(fitting) == 1 else presented
 
 
 def _belongs_to(state: AppState, refresh_token: str, token: AccessToken) -> bool:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn lab test unit oldest newest audit lint types format docs changelog dist bench torture clean
+.PHONY: help setup demo demo-gunicorn lab test unit oldest newest audit lint types format docs changelog dist bench way torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
@@ -13,7 +13,7 @@ help:
 	@echo "make test    run all tests (unit: the fast part)"
 	@echo "make docs    build the site, build/site/index.html"
 	@echo "make changelog | dist   for a release: docs/releasing.md"
-	@echo "make oldest | newest | audit | lint | types | format | bench | torture | clean"
+	@echo "make oldest | newest | audit | lint | types | format | bench | way | torture | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -118,6 +118,9 @@ dist: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev $(STAMPS)/sdks
 	@$(BIN)/python -m benchmarks
+
+way: $(STAMPS)/dev
+	@$(BIN)/python -m tools.way
 
 torture: setup
 	@$(BIN)/python -m torture

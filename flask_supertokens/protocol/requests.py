@@ -16,7 +16,6 @@ from typing import Literal, Protocol
 from .model import AccessToken, AllowedMethod, AntiCsrfMode, Masked, Method
 from .tokens import is_legacy
 from .transport import (
-    CookieNames,
     Presented,
     has_request_marker,
     is_foreign,
@@ -40,9 +39,6 @@ class Policy(Protocol):
 
     def allowed_method(self, *, for_create: bool) -> AllowedMethod:
         """Which transfer method this request may use."""
-
-    def cookie_names(self) -> CookieNames:
-        """How this request's cookies are called."""
 
     def own_origins(self) -> tuple[str, ...]:
         """The origins that are the app's own."""
@@ -116,7 +112,7 @@ def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal
         return ONLY_ACCESS_TOKEN if presented.access_cookies else NO_REFRESH_TOKEN
     is_own = is_own_form(presented, policy.own_origins())
     refusal = None
-    if lacks_host_cookie(presented, policy.cookie_names()):
+    if lacks_host_cookie(presented):
         refusal = NO_HOST_COOKIE
     elif policy.anti_csrf == "VIA_CUSTOM_HEADER" and not is_own and not has_request_marker(presented):
         refusal = FOREIGN_FORM if is_submitted(presented) else Refusal("unauthorised", NO_MARKER)
@@ -187,7 +183,7 @@ def _check_anti_csrf(presented: Presented, policy: Policy, token: AccessToken) -
 
 def _foreign(presented: Presented, policy: Policy, what: str) -> Refusal:
     """Names what the browser said and what is allowed: mostly it is the app's own site, which no setting names."""
-    origin, site = presented.get_header("Origin"), presented.get_header("Sec-Fetch-Site")
+    origin, site = presented.headers.get("HTTP_ORIGIN"), presented.headers.get("HTTP_SEC_FETCH_SITE")
     allowed = ", ".join([*policy.own_origins(), *policy.website_names])
     hint = _NO_ORIGIN if origin == "null" and site is None else ""
     return Refusal(

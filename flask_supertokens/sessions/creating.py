@@ -50,7 +50,7 @@ def create_new_session(
     state, request = app_state(), request_state()
     presented = state.presented(request)
     asked = state.allowed_method(for_create=True)
-    method = method_for_new_session(asked, presented.get_header("st-auth-mode"))
+    method = method_for_new_session(asked, presented.headers.get("HTTP_ST_AUTH_MODE"))
     new = _new_session(
         state,
         user_id,

@@ -94,7 +94,7 @@ def _without_tossed(state: AppState, request: RequestState) -> Presented:
     read refresh tokens (a core), it names the hash of the one that it came with.
     """
     presented = state.presented(request)
-    if len(presented.refresh_cookies) < 2 or not state.cookie_names().is_host_only:  # noqa: PLR2004 - one is no choice
+    if len(presented.refresh_cookies) < 2 or not presented.names.is_host_only:  # noqa: PLR2004 - one is no choice
         return presented
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
     own = [token for token in tokens if token is not None]

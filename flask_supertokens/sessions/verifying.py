@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, UnauthorisedError
-from ..protocol.model import AccessToken, Masked, Method
+from ..protocol.model import Masked, Method
 from ..protocol.requests import NO_ACCESS_TOKEN, NO_ANTI_CSRF_TOKEN, Refusal, judge_access
 from ..protocol.transport import same_secret
 from .arguments import MaxAge, asks_for_anti_csrf, text
@@ -138,26 +138,21 @@ def _verified(
         if call is NO_ACCESS_TOKEN and not required:
             return None
         raise error_of(call)
-    if request.session is not None and request.verified == call.token.raw and not check_database:
+    token, is_known = call.token, request.session is not None and request.verified == call.token.raw
+    if is_known and not check_database:
         return request.session
-    return _attached(state, request, call.method, call.token, check_database)
-
-
-def _attached(
-    state: AppState, request: RequestState, method: Method, token: AccessToken, check_database: bool
-) -> Session:
-    """The session of a token, on the request; one that is there already keeps what was changed meanwhile."""
     grant = state.engine.verify(token, check_database=check_database)
-    if request.session is not None and request.verified == token.raw:
+    if request.session is not None and is_known:  # it keeps what was changed meanwhile
         if grant.tokens is not None and request.session.access_token == token.raw:
             request.session._take(grant)
         return request.session
-    session = Session(state, grant, method, request)
+    session = Session(state, grant, call.method, request)
     session._required = False
     if grant.tokens is not None:
         plan_sets(session, grant.tokens)
     request.session, request.verified = session, token.raw
-    tell_confirmed(session, grant)
+    if grant.confirmed:
+        tell_confirmed(session, grant)
     return session
 
 

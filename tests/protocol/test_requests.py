@@ -30,6 +30,8 @@ from flask_supertokens.protocol.requests import (
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS
 from flask_supertokens.protocol.transport import CookieNames, Presented, read
 
+from ..support.cookies import environ
+
 PLAIN = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
 HOST_ONLY = CookieNames("__Host-sAccessToken", "__Secure-sRefreshToken", "/", "/refresh")
 OLD = next(iter(LEGACY_HEADERS))
@@ -56,9 +58,6 @@ class AnApp:
         assert not for_create
         return self.allowed
 
-    def cookie_names(self) -> CookieNames:
-        return self.names
-
     def own_origins(self) -> tuple[str, ...]:
         return ("https://app.example.com",)
 
@@ -73,8 +72,7 @@ BY_COOKIE = AnApp(allowed="cookie")
 
 
 def sent(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
-    by_name = {name.lower(): value for name, value in headers.items()}
-    return read(method, cookies, lambda name: by_name.get(name.lower()), app.names)
+    return read(method, environ(cookies, headers), app.names)
 
 
 def a_token(raw: str) -> AccessToken | None:

@@ -31,6 +31,8 @@ from flask_supertokens.protocol.transport import (
     same_secret,
 )
 
+from ..support.cookies import environ
+
 NOW = 1_700_000_000_000
 NAMES = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
 RULES = CookieRules(secure=True, same_site="lax", domain=None, older_domain=None)
@@ -42,8 +44,7 @@ ALLOWED = {"https://www.example.com"}.__contains__
 
 def request(cookie: str = "", method: str = "GET", **headers: str) -> Presented:
     """A request; ``headers`` with underscores for hyphens."""
-    by_name = {name.lower().replace("_", "-"): value for name, value in headers.items()}
-    return read(method, cookie, lambda name: by_name.get(name.lower()), NAMES)
+    return read(method, environ(cookie, headers), NAMES)
 
 
 def sets(method: Method = "cookie", tokens: SessionTokens = TOKENS, handle: str = "h", remember: bool = True) -> Sets:
@@ -107,7 +108,7 @@ BROWSER = {"Sec-Fetch-Site": "same-origin"}
 def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
     """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
     names = replace(NAMES, access=access, refresh="__Secure-sRefreshToken")
-    assert lacks_host_cookie(read("POST", cookie, headers.get, names), names) is lacks
+    assert lacks_host_cookie(read("POST", environ(cookie, headers), names)) is lacks
 
 
 @pytest.mark.parametrize(
@@ -151,8 +152,8 @@ def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
 def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool) -> None:
     """It counts only where our names are those of that time: elsewhere it can't be of an old SDK's session."""
     names = replace(NAMES, access=access)
-    assert read("GET", f"sIdRefreshToken=x; {access}=a", lambda _: None, names).legacy is legacy
-    assert read("GET", "sIdRefreshToken=x", lambda _: None, names).legacy is legacy
+    assert read("GET", environ(f"sIdRefreshToken=x; {access}=a", {}), names).legacy is legacy
+    assert read("GET", environ("sIdRefreshToken=x", {}), names).legacy is legacy
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,10 @@ def test_cookies_of_one_name_are_counted(cookie: str, duplicates: tuple[bool, bo
 @given(st.text(), st.text(), st.text())
 def test_any_headers_are_read(method: str, cookie: str, authorization: str) -> None:
     """No text raises, and nothing empty counts."""
-    presented = read(method, f"sAccessToken={cookie}", lambda _: authorization, NAMES)
+    every = dict.fromkeys(
+        ("Authorization", "Origin", "Sec-Fetch-Site", "Content-Type", "Upgrade", "rid"), authorization
+    )
+    presented = read(method, environ(f"sAccessToken={cookie}", every), NAMES)
     assert all((*presented.access_cookies, *presented.refresh_cookies))
     assert presented.bearer is None or presented.bearer.strip()
     is_foreign(presented, OWN, ALLOWED)

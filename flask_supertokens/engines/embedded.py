@@ -204,7 +204,7 @@ class EmbeddedEngine(Engine):
         if token.parent_hash2 is None:
             return self._with_stored_payload(token, self._existing(token.handle, now), now)
         for now in self._attempts():
-            with self.store.row(token.handle) as row:
+            with self.store.turn(), self.store.row(token.handle) as row:
                 record = self._limited(row.record)
                 decision = decide_access(record.line if record else None, token, now, self._settings.window)
                 if record is None or decision.verdict is Verdict.UNAUTHORISED:

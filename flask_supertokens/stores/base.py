@@ -77,7 +77,7 @@ class Store(ABC):
 
     @contextmanager
     def row(self, handle: str) -> Iterator[Row]:
-        """Read a session, and write at most once what is decided on it. Nothing else is asked of the store in between."""
+        """Read a session, and write at most once what is decided on it; in a `turn`. Nothing else is asked in between."""
         try:
             with self._row(handle) as row:
                 yield row
@@ -91,8 +91,9 @@ class Store(ABC):
         yield Row(record, lambda line, refreshed_at: record is not None and self.swap_line(record, line, refreshed_at))
 
     def turn(self) -> AbstractContextManager[Any]:
-        """What the engine does a whole refresh in, the signature too. A database that takes one writer at a time lets the
-        threads of a process queue here: they would get into each other's way there. Whoever has the turn may take it again.
+        """What a `row` is read and written in, and by the engine a whole refresh, the signature too. A database that takes one
+        writer at a time lets the threads of a process queue here: they would get into each other's way there. The thread that
+        has the turn may take it again.
         """
         return nullcontext()
 

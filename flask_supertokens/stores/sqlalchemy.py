@@ -427,12 +427,12 @@ class SQLAlchemyStore(Store):
 
     @contextmanager
     def _row(self, handle: str) -> Iterator[Row]:
-        """On one connection, and in this process's turn."""
+        """On one connection."""
         if not _is_handle(handle):
             yield Row(None, lambda *_: False)
             return
         self._prepare()
-        with self._database.turn(), self._autocommit.connect() as connection:
+        with self._autocommit.connect() as connection:
             record = self._first(connection, handle)
 
             def swap(line: Line, refreshed_at: int) -> bool:

@@ -192,7 +192,7 @@ class StoreContract:
         def count(_: int) -> None:
             is_written = False
             while not is_written:
-                with store.row("handle-1") as row:
+                with store.turn(), store.row("handle-1") as row:
                     assert row.record is not None
                     line = row.record.line
                     is_written = row.swap(replace(line, children=line.children + 1), NOW)

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 
-.PHONY: help setup demo demo-gunicorn lab test unit oldest audit lint types format docs changelog dist bench torture clean
+.PHONY: help setup demo demo-gunicorn lab test unit oldest newest audit lint types format docs changelog dist bench way torture clean
 
 help:
 	@echo "make demo    start the example on http://localhost:$(PORT)"
@@ -13,7 +13,7 @@ help:
 	@echo "make test    run all tests (unit: the fast part)"
 	@echo "make docs    build the site, build/site/index.html"
 	@echo "make changelog | dist   for a release: docs/releasing.md"
-	@echo "make oldest | audit | lint | types | format | bench | torture | clean"
+	@echo "make oldest | newest | audit | lint | types | format | bench | way | torture | clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
@@ -70,6 +70,14 @@ test: setup
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -m "not browser and not postgres and not mariadb and not sdks" --ignore tests/processes --ignore tests/packages
 
+# The newest Flask and Werkzeug, before they are released: two methods of Flask's are wrapped.
+newest:
+	@$(PYTHON) -m venv .venv-newest
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade flask werkzeug
+	@.venv-newest/bin/python -m pytest tests/test_flask_side.py tests/test_handlers.py tests/test_errors.py tests/test_failed_login.py \
+	  tests/test_state_leaks.py tests/test_theft_alarm.py tests/test_guards_of_the_app.py tests/test_blueprint.py
+
 oldest:
 	@$(PYTHON) -m venv .venv-oldest
 	@$(PYTHON) tools/oldest.py > .venv-oldest/constraints.txt
@@ -111,9 +119,12 @@ dist: $(STAMPS)/dev
 bench: $(STAMPS)/dev $(STAMPS)/sdks
 	@$(BIN)/python -m benchmarks
 
+way: $(STAMPS)/dev
+	@$(BIN)/python -m tools.way
+
 torture: setup
 	@$(BIN)/python -m torture
 
 clean:
-	rm -rf $(VENV) .venv-oldest $(STAMPS) build dist *.egg-info example_app/node_modules \
+	rm -rf $(VENV) .venv-oldest .venv-newest $(STAMPS) build dist *.egg-info example_app/node_modules \
 	  tests/web/node_modules tests/sdks/node/node_modules tests/sdks/python/.venv

@@ -28,11 +28,9 @@ from .config import Settings
 from .engines.base import Engine
 from .errors import (
     GeneralError,
-    InvalidClaimError,
     SuperTokensError,
     TokenTheftError,
     TryRefreshTokenError,
-    UnauthorisedError,
 )
 from .protocol.hosts import is_local, is_one_of
 from .protocol.model import AllowedMethod, Payload
@@ -78,13 +76,14 @@ _DROPPED_BY_SAFARI = (
 class RequestState:
     """One request's session and response plan.
 
-    ``owner`` is the app that serves it, ``verified`` the access token that ``session`` came from, if one did, ``created`` the
-    sessions that were made for this response, ``before_created`` the plan before the first of them, ``replaced`` whether they
-    ended one that the browser held, ``sent`` whether the response has its headers, ``body_read`` whether the body was read
-    to its end or to our bound.
+    ``owner`` is the app that serves it, ``current`` the request itself, ``verified`` the access token that ``session`` came
+    from, if one did, ``created`` the sessions that were made for this response, ``before_created`` the plan before the first of
+    them, ``replaced`` whether they ended one that the browser held, ``sent`` whether the response has its headers, ``body_read``
+    whether the body was read to its end or to our bound.
     """
 
     owner: AppState
+    current: Request = field(repr=False)
     plan: ResponsePlan = NO_PLAN
     session: Session | None = None
     verified: str | None = field(default=None, repr=False)
@@ -118,10 +117,11 @@ def request_state(app: AppState | None = None) -> RequestState:
     :param app: the current app's state, if it is at hand.
     :raises RuntimeError: there is no request, or it is one of another app.
     """
-    current, owner = _request(), app or app_state()
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    owner = app or app_state()
     state: RequestState | None = current.__dict__.get(_ATTRIBUTE)
     if state is None:
-        state = current.__dict__[_ATTRIBUTE] = RequestState(owner)
+        state = current.__dict__[_ATTRIBUTE] = RequestState(owner, current)
     if state.owner is not owner:
         raise RuntimeError(
             "This request belongs to another app; its session is that app's. Use the …_without_request functions."
@@ -186,6 +186,7 @@ class AppState:
         self.settings = settings
         self.engine = engine
         self.hooks: Hooks = hooks or Hooks()
+        self.anti_csrf = settings.anti_csrf
         self.own_endpoints: dict[str, bool] = {}
         by_header = settings.token_transfer_method == "header"  # noqa: S105 - a method
         self.refusals: RefusalLog = RefusalLog(
@@ -197,15 +198,6 @@ class AppState:
         self._warned: set[str] = set()
 
     # -- what errors ask
-
-    def status_of(self, error_class: type[SuperTokensError]) -> int:
-        """The status that this app answers an error with; a subclass's own one stays."""
-        for leaf in (UnauthorisedError, TryRefreshTokenError, TokenTheftError):
-            if issubclass(error_class, leaf) and error_class.code == leaf.code:
-                return self.settings.session_expired_status
-        if issubclass(error_class, InvalidClaimError) and error_class.code == InvalidClaimError.code:
-            return self.settings.invalid_claim_status
-        return error_class.code
 
     def note(self, error: SuperTokensError) -> None:
         """Do what an error demands of tokens and session, once, before anything is rendered.
@@ -293,10 +285,9 @@ class AppState:
     def presented(self, state: RequestState) -> Presented:
         """What the request brought; read once."""
         if state.presented is None:
-            current = _request()
-            environ = current.environ
-            cookies = environ.get("HTTP_COOKIE", "")
-            state.presented = read(current.method, cookies, _header_of(environ), self.cookie_names())
+            current = state.current
+            names = self._names_below(current.root_path, self.is_secure())
+            state.presented = read(current.method, current.environ, names)
         return state.presented
 
     def allowed_method(self, *, for_create: bool) -> AllowedMethod:
@@ -315,6 +306,12 @@ class AppState:
         """The origin that the request was sent to, and the one that the settings name."""
         own = f"{request.scheme}://{request.host}"  # host_url shows punycode as letters; browsers send it as it is
         return (own,) if self.settings.api_domain is None else (own, self.settings.api_domain)
+
+    @property
+    def website_names(self) -> list[str]:
+        """The web sites that may call, as a sentence names them."""
+        by_function = ["what the app's function allows"] if self.settings.website_judges else []
+        return [*sorted(self.settings.website_domains), *by_function]
 
     def allows_origin(self, origin: str) -> bool:
         """Whether a web site that may call has this origin. A function of the app's that fails says no."""
@@ -367,7 +364,8 @@ class AppState:
     def apply(self, state: RequestState, response: Response) -> None:
         """Write the request's plan to the response: clear first, then set, each name once."""
         rules = self.cookie_rules(writing=True)
-        for line in plan_cookies(state.plan, self.cookie_names(), rules, self.engine.now()):
+        names = self.cookie_names() if state.presented is None else state.presented.names
+        for line in plan_cookies(state.plan, names, rules, self.engine.now()):
             add_cookie(response, line, rules)
             self._warn_when_lost(line, rules)
         headers = plan_headers(state.plan, expose_access_token=self.settings.expose_access_token)
@@ -514,19 +512,6 @@ def _where() -> str:
 def _mark_of(root: str) -> str:
     """What keeps the ``__Host-`` cookies of apps below several roots of one host apart."""
     return f"{hashlib.sha256(root.encode()).hexdigest()[:8]}-" if root else ""
-
-
-def _header_of(environ: dict[str, Any]) -> Callable[[str], str | None]:
-    def get(name: str) -> str | None:
-        return environ.get(_environ_key(name))
-
-    return get
-
-
-@functools.lru_cache(maxsize=64)
-def _environ_key(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
 
 
 def _is_webkit(user_agent: str) -> bool:

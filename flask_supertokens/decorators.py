@@ -65,15 +65,14 @@ def verify_session(
     seconds(max_age)
     check_validators(claim_validators)
 
-    def check(state: AppState) -> None:
-        verify_request(
-            state,
-            session_required=session_required,
-            anti_csrf_check=anti_csrf_check,
-            check_database=check_database,
-            claim_validators=claim_validators,
-            max_age=max_age,
-        )
+    check = functools.partial(
+        verify_request,
+        session_required=session_required,
+        anti_csrf_check=anti_csrf_check,
+        check_database=check_database,
+        claim_validators=claim_validators,
+        max_age=max_age,
+    )
 
     def decorate(*views: Any) -> Any:
         if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):

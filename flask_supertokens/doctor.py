@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .assembly import embedded_settings
 from .browser import login_url
-from .context import AppState, RequestState
+from .context import AppState, request_state
 from .engines.base import NGINX_BUFFERS, NewSession
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
@@ -207,7 +207,9 @@ def _size_of_log_in(state: AppState, text: str) -> int:
     plan = ResponsePlan().with_sets(Sets(grant.access.handle, method, grant.tokens, remember=True))
     with current_app.test_request_context(base_url=_address(state)):
         response = Response("{}", content_type="application/json")
-        state.apply(RequestState(state, plan), response)
+        made = request_state(state)
+        made.plan = plan
+        state.apply(made, response)
     return len(str(response.headers)) + _OF_A_SERVER
 
 

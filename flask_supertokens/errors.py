@@ -34,13 +34,25 @@ RETRY_AFTER_SECONDS = "2"
 class ErrorObserver(Protocol):
     """What an application keeps in ``app.extensions["supertokens"]``, as far as errors know it."""
 
-    def status_of(self, error_class: type[SuperTokensError]) -> int: ...
+    @property
+    def settings(self) -> Any: ...
 
     def note(self, error: SuperTokensError) -> None: ...
 
 
 def _observer() -> ErrorObserver | None:
     return current_app.extensions.get("supertokens") if has_app_context() else None
+
+
+class _StatusOfSetting:
+    """An error's status: that of the setting of the app which renders it; without an app, and of the class, the default."""
+
+    def __init__(self, default: int, setting: str) -> None:
+        self._default, self._setting = default, setting
+
+    def __get__(self, error: SuperTokensError | None, _: type[SuperTokensError]) -> int:
+        observer = None if error is None else _observer()
+        return self._default if observer is None else getattr(observer.settings, self._setting)
 
 
 class SuperTokensError(HTTPException):
@@ -60,9 +72,6 @@ class SuperTokensError(HTTPException):
         self.clear_tokens = clear_tokens
         self.logged = False
         self.refused_refresh = False
-        observer = _observer()
-        if observer is not None:
-            self.code = observer.status_of(type(self))
 
     @property
     def clears(self) -> bool:
@@ -130,7 +139,7 @@ class GeneralError(SuperTokensError):
 class UnauthorisedError(SuperTokensError):
     """There is no session, or it ended. Raised by the app it removes the tokens (``clear_tokens=False`` keeps them)."""
 
-    code = 401
+    code = _StatusOfSetting(401, "session_expired_status")
     message = "unauthorised"
     clears_by_default = True
 
@@ -138,7 +147,7 @@ class UnauthorisedError(SuperTokensError):
 class TryRefreshTokenError(SuperTokensError):
     """The access token is expired or not acceptable; the client should refresh and repeat the call."""
 
-    code = 401
+    code = _StatusOfSetting(401, "session_expired_status")
     message = "try refresh token"
     expired: bool = False
 
@@ -151,7 +160,7 @@ class TokenTheftError(SuperTokensError):
         this error, and no token is cleared: the next use of the old refresh token rings again.
     """
 
-    code = 401
+    code = _StatusOfSetting(401, "session_expired_status")
     message = "token theft detected"
     clears_by_default = True
 
@@ -170,7 +179,7 @@ class InvalidClaimError(SuperTokensError):
     :param errors: one mapping a failed validator: ``{"id": …, "reason": …}``.
     """
 
-    code = 403
+    code = _StatusOfSetting(403, "invalid_claim_status")
     message = "invalid claim"
 
     def __init__(self, description: str | None = None, *, errors: Iterable[Mapping[str, Any]] = ()) -> None:

@@ -26,9 +26,8 @@ from .sessions.session import AUTH_TIME_ID
 def register_handlers(app: Flask) -> None:
     """One handler for each exception type, unless the app has one of its own for it already."""
     for leaf in LEAVES:
-        handlers = app.error_handler_spec[None][leaf.code]
-        if leaf not in handlers:
-            handlers[leaf] = answer
+        if leaf not in app.error_handler_spec[None].get(leaf.code, ()):
+            app.register_error_handler(leaf, answer)
 
 
 def answer(error: SuperTokensError) -> Any:

@@ -133,7 +133,7 @@ class PublicURL:
             return False
         named = isinstance(content, dict) and content.get("message") == error.message
         cleared = error is not UnauthorisedError or answer.headers.get("front-token") == REMOVE
-        return named and cleared and answer.status == self._state.status_of(error)
+        return named and cleared and answer.status == error().code
 
     def _of_redirect(self, answer: Answer) -> str:
         target = _plain(answer.headers.get("Location") or "elsewhere")

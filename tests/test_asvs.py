@@ -58,7 +58,7 @@ def test_the_lifetimes_are_the_defaults() -> None:
         ("protocol/rotation.py", "_claim", "compare_digest"),
         ("engines/embedded.py", "_check_anti_csrf", "same_secret"),
         ("engines/embedded.py", "current_handle", "same_secret"),
-        ("sessions/cross_site.py", "check_request", "same_secret"),
+        ("protocol/requests.py", "_check_anti_csrf", "same_secret"),
         ("core_apps.py", "admits", "same_secret"),
     ],
 )

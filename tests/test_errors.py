@@ -128,6 +128,17 @@ def test_an_app_has_statuses_of_its_own(error_class: type[SuperTokensError], sta
         assert (error_class().code, error_class().get_response().status_code) == (status, status)
 
 
+def test_the_app_that_renders_an_error_decides_its_status() -> None:
+    """Not the one in whose context it was made; without an app the status is the default."""
+    error, an_own = UnauthorisedError(), type("Gone", (UnauthorisedError,), {"code": 410})()
+    with an_app(session_expired_status_code=440).test_request_context():
+        made_here = UnauthorisedError()
+        assert (error.code, an_own.code) == (440, 410)
+    assert (made_here.code, UnauthorisedError.code) == (401, 401)
+    with an_app(session_expired_status_code=419).test_request_context():
+        assert (error.get_response().status_code, made_here.code, an_own.get_response().status_code) == (419, 419, 410)
+
+
 def test_the_base_is_raised_by_an_app() -> None:
     """It is answered as an error of the server, in JSON."""
     app = an_app()

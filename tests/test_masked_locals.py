@@ -47,7 +47,7 @@ PACKAGE = str(pathlib.Path(flask_supertokens.__file__).parent)
 TOKEN = re.compile(r"[\w-]{40,}\.[\w-]{40,}")
 """An access token or a refresh token, whole or its end, also one that nobody outside has seen yet."""
 KINDS = ("embedded", "sql", "remote")
-VERBS = frozenset({*Store.__abstractmethods__, "decide"}) - {"of_app", "create_tables"}
+VERBS = frozenset({*Store.__abstractmethods__, "row"}) - {"of_app", "create_tables"}
 
 
 class Broken(Exception):

@@ -264,7 +264,7 @@ def _refreshed(engine: Any, text: str) -> bool:
 
 
 def _cookies_read(text: str) -> bool:
-    presented = read("POST", text, {"Authorization": text, "anti-csrf": text}.get, NAMES)
+    presented = read("POST", {"HTTP_COOKIE": text, "HTTP_AUTHORIZATION": text, "HTTP_ANTI_CSRF": text}, NAMES)
     presented.access_cookie(), presented.refresh_cookie(), presented.duplicates
     return False
 

@@ -55,7 +55,7 @@ from ..signing import (
     public_half,
     to_jwk,
 )
-from ..stores.base import BATCH, Store
+from ..stores.base import BATCH, Row, Store
 from .base import (
     AntiCsrfError,
     Engine,
@@ -203,52 +203,50 @@ class EmbeddedEngine(Engine):
             return Grant(token)
         if token.parent_hash2 is None:
             return self._with_stored_payload(token, self._existing(token.handle, now), now)
-        window = self._settings.window
-
-        def judge(record: SessionRecord | None, now: int) -> Decision:
-            return decide_access(record.line if record else None, token, now, window)
-
-        record, decision, now = self._settled(token.handle, judge)
-        if record is None or decision.verdict is Verdict.UNAUTHORISED:
-            raise UnauthorisedError("The session has ended.")
-        if decision.verdict is Verdict.TRY_REFRESH:
-            raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
-        return self._passed(token, record, decision, now, check_database)
+        for now in self._attempts():
+            with self.store.turn(), self.store.row(token.handle) as row:
+                record = self._limited(row.record)
+                decision = decide_access(record.line if record else None, token, now, self._settings.window)
+                if record is None or decision.verdict is Verdict.UNAUTHORISED:
+                    raise UnauthorisedError("The session has ended.")
+                if decision.verdict is Verdict.TRY_REFRESH:
+                    raise TryRefreshTokenError("Another refresh of this session has come between; refresh once more.")
+                is_written = self._swap(row, record, decision, record.refreshed_at)
+            if is_written:
+                return self._passed(token, record, decision, now, check_database)
+        raise _too_busy()
 
     def refresh(self, request: RefreshRequest) -> Grant:
         token = self._refresh_tokens.read(request.token)
         if token is None:
             raise InvalidRefreshTokenError("The refresh token is not one of ours.")
         with self.store.turn():
-            return self._exchanged(token, request)
+            for now in self._attempts():
+                with self.store.row(token.handle) as row:
+                    record = self._limited(row.record)
+                    decision = decide_refresh(record.line if record else None, token, now, self._settings.window)
+                    if record is None or decision.verdict is Verdict.UNAUTHORISED:
+                        raise UnauthorisedError("The session has ended, or the refresh token has expired.")
+                    is_theft = decision.verdict is Verdict.THEFT
+                    if is_theft:  # the row is written as it is: what can't be written can't be revoked
+                        is_written = row.swap(record.line, record.refreshed_at)
+                    else:
+                        _check_request(token, record, request)
+                        is_written = self._swap(row, record, decision, now)
+                if is_written and is_theft:
+                    raise TokenTheftError(
+                        "A refresh token was used after its line had moved on.",
+                        user_id=record.user_id,
+                        session_handle=record.handle,
+                    )
+                if is_written:
+                    kind = _as_created(request.kind, record)
+                    return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
+        raise _too_busy()
 
-    def _exchanged(self, token: RefreshToken, request: RefreshRequest) -> Grant:
-        window = self._settings.window
-
-        def judge(record: SessionRecord | None, now: int) -> Decision:
-            decision = decide_refresh(record.line if record else None, token, now, window)
-            if record is None or decision.verdict is Verdict.UNAUTHORISED:
-                return decision
-            if decision.verdict is Verdict.THEFT:
-                return replace(decision, line=record.line)  # written as it is: what can't be written can't be revoked
-            if request.access_handle not in (None, token.handle):
-                raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
-            if request.refusal is not None:
-                raise request.refusal
-            _check_anti_csrf(record, request)
-            return decision
-
-        record, decision, now = self._settled(token.handle, judge)
-        if record is None or decision.verdict is Verdict.UNAUTHORISED:
-            raise UnauthorisedError("The session has ended, or the refresh token has expired.")
-        if decision.verdict is Verdict.THEFT:
-            raise TokenTheftError(
-                "A refresh token was used after its line had moved on.",
-                user_id=record.user_id,
-                session_handle=record.handle,
-            )
-        kind = _as_created(request.kind, record)
-        return self._refreshed(token, _with_anti_csrf(record, request), decision, now, kind)
+    def _swap(self, row: Row, record: SessionRecord, decision: Decision, refreshed_at: int) -> bool:
+        """Write what was decided, if there is anything to write; ``False`` if the session had changed."""
+        return decision.line is None or row.swap(self._limited_line(record.created_at, decision.line), refreshed_at)
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
         return self._regenerated(token, self._merge(token.handle, update), sets_auth_time=AUTH_TIME in update)
@@ -351,7 +349,8 @@ class EmbeddedEngine(Engine):
         now, longest = self.clock(), self._settings.session_lifetime
         if longest is not None:
             after = max(after or (0, ""), (now - longest + 1, ""))
-        return [self._limited(record) for record in self.store.of_user(user_id, tenant_id, now, after, limit)]
+        found = map(self._limited, self.store.of_user(user_id, tenant_id, now, after, limit))
+        return [record for record in found if record is not None]
 
     # -- upkeep
 
@@ -414,11 +413,12 @@ class EmbeddedEngine(Engine):
     # -- limits
 
     def _read(self, handle: str) -> SessionRecord | None:
-        record = self.store.read(handle)
-        return None if record is None else self._limited(record)
+        return self._limited(self.store.read(handle))
 
-    def _limited(self, record: SessionRecord) -> SessionRecord:
+    def _limited(self, record: SessionRecord | None) -> SessionRecord | None:
         """A session as the settings of now see it: none outlives its absolute limit."""
+        if record is None:
+            return None
         line = self._limited_line(record.created_at, record.line)
         return record if line is record.line else replace(record, line=line)
 
@@ -429,29 +429,6 @@ class EmbeddedEngine(Engine):
     def _not_after(self, created_at: int, moment: int) -> int:
         limit = self._settings.session_lifetime
         return moment if limit is None else min(moment, created_at + limit)
-
-    # -- decisions
-
-    def _settled(
-        self, handle: str, judge: Callable[[SessionRecord | None, int], Decision]
-    ) -> tuple[SessionRecord | None, Decision, int]:
-        """What was seen of a session, what was decided on it and written, and when. What lost a swap is decided again."""
-        for now in self._attempts():
-            seen: SessionRecord | None = None
-            decision = Decision(Verdict.UNAUTHORISED)
-
-            def weigh(stored: SessionRecord | None, now: int = now) -> tuple[Line, int] | None:
-                nonlocal seen, decision
-                seen = None if stored is None else self._limited(stored)
-                decision = judge(seen, now)
-                if seen is None or decision.line is None:
-                    return None
-                refreshed_at = now if decision.verdict in (Verdict.MINT, Verdict.ECHO) else seen.refreshed_at
-                return self._limited_line(seen.created_at, decision.line), refreshed_at
-
-            if self.store.decide(handle, weigh):
-                return seen, decision, now
-        raise _too_busy()
 
     # -- verify, step by step
 
@@ -622,6 +599,15 @@ class _Content:
 
     claims: Payload = field(repr=False)
     marks: Marks
+
+
+def _check_request(token: RefreshToken, record: SessionRecord, request: RefreshRequest) -> None:
+    """What speaks against a refresh that is no theft."""
+    if request.access_handle not in (None, token.handle):
+        raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
+    if request.refusal is not None:
+        raise request.refusal
+    _check_anti_csrf(record, request)
 
 
 def _check_anti_csrf(record: SessionRecord, request: RefreshRequest) -> None:

@@ -15,10 +15,10 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
-from .model import AllowedMethod, Masked, Method, SessionTokens
+from .model import AllowedMethod, Method, SessionTokens
 
 ACCESS_NAME, REFRESH_NAME = "sAccessToken", "sRefreshToken"
 LEGACY_COOKIE = "sIdRefreshToken"
@@ -29,6 +29,8 @@ CORS_HEADERS = ("content-type", "rid", "fdi-version", "anti-csrf", "authorizatio
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SESSIONLESS_METHODS = frozenset({"OPTIONS", "TRACE"})
+_ORIGIN, _FETCH_SITE, _FETCH_MODE = "HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_MODE"
+_CONTENT_TYPE, _UPGRADE, _RID, _ANTI_CSRF = "CONTENT_TYPE", "HTTP_UPGRADE", "HTTP_RID", "HTTP_ANTI_CSRF"
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _BLANKS = " \t"
 """What may stand around a cookie's name. ``str.strip`` takes more, and what is stripped hides a prefix from the browser."""
@@ -62,11 +64,13 @@ class Presented:
     access_cookies: tuple[str, ...] = field(repr=False)
     refresh_cookies: tuple[str, ...] = field(repr=False)
     legacy: bool
-    get_header: Callable[[str], str | None] = field(repr=False)
+    names: CookieNames
+    headers: Mapping[str, Any] = field(repr=False)
+    """By the names of a WSGI environ (PEP 3333): ``HTTP_ORIGIN``."""
 
     @property
     def anti_csrf(self) -> str | None:
-        return self.get_header("anti-csrf")
+        return self.headers.get(_ANTI_CSRF)
 
     @property
     def safe(self) -> bool:
@@ -75,7 +79,7 @@ class Presented:
     @property
     def opens_websocket(self) -> bool:
         """Whether this is a websocket's handshake: a GET that no preflight and no same-origin policy guards."""
-        return "websocket" in (self.get_header("Upgrade") or "").lower()
+        return "websocket" in (self.headers.get(_UPGRADE) or "").lower()
 
     @property
     def duplicates(self) -> tuple[bool, bool]:
@@ -89,17 +93,15 @@ class Presented:
         return next(iter(self.refresh_cookies), None)
 
 
-def read(
-    http_method: str, cookie_header: str, get_header: Callable[[str], str | None], names: CookieNames
-) -> Presented:
-    """Read a request. ``cookie_header`` is the raw ``Cookie`` header, ``get_header`` looks up one header."""
-    access, refresh, legacy = _read_cookies(cookie_header, names) if cookie_header else ((), (), False)
-    return Presented(http_method, _bearer(get_header("Authorization")), access, refresh, legacy, get_header)
+def read(http_method: str, headers: Mapping[str, Any], names: CookieNames) -> Presented:
+    """Read a request; ``headers`` are by the names of a WSGI environ."""
+    cookies, authorization = headers.get("HTTP_COOKIE"), headers.get("HTTP_AUTHORIZATION")
+    access, refresh, legacy = _read_cookies(cookies, names) if cookies else ((), (), False)
+    bearer = _bearer(authorization) if authorization else None
+    return Presented(http_method, bearer, access, refresh, legacy, names, headers)
 
 
-def _bearer(authorization: str | None) -> str | None:
-    if authorization is None:
-        return None
+def _bearer(authorization: str) -> str | None:
     scheme, _, token = authorization.partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None  # in any case: RFC 9110, section 11.1
 
@@ -125,14 +127,6 @@ def _cookie_value(value: str) -> str:
 # -- who is asked for what ---------------------------------------------------------------------------------------------
 
 
-def pick_refresh(presented: Presented, allowed: AllowedMethod) -> tuple[Method, Masked[str]] | None:
-    """Which method and token a refresh uses; any Bearer value counts."""
-    if allowed != "cookie" and presented.bearer:
-        return "header", Masked(presented.bearer)
-    cookie = presented.refresh_cookie()
-    return ("cookie", Masked(cookie)) if allowed != "header" and cookie else None
-
-
 def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None) -> Method:
     """The method of a session that is created: ``asked`` by a setting or callback, else what the client says, else cookie."""
     if asked in ("cookie", "header"):
@@ -149,7 +143,7 @@ def is_foreign(presented: Presented, own_origins: Iterable[str], is_allowed: Cal
     A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
     ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
     """
-    origin, site = presented.get_header("Origin"), (presented.get_header("Sec-Fetch-Site") or "none").lower()
+    origin, site = presented.headers.get(_ORIGIN), (presented.headers.get(_FETCH_SITE) or "none").lower()
     if site != "none" and not presented.opens_websocket:
         is_elsewhere = site in ("cross-site", "same-site")
     else:
@@ -157,38 +151,36 @@ def is_foreign(presented: Presented, own_origins: Iterable[str], is_allowed: Cal
     return is_elsewhere and not (origin is not None and is_allowed(origin))
 
 
-def lacks_host_cookie(presented: Presented, names: CookieNames) -> bool:
+def lacks_host_cookie(presented: Presented) -> bool:
     """Whether a browser brings no access cookie where it always has one beside its refresh cookie.
 
     A sibling host can set the refresh cookie (``__Secure-``), to make a visitor somebody else; the access cookie (``__Host-``)
     it can not.
     """
-    is_browser = presented.get_header("Sec-Fetch-Site") is not None or presented.get_header("Origin") is not None
-    return is_browser and names.is_host_only and not presented.access_cookies
+    is_browser = presented.headers.get(_FETCH_SITE) is not None or presented.headers.get(_ORIGIN) is not None
+    return is_browser and presented.names.is_host_only and not presented.access_cookies
 
 
 def has_request_marker(presented: Presented) -> bool:
     """VIA_CUSTOM_HEADER: a ``rid`` header, which a foreign page can't send unasked."""
-    return presented.get_header("rid") is not None
+    return presented.headers.get(_RID) is not None
 
 
 def is_submitted(presented: Presented) -> bool:
     """Whether a browser submits a form, by navigating; no script has a hand in that request."""
-    return _is_form(presented) and (presented.get_header("Sec-Fetch-Mode") or "").lower() == "navigate"
+    return _is_form(presented) and (presented.headers.get(_FETCH_MODE) or "").lower() == "navigate"
 
 
 def is_own_form(presented: Presented, own_origins: Iterable[str]) -> bool:
     """Whether the browser vouches that a form of our own origin was submitted."""
     if not _is_form(presented):
         return False
-    site = (
-        presented.get_header("Sec-Fetch-Site") or "none"
-    ).lower()  # "none": by the browser's user, a reload of a form
-    return site == "same-origin" or (site == "none" and presented.get_header("Origin") in tuple(own_origins))
+    site = (presented.headers.get(_FETCH_SITE) or "none").lower()  # "none": by the browser's user, a reload of a form
+    return site == "same-origin" or (site == "none" and presented.headers.get(_ORIGIN) in tuple(own_origins))
 
 
 def _is_form(presented: Presented) -> bool:
-    content_type = (presented.get_header("Content-Type") or "").partition(";")[0]
+    content_type = (presented.headers.get(_CONTENT_TYPE) or "").partition(";")[0]
     return content_type.strip().lower() in _FORM_TYPES
 
 

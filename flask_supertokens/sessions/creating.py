@@ -15,7 +15,7 @@ from ..protocol.model import PUBLIC_TENANT, Masked, Payload, SessionInformation
 from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
 from ..protocol.transport import method_for_new_session
 from .arguments import json_object
-from .effects import apart, guarded, plan_sets, tell_created, tell_revoked
+from .effects import noting, plan_sets, tell_created, tell_revoked, without_response
 from .session import Session
 
 
@@ -50,7 +50,7 @@ def create_new_session(
     state, request = app_state(), request_state()
     presented = state.presented(request)
     asked = state.allowed_method(for_create=True)
-    method = method_for_new_session(asked, presented.get_header("st-auth-mode"))
+    method = method_for_new_session(asked, presented.headers.get("HTTP_ST_AUTH_MODE"))
     new = _new_session(
         state,
         user_id,
@@ -66,8 +66,9 @@ def create_new_session(
         user_agent=flask_request.headers.get("User-Agent") if state.settings.store_user_agent else None,
         ip=flask_request.remote_addr if state.settings.store_ip else None,
     )
-    replaced = [] if keep_existing else guarded(state, lambda: _handles_to_replace(state, request, user_id))
-    grant = guarded(state, lambda: state.engine.create(new, replaced[0] if replaced else None))
+    with noting(state):
+        replaced = [] if keep_existing else _handles_to_replace(state, request, user_id)
+        grant = state.engine.create(new, replaced[0] if replaced else None)
     session = Session(state, grant, method, request)
     made_here = {known.handle for known in request.created}
     request.note_created(session, replaced=bool(set(replaced) - made_here))
@@ -75,7 +76,10 @@ def create_new_session(
     brings_other = presented.bearer is not None if method == "cookie" else bool(presented.access_cookies)
     plan_sets(session, grant.tokens, clear_other=brings_other)
     request.session, request.verified = session, None
-    others = guarded(state, lambda: state.engine.revoke(replaced[1:])) if replaced[1:] else []
+    others: list[str] = []
+    if replaced[1:]:
+        with noting(state):
+            others = state.engine.revoke(replaced[1:])
     tell_created(session, grant)
     tell_revoked(others)
     return session
@@ -108,7 +112,8 @@ def create_new_session_without_request(
         remember=True,
         anti_csrf=anti_csrf,
     )
-    grant = apart(state, lambda: state.engine.create(new))
+    with without_response(state):
+        grant = state.engine.create(new)
     session = Session(state, grant)
     tell_created(session, grant)
     return session

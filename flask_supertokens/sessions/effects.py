@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from .. import signals
 from ..context import AppState, send
 from ..engines.base import Grant
-from ..errors import SuperTokensError
+from ..errors import (
+    CrossSiteRequestError,
+    DuplicateCookiesError,
+    SuperTokensError,
+    TryRefreshTokenError,
+    UnauthorisedError,
+)
 from ..protocol.model import SessionTokens
+from ..protocol.requests import Refusal
 from ..protocol.transport import Sets
 
 if TYPE_CHECKING:
     from .session import Session
 
-T = TypeVar("T")
+_ERRORS: dict[str, type[SuperTokensError]] = {
+    "unauthorised": UnauthorisedError,
+    "try refresh": TryRefreshTokenError,
+    "cross-site": CrossSiteRequestError,
+    "duplicates": DuplicateCookiesError,
+}
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
@@ -27,24 +40,33 @@ def plan_sets(session: Session, tokens: SessionTokens, *, clear_other: bool = Fa
         session._request.change(session._request.plan.with_sets(sets, clear_other=clear_other))
 
 
-def guarded(state: AppState, action: Callable[[], T], *, refreshes: bool = False) -> T:
-    """Run it; an error of ours is noted before it leaves, whoever renders it. ``refreshes``: it is a refresh, for the log."""
+@contextmanager
+def noting(state: AppState, *, refreshes: bool = False) -> Iterator[None]:
+    """Note an error of ours before it leaves, whoever renders it. ``refreshes``: this is a refresh, for the log."""
     try:
-        return action()
+        yield
     except SuperTokensError as error:
         error.refused_refresh = refreshes
         state.note(error)
         raise
 
 
-def apart(state: AppState, action: Callable[[], T], *, refreshes: bool = False) -> T:
-    """Run what is no matter of this request: a theft is ended and failures are logged, its response stays as it is."""
+@contextmanager
+def without_response(state: AppState, *, refreshes: bool = False) -> Iterator[None]:
+    """Do what is no matter of this request's response: a theft is ended and failures are logged, the response stays as it is."""
     try:
-        return action()
+        yield
     except SuperTokensError as error:
         error.refused_refresh = refreshes
         state.act_on(error)
         raise
+
+
+def error_of(refusal: Refusal) -> SuperTokensError:
+    """Make the error that a request is refused with."""
+    if refusal.kind == "no token":
+        return UnauthorisedError(refusal.sentence, clear_tokens=False)
+    return _ERRORS[refusal.kind](refusal.sentence)
 
 
 def tell_created(session: Session, grant: Grant) -> None:

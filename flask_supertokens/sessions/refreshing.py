@@ -8,12 +8,12 @@ from dataclasses import replace
 from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
 from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
-from ..protocol.model import AccessToken, Masked, Method
+from ..protocol.model import AccessToken
+from ..protocol.requests import DUPLICATES, ONLY_ACCESS_TOKEN, Refusal, judge_refresh
 from ..protocol.tokens import COOKIE_LIMIT, hash1, hash2, placeholder_front_token
-from ..protocol.transport import Presented, is_own_form, lacks_host_cookie, pick_refresh
+from ..protocol.transport import Presented
 from .arguments import asks_for_anti_csrf, text
-from .cross_site import check_foreign, missing_marker
-from .effects import apart, guarded, plan_sets, tell_refreshed, tell_revoked
+from .effects import error_of, noting, plan_sets, tell_refreshed, tell_revoked, without_response
 from .session import Session
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -29,45 +29,49 @@ def refresh_session() -> Session:
     :raises GeneralError: the store can't be reached.
     """
     state, request = app_state(), request_state()
-    return guarded(state, lambda: _refreshed(state, request), refreshes=True)
+    with noting(state, refreshes=True):
+        presented = _without_tossed(state, request)
+        call = judge_refresh(presented, state)
+        if isinstance(call, Refusal):
+            raise _refuse(state, request, presented, call)
+        state.refusals.saw_refresh(only_access_cookie=False)
+        if presented is not state.presented(request) and state.settings.older_cookie_domain is not None:
+            request.change(replace(request.plan, clears_duplicates=(False, True)))
+        known = _genuine_access_token(state, presented) if call.method == "cookie" else None
+        if known is not None and call.refusal is None:
+            _check_user(state, known)  # before anything is changed, where that is possible
+        grant = state.engine.refresh(
+            RefreshRequest(
+                token=call.token.value,
+                checks_anti_csrf=call.checks_anti_csrf,
+                anti_csrf_token=presented.anti_csrf,
+                access_handle=None if known is None else known.handle,
+                refusal=None if call.refusal is None else error_of(call.refusal),
+            )
+        )
+        if known is None:
+            _check_user(state, grant.access)
+        session = Session(state, grant, call.method, request)
+        assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
+        brings_other = bool(presented.refresh_cookies) if call.method == "header" else presented.bearer is not None
+        plan_sets(session, grant.tokens, clear_other=brings_other)
+        state.clear_legacy(request)
+        request.session, request.verified = session, None
+        tell_refreshed(session, grant)
+        return session
 
 
-def _refreshed(state: AppState, request: RequestState) -> Session:
-    presented, allowed = _without_tossed(state, request), state.allowed_method(for_create=False)
-    picked = pick_refresh(presented, allowed)
-    if picked is None or picked[0] == "cookie":
-        check_foreign(state, presented)
-        if allowed != "header":
-            _check_duplicates(state, request, presented)
-    has_access_cookie = presented.access_cookie() is not None
-    if picked is not None or has_access_cookie:
-        state.refusals.saw_refresh(only_access_cookie=picked is None)
-    if picked is None:
-        raise _no_refresh_token(state, request, has_access_cookie and allowed != "header")
-    method, token = picked
-    refusal = _refusal(state, presented) if method == "cookie" else None
-    known = _genuine_access_token(state, presented) if method == "cookie" else None
-    if known is not None and refusal is None:
-        _check_user(state, known)  # before anything is changed, where that is possible
-    asked = replace(_refresh_request(state, presented, method, token, known), refusal=refusal)
-    grant = state.engine.refresh(asked)
-    if known is None:
-        _check_user(state, grant.access)
-    session = Session(state, grant, method, request)
-    assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
-    brings_other = bool(presented.refresh_cookies) if method == "header" else presented.bearer is not None
-    plan_sets(session, grant.tokens, clear_other=brings_other)
-    state.clear_legacy(request)
-    request.session, request.verified = session, None
-    tell_refreshed(session, grant)
-    return session
-
-
-def _refusal(state: AppState, presented: Presented) -> SuperTokensError | None:
-    """What is wrong with a refresh by cookie, whatever its token. A theft is told all the same, so the engine raises this."""
-    if lacks_host_cookie(presented, state.cookie_names()):
-        return UnauthorisedError("A browser sent a refresh cookie without the access cookie that belongs beside it.")
-    return missing_marker(state, presented) if state.settings.anti_csrf == "VIA_CUSTOM_HEADER" else None
+def _refuse(state: AppState, request: RequestState, presented: Presented, refusal: Refusal) -> SuperTokensError:
+    """Make the error of a refresh that goes no further; duplicates of older cookies are cleared."""
+    if refusal is ONLY_ACCESS_TOKEN:
+        state.refusals.saw_refresh(only_access_cookie=True)
+    if refusal is not DUPLICATES or state.settings.older_cookie_domain is None:
+        return error_of(refusal)
+    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
+    claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)
+    placeholder = placeholder_front_token(claims, state.engine.now())
+    request.change(replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder))
+    return DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
 
 
 def _check_user(state: AppState, token: AccessToken) -> None:
@@ -83,13 +87,6 @@ def _check_user(state: AppState, token: AccessToken) -> None:
         raise UnauthorisedError("The app says that this user does not exist any more.")
 
 
-def _no_refresh_token(state: AppState, request: RequestState, has_access_cookie: bool) -> UnauthorisedError:
-    state.clear_legacy(request)
-    if has_access_cookie:
-        return UnauthorisedError("Refresh token not found but access token is present. Clearing all tokens.")
-    return UnauthorisedError("Refresh token not found. Are you sending the refresh token in the request?")
-
-
 def _without_tossed(state: AppState, request: RequestState) -> Presented:
     """What came in, without refresh cookies that a sibling host tossed in.
 
@@ -97,7 +94,7 @@ def _without_tossed(state: AppState, request: RequestState) -> Presented:
     read refresh tokens (a core), it names the hash of the one that it came with.
     """
     presented = state.presented(request)
-    if len(presented.refresh_cookies) < 2 or not state.cookie_names().is_host_only:  # noqa: PLR2004 - one is no choice
+    if len(presented.refresh_cookies) < 2 or not presented.names.is_host_only:  # noqa: PLR2004 - one is no choice
         return presented
     tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
     own = [token for token in tokens if token is not None]
@@ -113,35 +110,6 @@ def _belongs_to(state: AppState, refresh_token: str, token: AccessToken) -> bool
         return handle == token.handle
     of_a_core = hash1(refresh_token)  # a core of ours names the hash of that
     return token.hash2 in (of_a_core, hash2(of_a_core))
-
-
-def _check_duplicates(state: AppState, request: RequestState, presented: Presented) -> None:
-    """Two cookies of one name: the right one can't be told, and trying the other could look like theft."""
-    older = state.settings.older_cookie_domain
-    if older is not None and presented is not state.presented(request):  # it was told
-        request.change(replace(request.plan, clears_duplicates=(False, True)))
-    if not any(presented.duplicates):
-        return
-    if older is None:
-        raise DuplicateCookiesError("The request contains multiple session cookies.")
-    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
-    claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)
-    placeholder = placeholder_front_token(claims, state.engine.now())
-    request.change(replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder))
-    raise DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
-
-
-def _refresh_request(
-    state: AppState, presented: Presented, method: Method, token: Masked[str], known: AccessToken | None
-) -> RefreshRequest:
-    if method == "header":
-        return RefreshRequest(token.value)
-    return RefreshRequest(
-        token=token.value,
-        checks_anti_csrf=state.settings.anti_csrf == "VIA_TOKEN" and not is_own_form(presented, state.own_origins()),
-        anti_csrf_token=presented.anti_csrf,
-        access_handle=None if known is None else known.handle,
-    )
 
 
 def _genuine_access_token(state: AppState, presented: Presented) -> AccessToken | None:
@@ -169,8 +137,9 @@ def refresh_session_without_request(
     checks = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
     del refresh_token, anti_csrf_token  # see `Masked`
-    grant = apart(state, lambda: state.engine.refresh(asked), refreshes=True)
-    apart(state, lambda: _check_user(state, grant.access), refreshes=True)
+    with without_response(state, refreshes=True):
+        grant = state.engine.refresh(asked)
+        _check_user(state, grant.access)
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=asked.token))
     session = Session(state, grant)

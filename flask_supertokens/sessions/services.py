@@ -9,7 +9,7 @@ from typing import Any
 from ..context import app_state
 from ..protocol.transport import CORS_HEADERS
 from .arguments import json_object, seconds
-from .effects import apart
+from .effects import without_response
 
 
 def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_static_key: bool = True) -> str:
@@ -25,12 +25,10 @@ def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_s
         raise ValueError("validity must be a second at least")
     if "sessionHandle" in wanted:
         raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
-    return apart(
-        state,
-        lambda: state.engine.create_jwt(
+    with without_response(state):
+        return state.engine.create_jwt(
             wanted, issuer=state.settings.issuer, lifetime=int(lifetime) * 1000, static=use_static_key
-        ),
-    )
+        )
 
 
 def check_health() -> None:
@@ -39,7 +37,8 @@ def check_health() -> None:
     :raises GeneralError: it is not.
     """
     state = app_state()
-    apart(state, state.engine.ping)
+    with without_response(state):
+        state.engine.ping()
 
 
 def get_cors_headers() -> list[str]:

@@ -19,7 +19,7 @@ from ..errors import InvalidClaimError, UnauthorisedError
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
-from .effects import apart, plan_sets, tell_revoked
+from .effects import plan_sets, tell_revoked, without_response
 from .stored import get_session_information, merge_into_session_data, update_session_data
 from .validators import check_validators, objections
 
@@ -106,7 +106,8 @@ class Session:
 
     def revoke(self) -> None:
         """End this session and, in a request, remove its tokens from the client, and the pages that its browser kept."""
-        removed = apart(self._state, lambda: self._state.engine.revoke([self.handle]))
+        with without_response(self._state):
+            removed = self._state.engine.revoke([self.handle])
         request = self._here()
         if request is not None and request.plan.sets_handle in (None, self.handle):
             request.change(request.plan.signed_out([self._method]))
@@ -170,7 +171,8 @@ class Session:
 
     def _regenerate(self, update: Payload) -> None:
         try:
-            grant = apart(self._state, lambda: self._state.engine.regenerate(self._access, update))
+            with without_response(self._state):
+                grant = self._state.engine.regenerate(self._access, update)
         except UnauthorisedError as error:
             raise self._ended() from error
         self._take(grant)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..errors import GeneralError
 from ..protocol.model import Masked, Payload, Position, SessionInformation
 from ..protocol.tokens import PROTECTED_NAMES, check_user_id, without_protected
 from .arguments import at_most, json_object, text
-from .effects import apart, tell_revoked
+from .effects import tell_revoked, without_response
 
 _DIGITS = 16
 """Of a moment in ms; a handle begins with more."""
@@ -32,7 +33,10 @@ def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
     if isinstance(handles, str):
         raise ValueError("handles must be a list of session handles; for one, call revoke_session")
     state, wanted = app_state(), [text(handle, "handle") for handle in handles]
-    return _ended(state, lambda: state.engine.revoke(wanted))
+    with _telling_what_ended(state):
+        removed = state.engine.revoke(wanted)
+    tell_revoked(removed)
+    return removed
 
 
 def revoke_all_sessions_for_user(
@@ -46,18 +50,21 @@ def revoke_all_sessions_for_user(
     :raises GeneralError: it failed half-way; its text says how many were ended, and the same call once more ends the rest.
     """
     state, user_id = app_state(), check_user_id(user_id)
-    return _ended(state, lambda: state.engine.revoke_user(user_id, tenant_id, except_handle))
+    with _telling_what_ended(state):
+        removed = state.engine.revoke_user(user_id, tenant_id, except_handle)
+    tell_revoked(removed)
+    return removed
 
 
-def _ended(state: AppState, end: Callable[[], list[str]]) -> list[str]:
-    """Tell of each session that was ended, also when the rest could not be."""
+@contextmanager
+def _telling_what_ended(state: AppState) -> Iterator[None]:
+    """Tell of each session that was ended before the rest could not be."""
     try:
-        removed = apart(state, end)
+        with without_response(state):
+            yield
     except GeneralError as error:
         tell_revoked(error.ended)
         raise
-    tell_revoked(removed)
-    return removed
 
 
 def get_all_session_handles_for_user(
@@ -66,7 +73,8 @@ def get_all_session_handles_for_user(
     """The handles of a user's sessions that have not ended, oldest first; ``limit`` and ``after`` as in `list_sessions`."""
     state, user_id = app_state(), check_user_id(user_id)
     limit, start = at_most(limit), _position(state, after)
-    return apart(state, lambda: state.engine.handles_of(user_id, tenant_id, start, limit))
+    with without_response(state):
+        return state.engine.handles_of(user_id, tenant_id, start, limit)
 
 
 def list_sessions(user_id: str, *, limit: int | None = None, after: str | None = None) -> list[SessionInformation]:
@@ -81,10 +89,9 @@ def list_sessions(user_id: str, *, limit: int | None = None, after: str | None =
     limit, start = at_most(limit), _position(state, after)
     request = known_request_state()
     current = None if request is None or request.session is None else request.session.handle
-    return [
-        replace(known, is_current=known.handle == current)
-        for known in apart(state, lambda: state.engine.sessions_of(user_id, None, start, limit))
-    ]
+    with without_response(state):
+        found = state.engine.sessions_of(user_id, None, start, limit)
+    return [replace(known, is_current=known.handle == current) for known in found]
 
 
 def _position(state: AppState, after: str | None) -> Position | None:
@@ -93,7 +100,8 @@ def _position(state: AppState, after: str | None) -> Position | None:
     created_at, _, handle = text(after, "after").partition(".")
     if handle and created_at.isdecimal() and len(created_at) <= _DIGITS:
         return int(created_at), handle
-    known = apart(state, lambda: state.engine.information(after))
+    with without_response(state):
+        known = state.engine.information(after)
     if known is None:
         raise ValueError("after must be the position of a session, or the handle of one that has not ended")
     return known.created_at, known.handle
@@ -102,7 +110,8 @@ def _position(state: AppState, after: str | None) -> Position | None:
 def get_session_information(handle: str) -> SessionInformation | None:
     """What is known of a session; ``None`` if it has ended."""
     state, handle = app_state(), text(handle, "handle")
-    return apart(state, lambda: state.engine.information(handle))
+    with without_response(state):
+        return state.engine.information(handle)
 
 
 def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
@@ -111,7 +120,8 @@ def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
     :raises ValueError: not a JSON object; the old data stays.
     """
     state, handle, wanted = app_state(), text(handle, "handle"), json_object(data, "session data")
-    return apart(state, lambda: state.engine.write_data(handle, wanted))
+    with without_response(state):
+        return state.engine.write_data(handle, wanted)
 
 
 def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:
@@ -122,7 +132,8 @@ def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:
     :raises ValueError: not a JSON object; the old data stays.
     """
     state, handle, wanted = app_state(), text(handle, "handle"), json_object(update, "update")
-    return apart(state, lambda: state.engine.merge_data(handle, wanted))
+    with without_response(state):
+        return state.engine.merge_data(handle, wanted)
 
 
 def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> bool:
@@ -140,7 +151,8 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
         if known is None:
             return False
         wanted = Masked(without_protected(wanted.value, "update", *_what_is(known)))
-    return apart(state, lambda: state.engine.merge_payload(handle, wanted.value))
+    with without_response(state):
+        return state.engine.merge_payload(handle, wanted.value)
 
 
 def _what_is(known: SessionInformation) -> list[Payload]:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, overload
 
 from ..context import AppState, RequestState, app_state, request_state
-from ..errors import SuperTokensError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.model import AccessToken, Masked, Method
-from ..protocol.tokens import is_legacy
-from ..protocol.transport import Presented, same_secret
+from ..errors import SuperTokensError, UnauthorisedError
+from ..protocol.model import Masked, Method
+from ..protocol.requests import NO_ACCESS_TOKEN, NO_ANTI_CSRF_TOKEN, Refusal, judge_access
+from ..protocol.transport import same_secret
 from .arguments import MaxAge, asks_for_anti_csrf, text
-from .cross_site import check_request
-from .effects import apart, guarded, plan_sets, tell_confirmed
+from .effects import error_of, noting, plan_sets, tell_confirmed, without_response
 from .own_routes import is_for_our_route
 from .session import Session, current_session
 from .validators import validators_for
 
 if TYPE_CHECKING:
     from .validators import Validators
+
+_NO_METHODS: frozenset[Method] = frozenset()
 
 
 @overload
@@ -113,7 +114,8 @@ def verify_request(
     session._required |= session_required  # a look that is only optional takes nothing back
     validators = validators_for(state, claim_validators)
     if validators:
-        guarded(state, lambda: session.assert_claims(validators))
+        with noting(state):
+            session.assert_claims(validators)
     if max_age is not None:
         session.assert_recent_login(max_age)
     return session
@@ -124,58 +126,34 @@ def _verified(
 ) -> Session | None:
     if request.session is not None and request.verified is None:
         return request.session  # made in this request: what came in is stale
-    presented = state.presented(request)
-    if presented.legacy:
-        raise TryRefreshTokenError("using legacy session, please call the refresh API")
-    method, token = _presented_access_token(state, presented)
-    if method is None or token is None or (method in request.plan.clears and request.plan.sets is None):
-        if not required:
+    plan = request.plan
+    call = judge_access(
+        state.presented(request),
+        state,
+        state.engine.read_access_token,
+        checks_anti_csrf=anti_csrf_check,
+        ended=plan.clears if plan.sets is None else _NO_METHODS,
+    )
+    if isinstance(call, Refusal):
+        if call is NO_ACCESS_TOKEN and not required:
             return None
-        raise UnauthorisedError("There is no access token in the request.", clear_tokens=False)
-    if method == "cookie":
-        check_request(state, presented, token, not presented.safe if anti_csrf_check is None else anti_csrf_check)
-    if request.session is not None and request.verified == token.raw and not check_database:
+        raise error_of(call)
+    token, is_known = call.token, request.session is not None and request.verified == call.token.raw
+    if is_known and not check_database:
         return request.session
-    return _attached(state, request, method, token, check_database)
-
-
-def _attached(
-    state: AppState, request: RequestState, method: Method, token: AccessToken, check_database: bool
-) -> Session:
-    """The session of a token, on the request; one that is there already keeps what was changed meanwhile."""
     grant = state.engine.verify(token, check_database=check_database)
-    if request.session is not None and request.verified == token.raw:
+    if request.session is not None and is_known:  # it keeps what was changed meanwhile
         if grant.tokens is not None and request.session.access_token == token.raw:
             request.session._take(grant)
         return request.session
-    session = Session(state, grant, method, request)
+    session = Session(state, grant, call.method, request)
     session._required = False
     if grant.tokens is not None:
         plan_sets(session, grant.tokens)
     request.session, request.verified = session, token.raw
-    tell_confirmed(session, grant)
+    if grant.confirmed:
+        tell_confirmed(session, grant)
     return session
-
-
-def _presented_access_token(state: AppState, presented: Presented) -> tuple[Method | None, AccessToken | None]:
-    """The access token that counts, and how it came. One that is not of our form counts as absent."""
-    allowed = state.allowed_method(for_create=False)
-    if allowed != "cookie" and presented.bearer is not None:
-        token = _of_our_form(state, presented.bearer)
-        if token is not None:
-            return "header", token
-    if allowed == "header" or not presented.access_cookies:
-        return None, None
-    if presented.duplicates[0]:
-        raise TryRefreshTokenError("Multiple access tokens present in the request cookies.")
-    token = _of_our_form(state, presented.access_cookies[0])
-    return (None, None) if token is None else ("cookie", token)
-
-
-def _of_our_form(state: AppState, raw: str) -> AccessToken | None:
-    if is_legacy(raw):
-        raise TryRefreshTokenError("The access token is of an old version.")
-    return state.engine.read_access_token(raw)
 
 
 def get_session_without_request(
@@ -202,11 +180,11 @@ def get_session_without_request(
     del access_token, anti_csrf_token  # see `Masked`
     checks_database = state.settings.check_database if check_database is None else check_database
 
-    def verify() -> Session:
+    with without_response(state):
         if token is None:
             raise UnauthorisedError("This is not an access token of ours.", clear_tokens=False)
         if checks_anti_csrf and not same_secret(token.anti_csrf_token, given.value):
-            raise TryRefreshTokenError("The anti-CSRF token is missing, or is not this session's.")
+            raise error_of(NO_ANTI_CSRF_TOKEN)
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
         tell_confirmed(session, grant)
@@ -214,5 +192,3 @@ def get_session_without_request(
         if validators:
             session.assert_claims(validators)
         return session
-
-    return apart(state, verify)

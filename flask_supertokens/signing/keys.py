@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -58,6 +58,7 @@ class _UsableKey:
     stored: SigningKey
     public: Any
     private: Any = field(repr=False)
+    is_dynamic: bool
 
 
 class KeyStore(Protocol):
@@ -89,7 +90,7 @@ class KeyRing:
         self._sealer = sealer
         self._store = store
         self._on_removal = on_removal
-        self._keys: dict[str, _UsableKey] = {}
+        self._keys: dict[str, _UsableKey] = {}  # in the order in which they were made
         self._rows: dict[str, SigningKey] = {}  # as they stand in the store, those that can't be used too
         self._reads = 0
         self._loaded_at: int | None = None
@@ -121,11 +122,18 @@ class KeyRing:
         :param dynamic: a key that is replaced from time to time, or not; ``None``: as the settings say.
         :raises GeneralError: the store can't be asked, or other processes were faster too often.
         """
-        wanted = self._settings.dynamic if dynamic is None else dynamic
+        wanted, algorithm = self._settings.dynamic if dynamic is None else dynamic, self._settings.algorithm
         for _ in range(_ATTEMPTS):
             self._reload_when_stale(now)
-            usable = [key for key in self._own(self._keys.values(), wanted) if not from_the_future(key.stored, now)]
-            if usable and not self._due(usable[-1], now):
+            usable = [  # the newest one last; none from the future
+                key
+                for key in self._keys.values()
+                if key.is_dynamic is wanted
+                and key.stored.algorithm == algorithm
+                and not (wanted and key.stored.created_at > now + CLOCKS_APART)
+            ]
+            is_due = wanted and usable and now - usable[-1].stored.created_at >= self._settings.lifetime
+            if usable and not is_due:
                 published = [key for key in usable if key.stored.created_at + self._ahead <= now]
                 chosen = (published or usable[:1])[-1]
                 return chosen.stored.kid, chosen.private
@@ -176,15 +184,7 @@ class KeyRing:
     def stored(self, now: int) -> list[SigningKey]:
         """All keys that verify, oldest first."""
         self._reload_when_stale(now)
-        return sorted((key.stored for key in self._keys.values()), key=lambda key: key.created_at)
-
-    def _own(self, keys: Iterable[_UsableKey], dynamic: bool) -> list[_UsableKey]:
-        algorithm = self._settings.algorithm
-        fitting = [k for k in keys if k.stored.algorithm == algorithm and is_dynamic(k.stored.kid) == dynamic]
-        return sorted(fitting, key=lambda key: (key.stored.created_at, key.stored.kid))
-
-    def _due(self, newest: _UsableKey, now: int) -> bool:
-        return is_dynamic(newest.stored.kid) and now - newest.stored.created_at >= self._settings.lifetime
+        return [key.stored for key in self._keys.values()]
 
     def _add_key(self, now: int, dynamic: bool, ending: frozenset[str] = frozenset()) -> SigningKey | None:
         """``None``: another process has changed the keys meanwhile."""
@@ -284,7 +284,8 @@ class KeyRing:
         """Under the lock only. A row that did not change is not opened again, nor complained of."""
         self._tried_at = now
         try:
-            rows = {row.kid: row for row in self._store.keys()}
+            found = sorted(self._store.keys(), key=lambda row: (row.created_at, row.kid))
+            rows = {row.kid: row for row in found}
         except GeneralError:
             self._failed = True
             raise
@@ -324,7 +325,7 @@ class KeyRing:
                 " changed the row?",
                 row.kid,
             )
-        return _UsableKey(stored, public, private)
+        return _UsableKey(stored, public, private, is_dynamic(stored.kid))
 
 
 def _not_read() -> GeneralError:

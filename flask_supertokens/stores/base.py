@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import GeneralError
 from ..protocol.model import Line, Position, SessionRecord, SigningKey
 
-Judge = Callable[[SessionRecord | None], tuple[Line, int] | None]
 BATCH = 500
 """How many sessions one step ends at most, so that nobody who writes meanwhile waits for long."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A session as it was read, for one decision.
+
+    ``record`` is ``None`` where there is no such session. ``swap(line, refreshed_at)`` writes what was decided, if the session is
+    still what was read; ``False`` if it is not.
+    """
+
+    record: SessionRecord | None
+    swap: Callable[[Line, int], bool]
 
 
 class Store(ABC):
@@ -32,7 +44,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "decide", "turn", "server_time", "config", "swap_config"):
+        for name in (*Store.__abstractmethods__, "turn", "server_time", "config", "swap_config"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
@@ -63,19 +75,25 @@ class Store(ABC):
         With the payload: the token that is made of what was seen says what is stored.
         """
 
-    def decide(self, handle: str, judge: Judge) -> bool:
-        """Read a session (``None``: there is none) and swap its line for what ``judge`` makes of it; ``False``: it had changed.
+    @contextmanager
+    def row(self, handle: str) -> Iterator[Row]:
+        """Read a session, and write at most once what is decided on it; in a `turn`. Nothing else is asked in between."""
+        try:
+            with self._row(handle) as row:
+                yield row
+        except self.driver_errors as error:
+            raise GeneralError(f"The session store failed in row. {self.describe(error)}") from error
 
-        ``judge`` returns the new line and the moment of the refresh, or ``None`` where nothing is to be written; what it raises
-        is raised. A store may do this faster than by its two verbs.
-        """
+    @contextmanager
+    def _row(self, handle: str) -> Iterator[Row]:
+        """As `row`; a store may do this on one connection, where its two verbs take two."""
         record = self.read(handle)
-        wanted = judge(record)
-        return record is None or wanted is None or self.swap_line(record, *wanted)
+        yield Row(record, lambda line, refreshed_at: record is not None and self.swap_line(record, line, refreshed_at))
 
     def turn(self) -> AbstractContextManager[Any]:
-        """What the engine does a whole refresh in, the signature too. A database that takes one writer at a time lets the
-        threads of a process queue here: they would get into each other's way there. Whoever has the turn may take it again.
+        """What a `row` is read and written in, and by the engine a whole refresh, the signature too. A database that takes one
+        writer at a time lets the threads of a process queue here: they would get into each other's way there. The thread that
+        has the turn may take it again.
         """
         return nullcontext()
 

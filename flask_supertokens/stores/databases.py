@@ -52,13 +52,14 @@ LONG_TEXT: TypeEngine[str] = Text().with_variant(mysql.LONGTEXT(**_BINARY), *_MA
 TABLE_OPTIONS: Any = {f"{name}_{option}": value for name in _MARIADB for option, value in _INNODB.items()}
 
 
-class _Turn:
+class _Turn(ForkSafeLock):
     """A lock that is not waited for without end; who has it may take it again."""
 
     def __init__(self) -> None:
-        self._lock = ForkSafeLock(make=threading.RLock)
+        super().__init__(make=threading.RLock)
 
     def __enter__(self) -> None:
+        self.notice_fork()
         if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise GeneralError("The session store is busy: the other threads of this process took too long to write.")
 

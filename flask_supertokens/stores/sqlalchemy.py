@@ -24,7 +24,7 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -32,7 +32,6 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     Engine,
-    Row,
     bindparam,
     create_engine,
     delete,
@@ -45,6 +44,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy import Row as TableRow
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
@@ -52,7 +52,7 @@ from sqlalchemy.pool import AssertionPool, NullPool, QueuePool, SingletonThreadP
 
 from ..forks import ForkSafeLock, before_fork
 from ..protocol.model import FIRST_APP, Line, Masked, Position, SessionRecord, SigningKey
-from .base import BATCH, Judge, Store
+from .base import BATCH, Row, Store
 from .databases import (
     connect_arguments,
     connect_well,
@@ -425,18 +425,22 @@ class SQLAlchemyStore(Store):
         self._prepare()
         return self._database.turn()
 
-    def decide(self, handle: str, judge: Judge) -> bool:
-        """On one connection, and in this process's turn."""
+    @contextmanager
+    def _row(self, handle: str) -> Iterator[Row]:
+        """On one connection."""
         if not _is_handle(handle):
-            judge(None)
-            return True
+            yield Row(None, lambda *_: False)
+            return
         self._prepare()
-        with self._database.turn(), self._autocommit.connect() as connection:
+        with self._autocommit.connect() as connection:
             record = self._first(connection, handle)
-            wanted = judge(record)
-            if record is None or wanted is None:
-                return True
-            return connection.execute(_SWAP_LINE, _of_swap(record, *wanted)).rowcount > 0
+
+            def swap(line: Line, refreshed_at: int) -> bool:
+                if record is None:
+                    return False
+                return connection.execute(_SWAP_LINE, _of_swap(record, line, refreshed_at)).rowcount > 0
+
+            yield Row(record, swap)
 
     def _first(self, connection: Connection, handle: str) -> SessionRecord | None:
         try:
@@ -758,10 +762,10 @@ def _to_row(record: SessionRecord) -> dict[str, Any]:
     return {**values, **vars(record.line)}
 
 
-def _to_known(row: Row[Any] | None) -> SessionRecord | None:
+def _to_known(row: TableRow[Any] | None) -> SessionRecord | None:
     return None if row is None else _to_record(row)
 
 
-def _to_record(row: Row[Any]) -> SessionRecord:
+def _to_record(row: TableRow[Any]) -> SessionRecord:
     values = tuple(row)
     return SessionRecord(*(*values[:4], Line(*values[4:8]), *values[8:]))

@@ -16,8 +16,9 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_supertokens import create_new_session_without_request
+from flask_supertokens.protocol import requests
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
-from flask_supertokens.sessions import cross_site, refreshing
+from flask_supertokens.sessions import refreshing
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.attackers import (
     APP,
@@ -136,7 +137,7 @@ def a_victim(hosts: Hosts, context: BrowserContext) -> NewVictim:
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check of where a request comes from is off."""
-    monkeypatch.setattr(cross_site, "is_foreign", lambda *_: False)
+    monkeypatch.setattr(requests, "is_foreign", lambda *_: False)
 
 
 # -- requests that a page can make unasked -----------------------------------------------------------------------------

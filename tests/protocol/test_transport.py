@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_supertokens.protocol.model import AllowedMethod, Masked, Method, SessionTokens
+from flask_supertokens.protocol.model import AllowedMethod, Method, SessionTokens
 from flask_supertokens.protocol.transport import (
     ACCESS_COOKIE_LIFETIME,
     CORS_HEADERS,
@@ -25,12 +25,13 @@ from flask_supertokens.protocol.transport import (
     is_own_form,
     lacks_host_cookie,
     method_for_new_session,
-    pick_refresh,
     plan_cookies,
     plan_headers,
     read,
     same_secret,
 )
+
+from ..support.cookies import environ
 
 NOW = 1_700_000_000_000
 NAMES = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
@@ -43,8 +44,7 @@ ALLOWED = {"https://www.example.com"}.__contains__
 
 def request(cookie: str = "", method: str = "GET", **headers: str) -> Presented:
     """A request; ``headers`` with underscores for hyphens."""
-    by_name = {name.lower().replace("_", "-"): value for name, value in headers.items()}
-    return read(method, cookie, lambda name: by_name.get(name.lower()), NAMES)
+    return read(method, environ(cookie, headers), NAMES)
 
 
 def sets(method: Method = "cookie", tokens: SessionTokens = TOKENS, handle: str = "h", remember: bool = True) -> Sets:
@@ -108,7 +108,7 @@ BROWSER = {"Sec-Fetch-Site": "same-origin"}
 def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
     """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
     names = replace(NAMES, access=access, refresh="__Secure-sRefreshToken")
-    assert lacks_host_cookie(read("POST", cookie, headers.get, names), names) is lacks
+    assert lacks_host_cookie(read("POST", environ(cookie, headers), names)) is lacks
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
 def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool) -> None:
     """It counts only where our names are those of that time: elsewhere it can't be of an old SDK's session."""
     names = replace(NAMES, access=access)
-    assert read("GET", f"sIdRefreshToken=x; {access}=a", lambda _: None, names).legacy is legacy
-    assert read("GET", "sIdRefreshToken=x", lambda _: None, names).legacy is legacy
+    assert read("GET", environ(f"sIdRefreshToken=x; {access}=a", {}), names).legacy is legacy
+    assert read("GET", environ("sIdRefreshToken=x", {}), names).legacy is legacy
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,10 @@ def test_cookies_of_one_name_are_counted(cookie: str, duplicates: tuple[bool, bo
 @given(st.text(), st.text(), st.text())
 def test_any_headers_are_read(method: str, cookie: str, authorization: str) -> None:
     """No text raises, and nothing empty counts."""
-    presented = read(method, f"sAccessToken={cookie}", lambda _: authorization, NAMES)
+    every = dict.fromkeys(
+        ("Authorization", "Origin", "Sec-Fetch-Site", "Content-Type", "Upgrade", "rid"), authorization
+    )
+    presented = read(method, environ(f"sAccessToken={cookie}", every), NAMES)
     assert all((*presented.access_cookies, *presented.refresh_cookies))
     assert presented.bearer is None or presented.bearer.strip()
     is_foreign(presented, OWN, ALLOWED)
@@ -209,33 +212,6 @@ def test_what_a_request_brought_is_printed() -> None:
 def test_a_method_is_chosen_for_a_new_session(asked: AllowedMethod | None, mode: str | None, method: Method) -> None:
     """Cookies, unless the setting says otherwise or leaves it to a client that asks for headers."""
     assert method_for_new_session(asked, mode) == method
-
-
-@pytest.mark.parametrize(
-    ("allowed", "header", "cookie", "picked"),
-    [
-        ("any", None, None, None),
-        ("any", None, "c", ("cookie", "c")),
-        ("any", "h", None, ("header", "h")),
-        ("any", "h", "c", ("header", "h")),
-        ("header", None, None, None),
-        ("header", None, "c", None),
-        ("header", "h", None, ("header", "h")),
-        ("header", "h", "c", ("header", "h")),
-        ("cookie", None, None, None),
-        ("cookie", None, "c", ("cookie", "c")),
-        ("cookie", "h", None, None),
-        ("cookie", "h", "c", ("cookie", "c")),
-    ],
-)
-def test_a_refresh_token_is_picked(
-    allowed: AllowedMethod, header: str | None, cookie: str | None, picked: tuple[str, str] | None
-) -> None:
-    """Of those that are allowed, a header token wins; its form does not matter."""
-    headers = {} if header is None else {"Authorization": f"Bearer {header}"}
-    assert pick_refresh(request("" if cookie is None else f"sRefreshToken={cookie}", **headers), allowed) == (
-        None if picked is None else (picked[0], Masked(picked[1]))
-    )
 
 
 # -- requests from elsewhere -------------------------------------------------------------------------------------------

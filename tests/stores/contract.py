@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from flask_supertokens.errors import UnauthorisedError
-from flask_supertokens.protocol.model import Line, SessionRecord
+from flask_supertokens.protocol.model import Line
 from flask_supertokens.stores.base import BATCH, Store
 
 from ..support.records import LINE, NOW, RECORD, a_key, a_record
@@ -40,10 +40,6 @@ OTHER_LINES = {
 def contest(store: Store, seen: Line, offers: list[Line]) -> list[bool]:
     """Every thread swaps the line that it saw for its own; who won."""
     return at_once(len(offers), lambda number: store.swap_line(replace(RECORD, line=seen), offers[number], NOW))
-
-
-def refuse(_: SessionRecord | None) -> None:
-    raise UnauthorisedError("The judge says no.")
 
 
 class StoreContract:
@@ -151,44 +147,46 @@ class StoreContract:
     # -- decide
 
     def test_a_decision_is_written(self, store: Store) -> None:
-        """The judge sees the session, and what it says is swapped in."""
-        new, seen = replace(LINE, children=1), []
+        """The row has the session, and what is decided is swapped in."""
+        new = replace(LINE, children=1)
         store.add(RECORD)
-        assert store.decide("handle-1", lambda record: (seen.append(record), (new, NOW + 7))[1]) is True
-        assert seen == [RECORD]
+        with store.row("handle-1") as row:
+            assert row.record == RECORD
+            assert row.swap(new, NOW + 7) is True
         assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
 
     @pytest.mark.parametrize("handle", ["handle-1", "unknown", "\0"])
     def test_a_decision_changes_nothing(self, store: Store, handle: str) -> None:
-        """So nobody can have come between."""
-        seen: list[SessionRecord | None] = []
+        """A row that is only read stays as it is."""
         store.add(RECORD)
-        assert store.decide(handle, seen.append) is True  # type: ignore[arg-type]
-        assert seen == [RECORD if handle == "handle-1" else None]
+        with store.row(handle) as row:
+            assert row.record == (RECORD if handle == "handle-1" else None)
         assert store.read("handle-1") == RECORD
 
-    def test_there_is_nothing_to_decide_on(self, store: Store) -> None:
+    @pytest.mark.parametrize("handle", ["unknown", "\0"])
+    def test_there_is_nothing_to_decide_on(self, store: Store, handle: str) -> None:
         """A line for a session that is not there makes none."""
-        assert store.decide("unknown", lambda _: (LINE, NOW)) is True
-        assert store.read("unknown") is None
+        with store.row(handle) as row:
+            assert row.swap(LINE, NOW) is False
+        assert store.read(handle) is None
 
-    def test_a_judge_raises(self, store: Store) -> None:
+    def test_a_decision_raises(self, store: Store) -> None:
         """Its error is left as it is, and nothing is written."""
         store.add(RECORD)
-        with pytest.raises(UnauthorisedError):
-            store.decide("handle-1", refuse)
+        with pytest.raises(UnauthorisedError), store.row("handle-1"):
+            raise UnauthorisedError
         assert store.read("handle-1") == RECORD
 
     def test_decisions_in_turn(self, store: Store) -> None:
         """Eight threads count children; a decision is lost only to somebody who came between, and then it was not written."""
 
-        def one_more(record: SessionRecord | None) -> tuple[Line, int]:
-            assert record is not None
-            return replace(record.line, children=record.line.children + 1), NOW
-
         def count(_: int) -> None:
-            while not store.decide("handle-1", one_more):
-                pass
+            is_written = False
+            while not is_written:
+                with store.turn(), store.row("handle-1") as row:
+                    assert row.record is not None
+                    line = row.record.line
+                    is_written = row.swap(replace(line, children=line.children + 1), NOW)
 
         store.add(RECORD)
         at_once(THREADS, count)
@@ -201,7 +199,8 @@ class StoreContract:
         with store.turn(), store.turn():
             store.add(RECORD)
             store.add(a_record("handle-2"), replacing="handle-1")
-            assert store.decide("handle-2", lambda _: (replace(LINE, children=1), NOW)) is True
+            with store.row("handle-2") as row:
+                assert row.swap(replace(LINE, children=1), NOW) is True
             assert store.remove(["handle-2"]) == ["handle-2"]
 
     @pytest.mark.parametrize("seen", ['{"role":"ADMIN"}', '{"role":"admin"} ', '{"role": "admin"}'])
@@ -568,3 +567,16 @@ class StoreContract:
     def test_many_change_the_same_settings(self, store: Store) -> None:
         """One of them succeeds."""
         assert sum(at_once(THREADS, lambda number: store.swap_config(None, f"{number}"))) == 1
+
+
+class SharedStoreContract(StoreContract):
+    """A store that others can write to while somebody has a row: all but a database in memory, which has one connection."""
+
+    def test_the_row_changes_before_the_swap(self, store: Store) -> None:
+        """What was decided on the old one is not written."""
+        newer = replace(LINE, children=1)
+        store.add(RECORD)
+        with store.row("handle-1") as row:
+            assert store.swap_line(RECORD, newer, NOW) is True
+            assert row.swap(replace(LINE, children=2), NOW) is False
+        assert store.read("handle-1") == replace(RECORD, line=newer, refreshed_at=NOW)

@@ -4,10 +4,10 @@ import pytest
 
 from flask_supertokens.stores.memory import MemoryStore
 
-from .contract import StoreContract
+from .contract import SharedStoreContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(SharedStoreContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

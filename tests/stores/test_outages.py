@@ -25,6 +25,13 @@ from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 from ..support.postgres import PostgresServer
 from ..support.records import LINE, NOW, RECORD, a_key, a_record, sql_store, sqlite_uri
 
+
+def decide(store: Store) -> None:
+    """A row that is only read."""
+    with store.row("handle-1"):
+        pass
+
+
 READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read("handle-1"),
     "of_user": lambda store: store.of_user("user-1", None, NOW),
@@ -32,7 +39,7 @@ READS: dict[str, Callable[[Store], Any]] = {
     "crowds": lambda store: store.crowds(1000, 9),
     "count_expired": lambda store: store.count_expired(NOW),
     "keys": lambda store: store.keys(),
-    "decide": lambda store: store.decide("handle-1", lambda _: None),
+    "row": decide,
 }
 WRITES: dict[str, Callable[[Store], Any]] = {
     "add": lambda store: store.add(a_record("handle-2")),

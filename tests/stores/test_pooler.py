@@ -79,7 +79,8 @@ def use(state: State, uri: str) -> None:
         record, next_one = (a_record(f"{name}-{number}-{n}", user_id=name) for n in range(2))
         store.add(record)
         assert store.read(record.handle) == record
-        assert store.decide(record.handle, lambda seen: None if seen is None else (LINE, seen.refreshed_at))
+        with store.row(record.handle) as row:
+            assert row.swap(LINE, record.refreshed_at)
         assert store.write_data(record.handle, "{}", 0)
         assert store.add(next_one, replacing=record.handle, at_most=1) == [record.handle]
         assert len(store.of_user(name, None, 0)) == 1

@@ -18,12 +18,12 @@ from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, _to_row, databa
 
 from ..support.mariadb import MariaDBServer
 from ..support.records import NOW, RECORD, a_record, sql_store, sqlite_uri
-from .contract import StoreContract
+from .contract import SharedStoreContract, StoreContract
 
 DAY = 86_400_000
 
 
-class TestSQLiteFile(StoreContract):
+class TestSQLiteFile(SharedStoreContract):
     @pytest.fixture
     def store(self, tmp_path: pathlib.Path) -> Iterator[SQLAlchemyStore]:
         with sql_store(sqlite_uri(tmp_path)) as store:
@@ -37,7 +37,7 @@ class TestSQLiteInMemory(StoreContract):
             yield store
 
 
-class ServerContract(StoreContract):
+class ServerContract(SharedStoreContract):
     """A database with a clock of its own."""
 
     def test_a_host_s_clock_is_ahead(self, store: SQLAlchemyStore) -> None:

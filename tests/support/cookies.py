@@ -1,13 +1,21 @@
-"""What responses do to cookies: the one place where ``Set-Cookie`` is read, attribute by attribute."""
+"""What requests bring, and what responses do to cookies: the one place where ``Set-Cookie`` is read, attribute by attribute."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.test import TestResponse
 
 EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def environ(cookies: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """A request's headers as a WSGI server hands them over; names with hyphens or underscores."""
+    named = {name.upper().replace("-", "_"): value for name, value in headers.items()}
+    named = {name if name == "CONTENT_TYPE" else f"HTTP_{name}": value for name, value in named.items()}
+    return {**named, **({"HTTP_COOKIE": cookies} if cookies else {})}
 
 
 @dataclass(frozen=True)

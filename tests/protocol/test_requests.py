@@ -1,0 +1,308 @@
+"""What a request asks for, or the rule that refuses it: a line a rule, and which rule comes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_supertokens.protocol.model import AccessToken, AllowedMethod, AntiCsrfMode, Method
+from flask_supertokens.protocol.requests import (
+    DUPLICATES,
+    FOREIGN_FORM,
+    LEGACY,
+    NO_ACCESS_TOKEN,
+    NO_ANTI_CSRF_TOKEN,
+    NO_HOST_COOKIE,
+    NO_REFRESH_TOKEN,
+    OLD_VERSION,
+    ONLY_ACCESS_TOKEN,
+    SEVERAL_ACCESS_TOKENS,
+    AccessCall,
+    RefreshCall,
+    Refusal,
+    judge_access,
+    judge_refresh,
+)
+from flask_supertokens.protocol.tokens import LEGACY_HEADERS
+from flask_supertokens.protocol.transport import CookieNames, Presented, read
+
+from ..support.cookies import environ
+
+PLAIN = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
+HOST_ONLY = CookieNames("__Host-sAccessToken", "__Secure-sRefreshToken", "/", "/refresh")
+OLD = next(iter(LEGACY_HEADERS))
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+OWN_FORM = {**FORM, "Sec-Fetch-Site": "same-origin"}
+FOREIGN = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+ALLOWED = {"Sec-Fetch-Site": "cross-site", "Origin": "https://www.example.com"}
+SUBMITTED = {**FORM, **ALLOWED, "Sec-Fetch-Mode": "navigate"}
+HANDSHAKE = {"Upgrade": "websocket", "Origin": "https://evil.example"}
+MARKER = {"rid": "anti-csrf"}
+NO_MARKER = "The rid header is missing (anti-CSRF)."
+
+
+@dataclass(frozen=True)
+class AnApp:
+    """What an app allows; it is served at ``https://app.example.com``."""
+
+    allowed: AllowedMethod = "any"
+    anti_csrf: AntiCsrfMode = "NONE"
+    names: CookieNames = PLAIN
+    website_names: list[str] = field(default_factory=lambda: ["https://www.example.com"])
+
+    def allowed_method(self, *, for_create: bool) -> AllowedMethod:
+        assert not for_create
+        return self.allowed
+
+    def own_origins(self) -> tuple[str, ...]:
+        return ("https://app.example.com",)
+
+    def allows_origin(self, origin: str) -> bool:
+        return origin in self.website_names
+
+
+MARKED = AnApp(anti_csrf="VIA_CUSTOM_HEADER")
+WITH_TOKEN = AnApp(anti_csrf="VIA_TOKEN")
+BY_HEADER = AnApp(allowed="header")
+BY_COOKIE = AnApp(allowed="cookie")
+
+
+def sent(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
+    return read(method, environ(cookies, headers), app.names)
+
+
+def a_token(raw: str) -> AccessToken | None:
+    """Reads ``at`` and ``at-2``: the anti-CSRF token of both is ``csrf``."""
+    claims = {"sub": "u", "sessionHandle": "h", "iat": 0, "exp": 1, "antiCsrfToken": "csrf"}
+    return AccessToken(raw, "d-1", 5, claims) if raw.startswith("at") else None
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+# -- a refresh ---------------------------------------------------------------------------------------------------------
+
+BOTH = "sAccessToken=at; sRefreshToken=rt"
+
+
+@pytest.mark.parametrize(
+    ("app", "cookies", "headers", "asked"),
+    [
+        (AnApp(), BOTH, {}, ("cookie", "rt")),
+        (AnApp(), BOTH, bearer("h"), ("header", "h")),
+        (AnApp(), "", bearer("h"), ("header", "h")),
+        (BY_HEADER, BOTH, bearer("h"), ("header", "h")),
+        (BY_COOKIE, BOTH, bearer("h"), ("cookie", "rt")),
+        (AnApp(), "sRefreshToken=rt", {}, ("cookie", "rt")),
+        (AnApp(), BOTH, {**FOREIGN, **bearer("h")}, ("header", "h")),
+        (AnApp(), BOTH, ALLOWED, ("cookie", "rt")),
+        (AnApp(), BOTH + "; sRefreshToken=rt", bearer("h"), ("header", "h")),
+        (MARKED, BOTH, MARKER, ("cookie", "rt")),
+        (MARKED, BOTH, OWN_FORM, ("cookie", "rt")),
+        (MARKED, "", bearer("h"), ("header", "h")),
+    ],
+)
+def test_a_refresh_asks_for(app: AnApp, cookies: str, headers: dict[str, str], asked: tuple[Method, str]) -> None:
+    """One token, by one method; nothing is said against it."""
+    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    assert isinstance(call, RefreshCall)
+    assert (call.method, call.token.value, call.refusal, call.checks_anti_csrf) == (*asked, None, False)
+
+
+@pytest.mark.parametrize(
+    ("app", "cookies", "headers", "refusal"),
+    [
+        (AnApp(), "", {}, NO_REFRESH_TOKEN),
+        (AnApp(), "sAccessToken=at", {}, ONLY_ACCESS_TOKEN),
+        (BY_HEADER, BOTH, {}, NO_REFRESH_TOKEN),
+        (BY_COOKIE, "", bearer("h"), NO_REFRESH_TOKEN),
+        (AnApp(), "sRefreshToken=a; sRefreshToken=b", {}, DUPLICATES),
+        (AnApp(), "sAccessToken=a; sAccessToken=b", {}, DUPLICATES),
+        (BY_HEADER, "sRefreshToken=a; sRefreshToken=b", {}, NO_REFRESH_TOKEN),
+    ],
+)
+def test_a_refresh_goes_no_further(app: AnApp, cookies: str, headers: dict[str, str], refusal: Refusal) -> None:
+    """No token that counts, or no telling which."""
+    assert judge_refresh(sent("POST", cookies, headers, app), app) is refusal
+
+
+@pytest.mark.parametrize("app", [AnApp(), BY_HEADER, BY_COOKIE, MARKED])
+@pytest.mark.parametrize("cookies", ["", BOTH, "sRefreshToken=a; sRefreshToken=b"])
+def test_a_refresh_of_another_site_is_refused_first(app: AnApp, cookies: str) -> None:
+    """Whatever cookies came along: the response would clear them. The sentence names both sides."""
+    refusal = judge_refresh(sent("POST", cookies, FOREIGN, app), app)
+    assert isinstance(refusal, Refusal)
+    assert refusal.kind == "cross-site"
+    assert refusal.sentence.startswith("A refresh came from another site: Origin 'https://evil.example'")
+    assert "https://app.example.com, https://www.example.com" in refusal.sentence
+
+
+@pytest.mark.parametrize(
+    ("app", "headers", "refusal"),
+    [
+        (MARKED, {}, Refusal("unauthorised", NO_MARKER)),
+        (MARKED, SUBMITTED, FOREIGN_FORM),
+        (AnApp(names=HOST_ONLY), {"Sec-Fetch-Site": "same-origin"}, NO_HOST_COOKIE),
+        (AnApp(names=HOST_ONLY), {}, None),
+        (AnApp(anti_csrf="VIA_CUSTOM_HEADER", names=HOST_ONLY), {"Sec-Fetch-Site": "same-origin"}, NO_HOST_COOKIE),
+    ],
+)
+def test_what_speaks_against_a_refresh_goes_with_it(
+    app: AnApp, headers: dict[str, str], refusal: Refusal | None
+) -> None:
+    """The token is handed on all the same, so that a theft is told."""
+    call = judge_refresh(sent("POST", f"{app.names.refresh}=rt", headers, app), app)
+    assert isinstance(call, RefreshCall)
+    assert (call.token.value, call.refusal) == ("rt", refusal)
+
+
+@pytest.mark.parametrize(
+    ("app", "cookies", "headers", "checked"),
+    [
+        (WITH_TOKEN, BOTH, {}, True),
+        (WITH_TOKEN, BOTH, OWN_FORM, False),
+        (WITH_TOKEN, "", bearer("h"), False),
+        (MARKED, BOTH, MARKER, False),
+        (AnApp(), BOTH, {}, False),
+    ],
+)
+def test_the_token_of_the_session_is_asked_for(
+    app: AnApp, cookies: str, headers: dict[str, str], checked: bool
+) -> None:
+    """In mode VIA_TOKEN, of what comes by cookie and is no form of our own."""
+    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    assert isinstance(call, RefreshCall)
+    assert call.checks_anti_csrf is checked
+
+
+# -- a view ------------------------------------------------------------------------------------------------------------
+
+AT = "sAccessToken=at"
+
+
+@pytest.mark.parametrize(
+    ("app", "method", "cookies", "headers", "asked"),
+    [
+        (AnApp(), "GET", AT, {}, ("cookie", "at")),
+        (AnApp(), "POST", AT, {}, ("cookie", "at")),
+        (AnApp(), "GET", AT, bearer("at-2"), ("header", "at-2")),
+        (AnApp(), "GET", AT, bearer("another's"), ("cookie", "at")),
+        (BY_COOKIE, "GET", AT, bearer("at-2"), ("cookie", "at")),
+        (BY_HEADER, "GET", AT, bearer("at-2"), ("header", "at-2")),
+        (AnApp(), "GET", AT, FOREIGN, ("cookie", "at")),
+        (AnApp(), "POST", AT, ALLOWED, ("cookie", "at")),
+        (AnApp(), "POST", AT, {**FOREIGN, **bearer("at-2")}, ("header", "at-2")),
+        (AnApp(), "GET", AT + "; " + AT, bearer("at-2"), ("header", "at-2")),
+        (MARKED, "GET", AT, {}, ("cookie", "at")),
+        (MARKED, "POST", AT, MARKER, ("cookie", "at")),
+        (MARKED, "POST", AT, OWN_FORM, ("cookie", "at")),
+        (MARKED, "POST", "", bearer("at"), ("header", "at")),
+        (WITH_TOKEN, "POST", AT, {"anti-csrf": "csrf"}, ("cookie", "at")),
+        (WITH_TOKEN, "POST", AT, OWN_FORM, ("cookie", "at")),
+    ],
+)
+def test_a_view_is_asked_with(
+    app: AnApp, method: str, cookies: str, headers: dict[str, str], asked: tuple[Method, str]
+) -> None:
+    """One token of our form, by one method."""
+    call = judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None)
+    assert isinstance(call, AccessCall)
+    assert (call.method, call.token.raw) == asked
+
+
+@pytest.mark.parametrize(
+    ("app", "method", "cookies", "headers", "refusal"),
+    [
+        (AnApp(), "GET", "", {}, NO_ACCESS_TOKEN),
+        (AnApp(), "GET", "sAccessToken=another's", {}, NO_ACCESS_TOKEN),
+        (BY_HEADER, "GET", AT, {}, NO_ACCESS_TOKEN),
+        (BY_COOKIE, "GET", "", bearer("at"), NO_ACCESS_TOKEN),
+        (AnApp(), "GET", AT + "; " + AT, {}, SEVERAL_ACCESS_TOKENS),
+        (AnApp(), "GET", AT + "; sIdRefreshToken=x", {}, LEGACY),
+        (AnApp(), "GET", f"sAccessToken={OLD}", {}, OLD_VERSION),
+        (AnApp(), "GET", AT, bearer(OLD), OLD_VERSION),
+        (BY_COOKIE, "GET", "", bearer(OLD), NO_ACCESS_TOKEN),
+        (BY_HEADER, "GET", f"sAccessToken={OLD}", {}, NO_ACCESS_TOKEN),
+        (MARKED, "POST", AT, {}, Refusal("try refresh", NO_MARKER)),
+        (MARKED, "POST", AT, SUBMITTED, FOREIGN_FORM),
+        (WITH_TOKEN, "POST", AT, {}, NO_ANTI_CSRF_TOKEN),
+        (WITH_TOKEN, "POST", AT, {"anti-csrf": "another"}, NO_ANTI_CSRF_TOKEN),
+    ],
+)
+def test_a_view_is_not_asked(app: AnApp, method: str, cookies: str, headers: dict[str, str], refusal: Refusal) -> None:
+    """The first rule that refuses."""
+    assert judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None) == refusal
+
+
+@pytest.mark.parametrize(("method", "headers"), [("POST", FOREIGN), ("DELETE", FOREIGN), ("GET", HANDSHAKE)])
+@pytest.mark.parametrize("app", [AnApp(), MARKED, WITH_TOKEN])
+def test_a_request_of_another_site(app: AnApp, method: str, headers: dict[str, str]) -> None:
+    """What changes something, and a websocket, is refused in every mode, also where the app checks nothing more."""
+    refusal = judge_access(sent(method, AT, {**headers, **MARKER}, app), app, a_token, checks_anti_csrf=False)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.kind, refusal.sentence[:23]) == ("cross-site", "A request with cookies ")
+
+
+@pytest.mark.parametrize(("checks", "method", "refused"), [(True, "GET", True), (False, "POST", False)])
+def test_a_view_says_itself_whether_the_marker_is_asked_for(checks: bool, method: str, refused: bool) -> None:
+    """``anti_csrf_check`` of the view counts more than the method."""
+    call = judge_access(sent(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
+    assert isinstance(call, Refusal) is refused
+
+
+@pytest.mark.parametrize(
+    ("ended", "headers", "is_there"),
+    [
+        (set(), {}, True),
+        ({"cookie"}, {}, False),
+        ({"header"}, {}, True),
+        ({"header"}, bearer("at-2"), False),
+        ({"cookie"}, bearer("at-2"), True),
+    ],
+)
+def test_a_token_that_this_request_has_cleared(ended: set[Method], headers: dict[str, str], is_there: bool) -> None:
+    """Counts as absent."""
+    call = judge_access(
+        sent("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
+    )
+    assert (call is not NO_ACCESS_TOKEN) is is_there
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(
+        ["Authorization", "Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Content-Type", "Upgrade", "rid", "anti-csrf"]
+    ),
+    st.text(st.characters(codec="latin-1"), max_size=40)
+    | st.sampled_from(
+        ["Bearer at", "cross-site", "same-origin", "none", "null", "navigate", "text/plain", "websocket"]
+    ),
+)
+APPS = st.builds(
+    AnApp,
+    allowed=st.sampled_from(["any", "cookie", "header"]),
+    anti_csrf=st.sampled_from(["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"]),
+    names=st.sampled_from([PLAIN, HOST_ONLY]),
+)
+
+
+@given(
+    app=APPS,
+    method=st.sampled_from(["GET", "POST", "OPTIONS"]),
+    cookies=st.text(st.characters(codec="latin-1"), max_size=60) | st.sampled_from([BOTH, AT, AT + "; " + AT]),
+    headers=HEADERS,
+)
+def test_whatever_comes_is_judged(app: AnApp, method: str, cookies: str, headers: dict[str, Any]) -> None:
+    """No request raises; one by cookie that another site sent is never let through to what changes something."""
+    presented = sent(method, cookies, headers, app)
+    refresh = judge_refresh(presented, app)
+    access = judge_access(presented, app, a_token, checks_anti_csrf=None)
+    assert isinstance(refresh, RefreshCall | Refusal)
+    assert isinstance(access, AccessCall | Refusal)
+    if headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Origin") != "https://www.example.com":
+        assert isinstance(refresh, Refusal) or refresh.method == "header"
+        assert method != "POST" or isinstance(access, Refusal) or access.method == "header"

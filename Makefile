@@ -112,7 +112,7 @@ bench: $(STAMPS)/dev $(STAMPS)/sdks
 	@$(BIN)/python -m benchmarks
 
 torture: setup
-	@$(BIN)/python -m torture
+	@$(BIN)/python -m tests.torture
 
 clean:
 	rm -rf $(VENV) .venv-oldest $(STAMPS) build dist *.egg-info example_app/node_modules \

@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 from flask import Flask
 
-from tests.support.core_process import a_free_port
-from tests.support.flask_server import an_app
-from tests.support.postgres import PostgresServer, programs
-from tests.support.records import sqlite_uri
+from ..support.core_process import a_free_port
+from ..support.flask_server import an_app
+from ..support.postgres import PostgresServer, programs
+from ..support.records import sqlite_uri
 
 WINDOW = 0.2
 """Seconds of the race window; short, so that a generation takes no longer."""
-ROOT = str(pathlib.Path(__file__).parents[1])
+ROOT = str(pathlib.Path(__file__).parents[2])
 
 
 class Said(NamedTuple):
@@ -77,7 +77,7 @@ class Gunicorn:
         ]
         command = [sys.executable, "-m", "gunicorn", *options, "--keep-alive", "30", "--log-level", "critical"]
         self._process = subprocess.Popen(
-            [*command, "torture.servers:make_app()"], env=self._environment, cwd=ROOT, stderr=subprocess.DEVNULL
+            [*command, "tests.torture.servers:make_app()"], env=self._environment, cwd=ROOT, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 60
         while not self._answers():

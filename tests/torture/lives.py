@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.support.flask_server import FlaskServer, an_app, embedded
-from tests.support.plans import HOUR, SECOND, UNITS, WINDOW, Answer, Clock, Jar
+from ..support.flask_server import FlaskServer, an_app, embedded
+from ..support.plans import HOUR, SECOND, UNITS, WINDOW, Answer, Clock, Jar
 
 ACTIONS = 14
 PATIENCE = 10 * SECOND

@@ -20,8 +20,7 @@ from typing import Any
 
 import psycopg
 
-from tests.support.postgres import SETTINGS, PostgresServer, programs
-
+from ..support.postgres import SETTINGS, PostgresServer, programs
 from .clients import living, wait_for_answers
 from .servers import Gunicorn
 

@@ -27,9 +27,10 @@ from flask_supertokens.protocol.navigation import own_path
 from flask_supertokens.protocol.tokens import parse_access_token
 from flask_supertokens.protocol.transport import CookieNames, read
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.engines import SETTINGS, a_session, an_engine, refresh_token_of
-from tests.support.flask_server import an_app, embedded
-from tests.support.plans import HOUR, Clock
+
+from ..support.engines import SETTINGS, a_session, an_engine, refresh_token_of
+from ..support.flask_server import an_app, embedded
+from ..support.plans import HOUR, Clock
 
 T = TypeVar("T")
 NAMES = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")

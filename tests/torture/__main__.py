@@ -1,4 +1,4 @@
-"""All of it, in the long form: ``python -m torture [tenth]``; ``tenth`` makes it ten times shorter."""
+"""All of it, in the long form: ``python -m tests.torture [tenth]``; ``tenth`` makes it ten times shorter."""
 
 from __future__ import annotations
 

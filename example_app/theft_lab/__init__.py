@@ -1,7 +1,7 @@
 """The theft lab: the browsers of an owner and a thief side by side, and what the server decides about them.
 
-``flask --app theft_lab run`` starts it, for one visitor on one machine. Copy nothing from here: its back doors hand out what
-HttpOnly cookies protect. The app to copy is ``example_app``.
+``flask --app example_app.theft_lab run`` starts it, for one visitor on one machine. The example around it does not know it: leave
+this folder out when you copy ``example_app``, for its back doors hand out what HttpOnly cookies protect.
 
 The page and the two browsers are three origins of one site (``…theft-lab.localhost``), so that each has cookies of its own.
 """

@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, current_app, redirect, render_template, request, send_from_directory
 from flask.typing import ResponseReturnValue
 
-from example_app.pages import CLIENT_FILE, CLIENT_FOLDER
-
+from ..pages import CLIENT_FILE, CLIENT_FOLDER
 from .recorder import state
 from .sentences import outcome, span
 from .stage import BROWSERS, SITE, origin, stage, who

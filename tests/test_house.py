@@ -6,13 +6,13 @@ import pathlib
 import pydoc
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from types import FrameType
 
 import pytest
 
 from flask_supertokens.engines.base import Capability
-from tools import style
 
 from .support.cookies import set_cookies
 from .support.records import sql_store, sqlite_uri
@@ -20,23 +20,46 @@ from .support.wire import an_app, call, clock_of, signed_in
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "flask_supertokens"
 DOCS = PACKAGE.parent / "docs"
+TESTS = PACKAGE.parent / "tests"
 IMPURE = {"time", "datetime", "secrets", "os", "random", "uuid", "socket", "threading", "logging"}
 
 
-def imports(path: pathlib.Path) -> set[str]:
-    """The top names of everything that a file imports, but for types."""
-    names: set[str] = set()
+def import_statements(path: pathlib.Path) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports of a file, wherever they stand in it, but for those that are for type checkers only."""
     waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    """The top names of everything that a file imports from elsewhere."""
+    names: set[str] = set()
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
+        elif not node.level:
             names.add((node.module or "").partition(".")[0])
     return names
+
+
+def own_imports(path: pathlib.Path) -> set[pathlib.Path]:
+    """The files of the package that a file imports: its relative imports."""
+    found: set[pathlib.Path] = set()
+    for node in import_statements(path):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            source = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found |= {file_of(source / alias.name) or file_of(source) or source for alias in node.names}
+    return found
+
+
+def file_of(module: pathlib.Path) -> pathlib.Path | None:
+    """The file that a path without a suffix is imported from; `None` for a name inside of a file."""
+    return next((file for file in (module.with_suffix(".py"), module / "__init__.py") if file.exists()), None)
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)
@@ -88,35 +111,19 @@ def test_the_capabilities_are_documented() -> None:
     assert sorted(keys) == sorted(capability.name for capability in Capability)
 
 
-def test_the_code_keeps_its_limits() -> None:
-    """The limits of models in the field; the map has our figures beside theirs."""
-    figures = style.measure()
-    assert (figures.annotated, figures.complex, figures.specified) == (100, 0, 100)
-    assert figures.median <= 6
-    assert figures.p90 <= 15
-    assert figures.documented >= 87
-
-
 def test_no_files_import_each_other() -> None:
     """Neither drawers nor files know each other in a circle, wherever in a file the import stands."""
-    assert list(style.cycles()) == []
-
-
-def test_the_figures_of_the_map_are_measured() -> None:
-    """The row of this package is what the code is, give or take a tenth."""
-    row = re.findall(r"\d[\d,.]*", MAP.partition("| **this** |")[2].partition("\n")[0])
-    told = [float(number.strip(",").replace(",", "")) for number in row]
-    found = style.measure()
-    lengths = (found.median, found.p90, found.longest)
-    measured = (found.files, found.lines, *lengths, found.annotated, found.complex, found.tests_to_source)
-    assert told == [pytest.approx(number, rel=0.1) for number in measured]
+    graph = {path: own_imports(path) for path in PACKAGE.rglob("*.py")}
+    assert set().union(*graph.values()) <= set(graph)
+    TopologicalSorter(graph).prepare()  # raises a CycleError that names the files
 
 
 def test_the_examples_of_contributing_are_pieces_of_the_code() -> None:
     """What it shows is what is done: each line of its Python stands in the package or in the tests."""
     page = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
     commit = page.partition("## A commit")[2].partition("## ")[0]
-    files = [*PACKAGE.rglob("*.py"), *style.test_files()]
+    tests = [path for path in TESTS.rglob("*.py") if not {".venv", "node_modules"} & set(path.parts)]
+    files = [*PACKAGE.rglob("*.py"), *tests]
     known = {line.strip() for path in files for line in path.read_text("utf-8").splitlines()}
     shown = [line.strip() for line in page.replace(commit, "").splitlines() if line.startswith("    ")]
     assert [line for line in shown if line not in known] == []

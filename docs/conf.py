@@ -18,7 +18,6 @@ extensions = [
     "rotation_diagrams",
     "setting_links",
     "coming_changes",
-    "source_pages",
     "house_picture",
 ]
 exclude_patterns = ["_extension"]

@@ -16,7 +16,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "rotation_diagrams",
-    "setting_links",
     "coming_changes",
     "house_picture",
 ]

@@ -17,7 +17,6 @@ extensions = [
     "sphinx.ext.viewcode",
     "rotation_diagrams",
     "coming_changes",
-    "house_picture",
 ]
 exclude_patterns = ["_extension"]
 myst_enable_extensions = ["colon_fence"]

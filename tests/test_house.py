@@ -166,12 +166,22 @@ def test_the_map_shows_the_tree() -> None:
 
 def test_the_map_goes_from_the_inside_out() -> None:
     """Its lines and its order are those that lint checks."""
-    order = MAP.partition("## Order")[2].partition("```")[0]
+    order = MAP.partition("## Order")[2].partition("![")[0]
     told = [set(re.findall(r"`(\w+)`", part)) for part in order.rpartition("it checks.")[2].split("←")]
     assert told == layers("order")
     outer = [path.removesuffix(".py").rstrip("/") for indent, path in shown() if not indent]
     depth = [next(depth for depth, layer in enumerate(told) if name in layer) for name in outer if name != "pages"]
     assert depth == sorted(depth)
+
+
+def test_the_house_is_drawn_as_lint_checks_it() -> None:
+    """Each layer of the contract is a line of the picture, from the outside to the inside, and the frame has room for all."""
+    picture = (DOCS / "images" / "house.svg").read_text("utf-8")
+    drawn = [set(line.split(" · ")) for line in re.findall(r"<tspan[^>]*>([^<]+)</tspan>", picture)]
+    wanted = [{f"{name}/" if (PACKAGE / name).is_dir() else name for name in layer} for layer in layers("order")]
+    assert drawn == wanted[::-1]
+    assert f'height="{36 * len(drawn)}"' in picture
+    assert f'viewBox="-1 -1 562 {36 * len(drawn) - 8}"' in picture
 
 
 # -- the journey -------------------------------------------------------------------------------------------------------

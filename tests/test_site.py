@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import importlib.util
 import os
 import pathlib
@@ -72,17 +71,6 @@ def test_the_verbs_of_the_journey_lead_to_their_code(site: pathlib.Path) -> None
         file, anchor = re.findall(r'href="(_modules/[^"#]+)#([^"]+)"', definition)[0]
         assert verb.endswith(anchor.rpartition(".")[2])
         assert f'id="{anchor}"' in (site / file).read_text("utf-8")
-
-
-def test_the_house_is_drawn_as_lint_checks_it(site: pathlib.Path) -> None:
-    """Each file and drawer of the contract is in the picture, from the outside to the inside."""
-    drawn = re.findall(r'<svg class="rotation".*?</svg>', (site / "architecture.html").read_text("utf-8"))
-    names = re.findall(r"<text[^>]*>([^<]+)</text>", drawn[0])
-    setup = configparser.ConfigParser()
-    setup.read(DOCS.parent / "setup.cfg")
-    assert [name.rstrip("/") for name in names] == setup["importlinter:contract:order"]["layers"].replace(
-        "|", " "
-    ).split()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "rotation_diagrams",
-    "coming_changes",
 ]
 exclude_patterns = ["_extension"]
 myst_enable_extensions = ["colon_fence"]

@@ -62,7 +62,7 @@ demo-gunicorn: $(STAMPS)/demo $(STAMPS)/web
 
 lab: $(STAMPS)/demo $(STAMPS)/web
 	@echo "Open http://theft-lab.localhost:$(PORT)"
-	@$(BIN)/flask --app theft_lab run --port $(PORT)
+	@$(BIN)/flask --app example_app.theft_lab run --port $(PORT)
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -123,7 +123,7 @@ way: $(STAMPS)/dev
 	@$(BIN)/python -m tools.way
 
 torture: setup
-	@$(BIN)/python -m torture
+	@$(BIN)/python -m tests.torture
 
 clean:
 	rm -rf $(VENV) .venv-oldest .venv-newest $(STAMPS) build dist *.egg-info example_app/node_modules \

@@ -16,10 +16,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "rotation_diagrams",
-    "setting_links",
-    "coming_changes",
-    "source_pages",
-    "house_picture",
 ]
 exclude_patterns = ["_extension"]
 myst_enable_extensions = ["colon_fence"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def test_each_fragment_has_a_name_and_a_kind() -> None:
     """``changes/NAME.KIND.md``, with a sentence in it."""
     assert [path.name for path in FRAGMENTS if path.name.split(".")[1:-1] not in [[kind] for kind in KINDS]] == []
     assert [path.name for path in FRAGMENTS if not path.read_text("utf-8").strip().endswith((".", ")"))] == []
+
+
+def test_the_links_of_a_fragment_lead_to_files() -> None:
+    """From the folder that the changelog is in; the site then leads to its own pages."""
+    links = [link for path in FRAGMENTS for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8"))]
+    assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
 def test_a_release_gathers_them(copy: pathlib.Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from flask_supertokens import config
 from flask_supertokens.config import read_settings
 
-PAGE = (pathlib.Path(__file__).parents[1] / "docs" / "configuration.md").read_text("utf-8")
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 ENTRY = re.compile(
     r"^```\{confval\} (\w+)\n:type: [^\n]+\n:default: `([^\n]+)`\n\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -92,3 +93,12 @@ def test_older_names_are_told() -> None:
     """The page says what became of them."""
     for old, new in config.RENAMED.items():
         assert f"`{old}` is `{new}` now" in PAGE
+
+
+def test_no_text_names_a_key_that_is_not_there() -> None:
+    """Neither a page nor the package: who finds a key somewhere finds it on this page."""
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "flask_supertokens").rglob("*.py")]
+    named = {path.name: set(re.findall(r"\bSUPERTOKENS_[A-Z_]*[A-Z]\b", path.read_text("utf-8"))) for path in texts}
+    known = {*ENTRIES, *config.RENAMED, "SUPERTOKENS_PORT"}  # Kubernetes sets the last one
+    assert {name: keys - known for name, keys in named.items() if keys - known} == {}
+    assert "SUPERTOKENS_DATABASE_URI" in named["README.md"]

@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from torture.faults import all_faults, under, went_wrong
-from torture.fire import fire
-from torture.fuzz import fuzz
-from torture.kills import kills
-from torture.lives import WEATHERS, lives
-
 from .support.records import sqlite_uri
+from .torture.faults import all_faults, under, went_wrong
+from .torture.fire import fire
+from .torture.fuzz import fuzz
+from .torture.kills import kills
+from .torture.lives import WEATHERS, lives
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

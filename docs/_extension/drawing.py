@@ -83,11 +83,6 @@ def arrow(x1: float, x2: float, y: float, style: str = "arrow") -> str:
     return f'{line(x1, y, x2, y, style)}<path class="tip" d="M{x2:g} {y:g}L{tip:g} {y - 4:g}L{tip:g} {y + 4:g}Z"/>'
 
 
-def arrow_down(x: float, y1: float, y2: float) -> str:
-    tip = f"M{x:g} {y2:g}L{x - 4:g} {y2 - 6:g}L{x + 4:g} {y2 - 6:g}Z"
-    return f'{line(x, y1, x, y2 - 6, "arrow")}<path class="tip" d="{tip}"/>'
-
-
 def paragraph(x: float, y: float, width: int, words: str, style: str = "") -> Iterator[str]:
     """Lines of at most so many letters, and where the next one begins."""
     for number, part in enumerate(textwrap.wrap(words, width)):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -88,14 +91,57 @@ def test_log_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
     assert app.test_client().post("/api/login", data={"name": "Ada", "password": "demo"}).status_code == 415
 
 
+# -- the theft lab beside it -------------------------------------------------------------------------------------------
+
+LAB = "theft_lab"
+LOG_IN_AND_CALL = """
+import sys
+import {name} as example
+
+client = example.create_app({{"SUPERTOKENS_DATABASE_URI": "sqlite:///sessions.sqlite3"}}).test_client()
+print(client.post("/api/login", json={{"name": "Ada", "password": "demo"}}).status_code, client.get("/api/me").status_code)
+print(sorted(name for name in sys.modules if name.startswith(example.__name__)))
+"""
+
+
 def test_nothing_of_the_theft_lab_is_in_it() -> None:
-    """Who copies it copies no back door: none of its files names the lab, and no route hands out tokens."""
-    files = [path for path in (ROOT / "example_app").rglob("*.*") if "node_modules" not in path.parts]
+    """None of its files names the lab, which has a folder that can be left out."""
+    files = [path for path in (ROOT / "example_app").rglob("*.*") if not {"node_modules", LAB} & set(path.parts)]
     assert [path.name for path in files if path.suffix in (".py", ".js", ".html") and "lab" in _words(path)] == []
+    assert (ROOT / "example_app" / LAB / "__init__.py").exists()
 
 
 def _words(path: Path) -> set[str]:
     return set(re.findall(r"[a-z]+", path.read_text("utf-8").lower()))
+
+
+def test_no_route_of_the_theft_lab_is_in_it(app: Flask) -> None:
+    """Whatever the process has loaded besides, no back door of the lab is a view of the example."""
+    importlib.import_module(f"example_app.{LAB}")
+    assert "example_app.pages" in {view.__module__ for view in app.view_functions.values()}
+    assert [name for name, view in app.view_functions.items() if LAB in view.__module__] == []
+    assert [rule.rule for rule in app.url_map.iter_rules() if rule.rule.endswith(("/jar", "/copy", "/paste"))] == []
+
+
+def test_the_theft_lab_is_not_loaded(tmp_path: Path) -> None:
+    """Neither the example's import, nor its start, nor a request knows the folder beside it."""
+    modules = ["example_app", "example_app.devices", "example_app.pages"]
+    assert logged_in_and_called("example_app", tmp_path, ROOT) == f"200 200\n{modules}\n"
+
+
+def test_a_copy_without_the_theft_lab_works(tmp_path: Path) -> None:
+    """Who copies all but that folder has an app that logs in and answers, under any name."""
+    shutil.copytree(ROOT / "example_app", tmp_path / "copied", ignore=shutil.ignore_patterns("node_modules", LAB))
+    assert logged_in_and_called("copied", tmp_path, tmp_path).startswith("200 200\n['copied', ")
+
+
+def logged_in_and_called(name: str, folder: Path, path: Path) -> str:
+    """What a process prints that starts the app of this name, found below a path, in an empty folder."""
+    environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "FLASK_SECRET_KEY": "a secret of the tests"}
+    command = [sys.executable, "-W", "error", "-c", LOG_IN_AND_CALL.format(name=name)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    return done.stdout
 
 
 def test_answers_forbid_foreign_and_inline_code(app: Flask) -> None:

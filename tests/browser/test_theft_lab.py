@@ -11,15 +11,15 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
+from example_app.theft_lab import create_app
+from example_app.theft_lab.facts import Decision
+from example_app.theft_lab.sentences import REFRESH, outcome, span
+from example_app.theft_lab.stage import Stage
+from example_app.theft_lab.stream import Stream
+from example_app.theft_lab.wire import Wire
 from flask_supertokens.testing import SuperTokensClient
 from tests.support.both import served
 from tests.support.browser import quiet_contexts
-from theft_lab import create_app
-from theft_lab.facts import Decision
-from theft_lab.sentences import REFRESH, outcome, span
-from theft_lab.stage import Stage
-from theft_lab.stream import Stream
-from theft_lab.wire import Wire
 
 Contexts = Callable[..., BrowserContext]
 EXPECTED_ERROR = "Failed to load resource: the server responded with a status of (401|504)"
@@ -387,7 +387,7 @@ def test_pages_need_nothing_that_their_policy_forbids(app: Flask, host: str) -> 
 
 def test_stream_tells_in_order_and_stays_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events come in the order in which they were told; a silent connection says that it is there, and is forgotten after it."""
-    monkeypatch.setattr("theft_lab.stream.HEARTBEAT", 0.01)
+    monkeypatch.setattr("example_app.theft_lab.stream.HEARTBEAT", 0.01)
     stream = Stream()
     events = stream.listen()
     assert next(events).startswith(":")

@@ -149,9 +149,8 @@ def test_the_source_distribution_builds_the_same(
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # there since 3.10.12 and 3.11.4
         archive.extractall(tmp_path / "source")
     [source] = (tmp_path / "source").iterdir()
-    assert not {"tests", "example_app", "theft_lab", "torture", ".github", ".ci"} & {
-        path.name for path in source.iterdir()
-    }
+    unpacked = {path.name for path in source.iterdir()}
+    assert not {"tests", "example_app", "benchmarks", "docs", "tools", "changes", ".github", ".ci"} & unpacked
     again = build(source, tmp_path / "dist")
     assert again[".whl"].read_bytes() == distributions[".whl"].read_bytes()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .config import Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .core_client import Hook
     from .engines.remote import RemoteEngine
+    from .stores.sqlalchemy import SQLAlchemyStore
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
@@ -58,6 +60,25 @@ def make_store(
         if settings.has_default_database:
             sql.keep_apart_from_tests(engine, is_tested)
     return sql.SQLAlchemyStore(engine, creates_tables=settings.create_tables)
+
+
+@contextmanager
+def other_store(uri: str, directory: str) -> Iterator[SQLAlchemyStore]:
+    """A store that the settings do not name, until the context ends. Relative SQLite paths are below ``directory``.
+
+    :param uri: a URL that `values.database` has read.
+    :raises ValueError: the database would end with the process.
+    """
+    from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
+
+    engine = sql.database_engine(uri, directory)
+    try:
+        store = sql.OtherStore(engine)
+        if store.is_in_memory:
+            raise ValueError("A database in memory ends with this command: name a file or a server.")
+        yield store
+    finally:
+        engine.dispose()
 
 
 def embedded_settings(settings: Settings) -> EmbeddedSettings:

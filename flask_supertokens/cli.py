@@ -9,10 +9,8 @@ import contextlib
 import io
 import json
 import logging
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -20,9 +18,11 @@ from functools import partial
 from typing import IO, Any, TypeVar
 
 import click
+from flask import current_app
 from flask.cli import AppGroup
 
-from . import transfer
+from . import transfer, values
+from .assembly import other_store
 from .context import app_state
 from .doctor import examine
 from .engines.embedded import PAGE, EmbeddedEngine
@@ -183,62 +183,67 @@ def rotate_keys(reseal: bool, revoke_old: bool, app_id: str, yes: bool, wants_js
     _tell(wants_json, {"kid": kids[0], "kids": kids, "ended": old}, sentence)
 
 
-@group.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@_yes
+def _database(_context: click.Context, _option: click.Parameter, uri: str) -> str:
+    """Read a database URL; what is wrong with it is told without repeating it."""
+    try:
+        return values.database(uri)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@group.command("copy")
+@click.option(
+    "--to",
+    "uri",
+    metavar="URL",
+    required=True,
+    callback=_database,
+    help="The other database, as SUPERTOKENS_DATABASE_URI would name it.",
+)
+@click.option("--end-others", is_flag=True, help="No app uses it: what is only there was ended here, and ends there.")
+@click.option("--keep-others", is_flag=True, help="An app uses it: what is newer or only there stays as it is.")
 @_as_json
-def export_sessions(file: str, yes: bool, wants_json: bool) -> None:
-    """Write all sessions and keys to a file, to move to another database; - is standard output. Stop the app first.
+def copy_sessions(uri: str, end_others: bool, keep_others: bool, wants_json: bool) -> None:
+    """Copy all sessions and keys to another database, for an app with the same SECRET_KEY.
 
-    The file holds payloads, data, sealed keys and anti-CSRF tokens: treat it as a secret.
+    Run it as often as you like: it copies what is new or changed, and goes on where it was stopped. The last run is one
+    with the app stopped, since a session that is refreshed later would look stolen there.
     """
+    if end_others and keep_others:
+        raise click.UsageError("End what the other database alone has, or keep it: not both.")
+    others: transfer.Others = "end" if end_others else "keep" if keep_others else "refuse"
     engine = _embedded()
-    if file == "-":
-        number = _do(lambda: transfer.export_sessions(engine.store, sys.stdout, engine.now()))
-        click.echo(f"{number} sessions exported.", err=True)
-        return
-    if os.path.exists(file):
-        _ask(yes, f"Replace {file}?")
-    with _replacing(file) as target:
-        number = _do(lambda: transfer.export_sessions(engine.store, target, engine.now()))
-    _tell(wants_json, {"exported": number}, f"{number} sessions exported.")
+    with contextlib.ExitStack() as stack:
+        target = _do(lambda: stack.enter_context(other_store(uri, current_app.instance_path)))
+        _do(target.create_tables)
+        copy = _do(lambda: transfer.Copy(engine.store, target, engine.public_half, engine.now(), others))
+        with _progress(wants_json, "Copying", copy.sessions) as bar:
+            done = _do(lambda: copy.run(bar.update))
+    _tell(wants_json, done._asdict(), " ".join(_said(done, others)))
 
 
-@group.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--merge", is_flag=True, help="Also beside sessions that are there; to go on after a failure.")
-@_as_json
-def import_sessions(file: IO[str], merge: bool, wants_json: bool) -> None:
-    """Read sessions and keys of an export into this database, whose SECRET_KEY must be the same. What is there stays.
-
-    Sessions that were ended after the export come back: the file does not know of it.
-    """
-    engine = _embedded()
-    done = _do(lambda: transfer.import_sessions(engine.store, file, engine.public_half, engine.now(), merge=merge))
-    content = {"imported": done.new, **done._asdict()}
-    del content["new"]
-    _tell(wants_json, content, " ".join(_said(done)))
-
-
-def _said(done: transfer.Imported) -> Iterator[str]:
-    yield f"{done.new} sessions imported, {done.there} were there, {done.expired} had expired and were left out."
-    if done.differing:
-        yield (
-            f"{done.differing} of those that were there have other refresh tokens than in the file and stayed as they are, so"
-            " one of the two is older. Import into an empty database, with the app stopped."
-        )
+def _said(done: transfer.Copied, others: transfer.Others) -> Iterator[str]:
+    yield f"{done.copied} sessions copied, {done.updated} updated, {done.skipped} were the same."
+    if done.expired:
+        yield f"{done.expired} had expired and were left out."
+    if done.kept:
+        yield f"{done.kept} are newer there, or have another payload or data, and stayed as they are."
+    if done.ended:
+        yield f"{done.ended} were ended there, since they have ended here."
     if done.unopened:
         yield (
-            f"The SECRET_KEY of here does not open the keys {', '.join(done.unopened)}, which were left out: who holds an access"
-            " token of theirs refreshes once."
+            f"The current SECRET_KEY cannot decrypt the signing keys {', '.join(done.unopened)}, which were left out: who holds"
+            " an access token of theirs refreshes once."
         )
     if done.ended_keys:
         yield (
-            f"The keys {', '.join(done.ended_keys)} are not in this database, which has keys: they may have been ended here, so"
-            " they were left out. Who holds an access token of theirs refreshes once; JWTs that they signed are over."
+            f"The signing keys {', '.join(done.ended_keys)} are not in the other database, which has keys: they may have been"
+            " ended there, so they were left out. Who holds an access token of theirs refreshes once; JWTs that they signed are"
+            " over."
         )
-    since = "the export" if done.exported_at is None else f"the export of {_moment(done.exported_at)}"
-    yield f"Sessions that were ended after {since} are back: if there were any, end them again."
+    if done.copied and others == "keep":
+        yield "Sessions that were ended there after an earlier copy are back: if there were any, end them again."
+    yield "What changes here from now on is not there: run this once more when the app is stopped."
 
 
 @group.command("serve-core")
@@ -311,19 +316,6 @@ def _ask(yes: bool, question: str) -> None:
         raise _failure("Nothing was done: this asks first, and there is no terminal to answer at. Add --yes.")
     if not agreed:
         raise click.Abort()
-
-
-@contextlib.contextmanager
-def _replacing(file: str) -> Iterator[IO[str]]:
-    """A file that only its owner reads; it takes the name when all is written, and is gone if that fails."""
-    handle, name = tempfile.mkstemp(dir=os.path.dirname(file) or ".")
-    try:
-        with open(handle, "w", encoding="utf-8") as target:
-            yield target
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _signers(engine: EmbeddedEngine, app_id: str) -> list[EmbeddedEngine]:

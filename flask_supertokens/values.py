@@ -235,7 +235,8 @@ def _parsed(uri: str) -> str:
 
     if not is_url(uri):
         raise ValueError(
-            'no database URL; use "postgresql://user:password@host:5432/name", or "sqlite:///file.sqlite3" with three slashes'
+            'no database URL; use "postgresql://user:password@host:5432/name" with %40 for an @ in the password, or'
+            ' "sqlite:///file.sqlite3" with three slashes'
         )
     check_options(uri)
     return uri

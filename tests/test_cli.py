@@ -6,9 +6,13 @@ import inspect
 import json
 import os
 import pathlib
+import pty
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,11 +29,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor, get_cors_headers
 from flask_supertokens.cdi_server import core_app as core_app_of
 from flask_supertokens.cdi_server import make_core
+from flask_supertokens.engines.embedded import EmbeddedEngine
+from flask_supertokens.protocol.model import SessionRecord
+from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.both import served
 from .support.cookies import set_cookies
 from .support.core_process import CoreProcess
+from .support.docs import ROOT, blocks
+from .support.engines import SETTINGS
 from .support.older_core import older_core
 from .support.plans import HOUR, Clock
 from .support.records import a_record, kids_of, sql_store, sqlite_uri
@@ -311,25 +320,19 @@ def test_old_keys_can_not_be_sealed_and_ended(app: Flask) -> None:
         ["rotate-keys"],
         ["rotate-keys", "--reseal"],
         ["rotate-keys", "--revoke-old"],
-        ["export", "there"],
     ],
     ids=" ".join,
 )
 def test_nobody_can_be_asked(
     app: Flask,
     command: list[str],
-    tmp_path: pathlib.Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without a terminal and an answer nothing is done, and a sentence names ``--yes``."""
-    monkeypatch.chdir(tmp_path)
-    pathlib.Path("there").write_text("precious")
     handle = created(app)
     assert "Add --yes." in told_without_a_terminal(app, capsys, *command)[1]
     assert "Add --yes." in json.loads(told_without_a_terminal(app, capsys, *command, "--json")[0])["error"]
     assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
-    assert pathlib.Path("there").read_text() == "precious"
 
 
 def told_without_a_terminal(app: Flask, capsys: pytest.CaptureFixture[str], *command: str) -> tuple[str, str]:
@@ -367,51 +370,172 @@ def test_an_answer_is_piped_in(app: Flask) -> None:
     assert told(app, "sessions", "user-1") == []
 
 
-def test_sessions_are_moved(app: Flask, tmp_path: pathlib.Path) -> None:
-    """From one app's database to another's, by a file."""
-    handle, file = created(app), str(tmp_path / "sessions.jsonl")
-    assert told(app, "export", file) == {"exported": 1}
-    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
-    other = an_app(MemoryStore())
-    done = {
-        "imported": 1,
-        "there": 0,
-        "differing": 0,
-        "expired": 0,
-        "unopened": [],
-        "ended_keys": [],
-        "exported_at": clock_of(app).now,
-    }
-    assert told(other, "import", file) == done
-    assert "There are sessions in this database" in told(other, "import", file)["error"]
-    assert told(other, "import", file, "--merge") == {**done, "imported": 0, "there": 1}
-    assert "after the export of 2023-11-14" in run(other, "import", file, "--merge").output
-    assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
-    (tmp_path / "wrong").write_text("no export")
-    assert "Line 1 is not JSON" in run(other, "import", str(tmp_path / "wrong")).output
+def file_uri(folder: pathlib.Path) -> str:
+    return f"sqlite:///{folder / 'other.sqlite3'}"
 
 
-def test_an_export_is_there_already(app: Flask, tmp_path: pathlib.Path) -> None:
-    """It is replaced after a question only, and only by a whole one."""
-    file = tmp_path / "sessions.jsonl"
-    file.write_text("precious")
-    assert run(app, "export", str(file), input="n\n").exit_code == 1
-    store = app.extensions["supertokens"].engine.store
-    store.all = lambda *_: 1 / 0
-    assert run(app, "export", str(file), "--yes").exit_code == 1
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("sessions.jsonl", "precious")]
-    del store.all
-    assert run(app, "export", str(file), "--yes").exit_code == 0
-    assert file.read_text() != "precious"
+NOTHING_COPIED: dict[str, Any] = {
+    **dict.fromkeys(("copied", "updated", "skipped", "kept", "expired", "ended"), 0),
+    "unopened": [],
+    "ended_keys": [],
+}
 
 
-def test_an_export_goes_through_a_pipe(app: Flask) -> None:
-    """Standard output has its lines only."""
-    handle = created(app)
-    piped = printed(app, "export", "-", "--json")
-    other = an_app(MemoryStore())
-    assert run(other, "import", "-", input=piped).exit_code == 0
-    assert [known["handle"] for known in told(other, "sessions", "user-1")] == [handle]
+def test_sessions_are_copied(app: Flask, tmp_path: pathlib.Path) -> None:
+    """From an app's store to a database, whose tables and file are made, for its owner alone; another run goes on."""
+    handle, to = created(app), ["--to", file_uri(tmp_path)]
+    assert told(app, "copy", *to) == {**NOTHING_COPIED, "copied": 1}
+    assert stat.S_IMODE(os.stat(tmp_path / "other.sqlite3").st_mode) == 0o600
+    assert told(app, "copy", *to) == {**NOTHING_COPIED, "skipped": 1}
+    new = created(app)
+    assert "1 sessions copied, 0 updated, 1 were the same. What changes here" in run(app, "copy", *to).output
+    with sql_store(to[1]) as store:
+        assert sorted(known["handle"] for known in told(an_app(store), "sessions", "user-1")) == sorted([handle, new])
+
+
+def test_what_a_copy_says(app: Flask, tmp_path: pathlib.Path) -> None:
+    """All that was left out, stayed or ended is told, with what it means; a copy that is refused says how to go on."""
+    to = ["--to", file_uri(tmp_path)]
+    handle, store = created(app), app.extensions["supertokens"].engine.store
+    store.add(a_record("ended", expires_at=1))
+    store.swap_keys(
+        frozenset(kids_of(store.keys())), replace(store.keys()[0], kid="d-1", sealed_private="x"), frozenset()
+    )
+    said = run(app, "copy", *to).output
+    assert "1 had expired and were left out. The current SECRET_KEY cannot decrypt the signing keys d-1, which" in said
+    store.remove([handle])
+    assert "1 sessions and 0 keys that are not here" in told(app, "copy", *to)["error"]
+    assert "1 were ended there, since they have ended here." in run(app, "copy", *to, "--end-others").output
+    kid = told(app, "rotate-keys", "--yes")["kid"]
+    assert (
+        f"The signing keys {kid} are not in the other database, which has"
+        in run(app, "copy", *to, "--keep-others").output
+    )
+    created(app)
+    assert "ended there after an earlier copy are back" in run(app, "copy", *to, "--keep-others").output
+    assert run(app, "copy", *to, "--keep-others", "--end-others").exit_code == 2
+
+
+def test_a_session_is_newer_in_the_other_database(app: Flask, tmp_path: pathlib.Path) -> None:
+    """It stays as it is, and the command says so."""
+    uri, handle = file_uri(tmp_path), created(app)
+    told(app, "copy", "--to", uri)
+    with sql_store(uri) as store:
+        seen = store.read(handle)
+        assert seen is not None
+        store.swap_line(seen, replace(seen.line, children=1), seen.refreshed_at + 1)
+        assert "1 sessions that were used there later" in run(app, "copy", "--to", uri, "--end-others").output
+        said = run(app, "copy", "--to", uri, "--keep-others").output
+        assert "1 are newer there, or have another" in said
+        assert "are back" not in said
+        assert store.read(handle) == replace(
+            seen, line=replace(seen.line, children=1), refreshed_at=seen.refreshed_at + 1
+        )
+
+
+@pytest.mark.parametrize(
+    "spelled", ["sqlite:///app.sqlite3", "sqlite:///../{0}/./app.sqlite3", "sqlite:////{1}/link.sqlite3"]
+)
+def test_sessions_are_copied_to_where_they_are(spelled: str, tmp_path: pathlib.Path) -> None:
+    """It is refused, however the place is spelled; a relative one is below the instance folder."""
+    app = Flask("cli", instance_path=str(tmp_path))
+    app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_DATABASE_URI="sqlite:///app.sqlite3")
+    SuperTokens(app)
+    created(app)
+    (tmp_path / "link.sqlite3").symlink_to("app.sqlite3")
+    assert "uses already" in told(app, "copy", "--to", spelled.format(tmp_path.name, tmp_path))["error"]
+    assert [known["user_id"] for known in told(app, "sessions", "user-1")] == ["user-1"]
+    app.extensions["supertokens"].engine.store._engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3cr3t",
+        "oracle://u:s3cr3t@127.0.0.1/x",
+        "postgresql://u:s3cr3t@127.0.0.1:port/x",
+        "postgresql://u:start@s3cr3t@127.0.0.1:1/x",
+        "mariadb://u:start@s3cr3t@127.0.0.1:1/x",
+        "postgresql://u:s3cr3t@127.0.0.1:1/x",
+        "postgresql://u@127.0.0.1:1/x?password=s3cr3t&sslmode=odd",
+        "postgresql://u@127.0.0.1:1/x?sslpassword=s3cr3t",
+        "postgresql://u@127.0.0.1:1/x?prepare_threshold=s3cr3t",
+        "mariadb://u:s3cr3t@127.0.0.1:1/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:////proc/none/x.sqlite3",
+    ],
+)
+def test_a_copy_goes_nowhere(app: Flask, uri: str) -> None:
+    """A sentence names the option, not the setting; no traceback, and no password, even where an @ in it ended it too early."""
+    result = run(app, "copy", "--to", uri)
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert "--to" in result.output or "memory" in result.output
+    assert "s3cr3t" not in result.output
+    assert "SUPERTOKENS_DATABASE_URI" not in result.output
+
+
+@pytest.mark.postgres
+@pytest.mark.mariadb
+def test_a_copy_is_killed(tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str) -> None:
+    """The next run goes on, and all sessions are there once. Keys come last: until then no app has used the target."""
+    (tmp_path / "app.py").write_text(AN_APP)
+    with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
+        source.create_tables()
+        EmbeddedEngine(source, SETTINGS).rotate_keys()
+        for number in range(1000):
+            source.add(a_record(f"handle-{number}", expires_at=2**60))
+        for uri in (postgres_uri, mariadb_uri):
+            command = [sys.executable, "-m", "flask", "supertokens", "copy", "--json", "--to", uri]
+            with sql_store(uri) as target:
+                with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+                    wait_for(lambda target=target: len(target.all("", 1000)) > 200)
+                    process.kill()
+                    assert process.communicate()[0] == ""
+                before = len(target.all("", 1000))
+                assert (before < 1000, target.keys()) == (True, [])
+                at_last = json.loads(subprocess.check_output(command, cwd=tmp_path, text=True))
+                assert at_last == {**NOTHING_COPIED, "skipped": before, "copied": 1000 - before}
+                assert sorted_sessions(target) == sorted_sessions(source)
+                assert kids_of(target.keys()) == kids_of(source.keys())
+
+
+def sorted_sessions(store: Store) -> list[SessionRecord]:
+    """Databases do not agree on the order of letters and digits."""
+    return sorted(store.all("", 10_000), key=lambda record: record.handle)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_copy_shows_how_far_it_is(tmp_path: pathlib.Path) -> None:
+    """A bar at a terminal; where standard error goes elsewhere, nothing that moves."""
+    (tmp_path / "app.py").write_text(AN_APP)
+    with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
+        source.add(a_record(expires_at=2**60))
+    command = [sys.executable, "-m", "flask", "supertokens", "copy", "--to", file_uri(tmp_path)]
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (piped.stdout[:18], piped.stderr, piped.returncode) == ("1 sessions copied,", "Copying\n", 0)
+    ours, theirs = pty.openpty()
+    subprocess.run(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs, check=True)
+    os.close(theirs)
+    assert "1/1" in os.read(ours, 10_000).decode()
+    os.close(ours)
+
+
+def test_the_store_of_the_page_is_copied(tmp_path: pathlib.Path) -> None:
+    """A store of one's own needs nothing for that: its verbs are asked."""
+    page: dict[str, Any] = {"__name__": "page"}
+    exec(blocks((ROOT / "docs" / "own-store.md").read_text("utf-8"))[0], page)
+    handle = created(page["app"])
+    assert told(page["app"], "copy", "--to", file_uri(tmp_path))["copied"] == 1
+    with sql_store(file_uri(tmp_path)) as store:
+        assert [record.handle for record in store.all("", 9)] == [handle]
 
 
 def test_a_question_is_no_json(app: Flask) -> None:
@@ -455,7 +579,7 @@ def test_keys_of_a_core_to_run_are_rotated(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "command", [["init-db"], ["cleanup"], ["rotate-keys", "--yes"], ["export", "-"], ["import", "-"], ["serve-core"]]
+    "command", [["init-db"], ["cleanup"], ["rotate-keys", "--yes"], ["copy", "--to", "sqlite:///x"], ["serve-core"]]
 )
 def test_a_core_keeps_the_sessions(command: list[str]) -> None:
     """What a core does by itself is refused with a sentence."""

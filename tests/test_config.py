@@ -380,6 +380,7 @@ NO_WEBSITES: list[Any] = [
             ("DATABASE_URI", value)
             for value in ("", "x", "oracle://x", "sqlite", "sqlite:x", "postgresql+psycopg2://x/y", "sqlite://a.db", 5)
         ],
+        *[("DATABASE_URI", f"{scheme}://user:an@in@host/name") for scheme in ("postgresql", "mariadb")],
         *[("DATABASE_URI", value) for value in ("oracle://x/y", "mysql+aiomysql://x/y", "sqlite:///file:x?uri=true")],
         *[("DATABASE_URI", f"postgresql://h/d?prepare_threshold={value}") for value in ("off", "-1", "1.5", "²")],
         *[("DATABASE_URI", f"{uri}?prepare_threshold=none") for uri in ("sqlite:///a.db", "mariadb://h/d")],

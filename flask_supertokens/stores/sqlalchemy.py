@@ -155,10 +155,12 @@ _REMOVE = delete(sessions).where(*_NAMED)
 
 
 def is_url(uri: str) -> bool:
-    """Whether this can be a database URL."""
+    """Whether this can be a database URL. A host with an @ is the end of a password, which errors would show."""
     try:
         url = make_url(uri)
     except (SQLAlchemyError, ValueError):
+        return False
+    if "@" in (url.host or ""):
         return False
     return url.host is None or url.get_backend_name() != "sqlite"
 
@@ -721,6 +723,13 @@ class SQLAlchemyStore(Store):
         if file is not None:
             pathlib.Path(file).parent.mkdir(parents=True, exist_ok=True)
             make_private_file(file)
+
+
+class OtherStore(SQLAlchemyStore):
+    """A store that no setting names, beside the app's own: what it says of errors names the option instead."""
+
+    def describe(self, error: Exception) -> str:
+        return f"In the other database: {super().describe(error).replace('SUPERTOKENS_DATABASE_URI', '--to')}"
 
 
 def _advice_on_a_lock(file: str) -> str:

@@ -120,7 +120,7 @@ class GeneralError(SuperTokensError):
         and no ``Retry-After``.
     """
 
-    code = 503
+    code: int = 503
     message = "service unavailable"
     retry: bool = True
     ended: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ class GeneralError(SuperTokensError):
 class UnauthorisedError(SuperTokensError):
     """There is no session, or it ended. Raised by the app it removes the tokens (``clear_tokens=False`` keeps them)."""
 
-    code = _StatusOfSetting(401, "session_expired_status")
+    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "unauthorised"
     clears_by_default = True
 
@@ -147,7 +147,7 @@ class UnauthorisedError(SuperTokensError):
 class TryRefreshTokenError(SuperTokensError):
     """The access token is expired or not acceptable; the client should refresh and repeat the call."""
 
-    code = _StatusOfSetting(401, "session_expired_status")
+    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "try refresh token"
     expired: bool = False
 
@@ -160,7 +160,7 @@ class TokenTheftError(SuperTokensError):
         this error, and no token is cleared: the next use of the old refresh token rings again.
     """
 
-    code = _StatusOfSetting(401, "session_expired_status")
+    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "token theft detected"
     clears_by_default = True
 
@@ -179,7 +179,7 @@ class InvalidClaimError(SuperTokensError):
     :param errors: one mapping a failed validator: ``{"id": …, "reason": …}``.
     """
 
-    code = _StatusOfSetting(403, "invalid_claim_status")
+    code: int = _StatusOfSetting(403, "invalid_claim_status")  # type: ignore[assignment]
     message = "invalid claim"
 
     def __init__(self, description: str | None = None, *, errors: Iterable[Mapping[str, Any]] = ()) -> None:

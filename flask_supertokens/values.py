@@ -203,6 +203,10 @@ def one_of(*choices: str) -> Callable[[Any], str]:
     return read
 
 
+def same_site(value: Any) -> str:
+    return one_of("lax", "none", "strict")(text(value).lower())
+
+
 def anti_csrf(value: Any) -> AntiCsrfMode:
     return cast("AntiCsrfMode", one_of("VIA_TOKEN", "VIA_CUSTOM_HEADER", "NONE")(value))
 

@@ -13,8 +13,6 @@ from typing import NamedTuple
 
 import pytest
 
-from flask_supertokens.engines.base import Capability
-
 from .support.cookies import set_cookies
 from .support.records import sql_store, sqlite_uri
 from .support.wire import an_app, call, clock_of, signed_in
@@ -103,13 +101,6 @@ def test_the_top_module_has_few_names() -> None:
 def test_the_package_is_typed() -> None:
     """Type checkers look for this marker."""
     assert (PACKAGE / "py.typed").exists()
-
-
-def test_the_capabilities_are_documented() -> None:
-    """The table in the docs has a row for each, and no other."""
-    rows = re.findall(r"^\| `([A-Z_]+)` \|", (PACKAGE.parent / "docs" / "cores.md").read_text("utf-8"), re.MULTILINE)
-    keys = [row for row in rows if not row.startswith("SUPERTOKENS_")]
-    assert sorted(keys) == sorted(capability.name for capability in Capability)
 
 
 def test_no_files_import_each_other() -> None:

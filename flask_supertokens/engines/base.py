@@ -10,8 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import GeneralError, SuperTokensError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.model import AS_SET, AccessToken, Position, SessionInformation, SessionTokens, SigningKey, TokenKind
@@ -30,30 +29,6 @@ class InvalidRefreshTokenError(UnauthorisedError):
 
 class AntiCsrfError(UnauthorisedError):
     """The refresh came without the session's anti-CSRF token."""
-
-
-class Capability(Enum):
-    """What not every engine can do; settings that ask for more than the engine can are refused when the app starts."""
-
-    RACE_WINDOW = "forgives a repeated refresh within a window that a setting names"
-    LIFETIMES = "settings name the lifetimes of tokens and keys"
-    ALGORITHMS = "signs with the algorithm that a setting names"
-    ATOMIC_MERGE = "two merges into one payload at the same moment are both kept"
-    LOOK_UP = "finds the session of a refresh token without using it"
-    FIRST_USE = "tells the first use after a refresh at once"
-    LAST_REFRESHED = "knows when a session was last refreshed"
-    NESTED_NULLS = "keeps nulls inside the values of a payload"
-    BIG_INTEGERS = "keeps integers of more than 64 bits"
-    STEADY_ANTI_CSRF = "a session's anti-CSRF token stays the same"
-    LIMITS = "ends sessions after an absolute time, and the oldest of too many"
-    UPKEEP = "removes expired sessions, makes new signing keys, hands sessions out to another database"
-    DEVICES = "keeps user agent and address of a session"
-    RECIPE_USERS = "a session's user may be another than the one that logged in"
-    KEYS_AT_HAND = "lists its signing keys"
-
-
-OF_A_CORE: frozenset[Capability] = frozenset()
-"""What a SuperTokens core can do of these."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +158,6 @@ def _audiences(claimed: Any) -> list[Any]:
 
 class Engine(ABC):
     """Create, verify, refresh, regenerate, revoke, read, write, keys. Times are ms since the epoch."""
-
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
 
     @abstractmethod
     def create_tables(self) -> None:

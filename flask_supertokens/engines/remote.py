@@ -3,8 +3,7 @@
 * Verification is local in the usual case: signature, expiry, parent hash null. A core is asked for the first use of a child, with
   ``check_database``, and for keys it has not shown yet.
 * The core decides about rotation and theft; it does not revoke after a theft. That call is the extension's, as always.
-* What a core can't do is named in `flask_supertokens.engines.base.Capability`; a setting that asks for it is refused when
-  the app starts.
+* A setting that asks for what a core decides itself is refused when the app starts (`flask_supertokens.config.UsedBy`).
 """
 
 from __future__ import annotations
@@ -52,7 +51,6 @@ from ..protocol.tokens import (
 )
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import (
-    OF_A_CORE,
     Engine,
     Grant,
     NewSession,
@@ -85,8 +83,6 @@ class RemoteSettings:
 
 class RemoteEngine(Engine):
     """The verbs of an engine, answered by a core."""
-
-    capabilities = OF_A_CORE
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from ..support.served import (
     a_remote_engine,
     an_app_of_the_test_core,
 )
-from .contract import EngineContract
+from .contract import Ability, EngineContract
 
 
 class TestEmbeddedEngine(EngineContract):
@@ -39,6 +39,8 @@ class TestEmbeddedEngine(EngineContract):
 
 class TestRemoteEngine(EngineContract):
     """On a core of ours, over a real socket."""
+
+    lacks = frozenset(Ability)
 
     @pytest.fixture
     def clock(self) -> Clock:
@@ -58,6 +60,8 @@ if TEST_CORE_URI is not None:
 
     class TestRemoteEngineOnACore(EngineContract):
         """On the core that the environment names, each test in an app of its own."""
+
+        lacks = frozenset(Ability)
 
         @pytest.fixture
         def clock(self) -> Clock:

@@ -289,7 +289,13 @@ def _added(call: Call, app_id: str, tenant_id: str) -> Payload:
             call.core.update_config(app_id, config)
     except ValueError as error:
         raise Refused(400, f"Invalid core config: {error}") from error
-    return {"status": "OK", "createdNew": call.core.add(app_id, tenant_id)}
+    try:
+        return {"status": "OK", "createdNew": call.core.add(app_id, tenant_id)}
+    except GeneralError as error:
+        if not config:
+            raise
+        logger.error("An app was not added, though its coreConfig is stored: %s", error.description, exc_info=error)
+        raise Refused(503, "The settings are stored, but the app was not added. Repeat the call.") from error
 
 
 def tenant(call: Call) -> Payload:
@@ -524,7 +530,12 @@ def make_core(state: AppState, *, needs_api_keys: bool) -> Core:
             "A core that others can reach needs API keys. Set SUPERTOKENS_CORE_API_KEYS to one or more, separated by commas;"
             " make one with python -c 'import secrets; print(secrets.token_hex())'."
         )
-    return Core(state.engine.store, embedded_settings(settings), settings.core_api_keys)
+    return Core(
+        state.engine.store,
+        embedded_settings(settings),
+        settings.core_api_keys,
+        race_window=settings.longest_race_window,
+    )
 
 
 def core_app(core: Core) -> Flask:

@@ -38,6 +38,7 @@ class Core:
     """The apps of one store, each with an engine.
 
     :param settings: of the embedded engine; signs RS256 and judges no issuer, audience or kind of key: that is the client's.
+    :param race_window: ms, as it was set: of each app it is a second shorter than its access tokens' life, at most.
     :param clock: milliseconds since the epoch; for tests.
     """
 
@@ -47,8 +48,10 @@ class Core:
         settings: EmbeddedSettings,
         api_keys: tuple[str, ...] = (),
         clock: Callable[[], int] = milliseconds,
+        race_window: int | None = None,
     ) -> None:
         self._clock = clock
+        self._race_window = settings.window.race if race_window is None else race_window
         self.api_keys = api_keys
         self._store = store
         self._settings = replace(
@@ -83,24 +86,40 @@ class Core:
             logger.warning(
                 "The coreConfig of an app could not be read again; the known one stays: %s", error.description
             )
-        return self._keep(app_id, config, now)
+        with self._lock:
+            current = self._apps.get(app_id)
+            if current is not None and current is not known:  # it was changed since this was read
+                return current.engine
+            return self._keep(app_id, config, now)
 
     def _keep(self, app_id: str, config: str | None, now: int) -> EmbeddedEngine:
-        """The engine that is there, if it has this ``coreConfig``: what it knows of keys and tokens took a while."""
-        with self._lock:
-            known = self._apps.get(app_id)
-            if known is None or known.config != config:
-                engine = EmbeddedEngine(self._store.of_app(app_id), self._settings_with(config), self._clock)
-            else:
-                engine = known.engine
-            self._apps.put(app_id, _App(engine, config, now))
+        """The engine that is there, if it has this ``coreConfig``: what it knows of keys and tokens took a while.
+
+        Under the lock only.
+        """
+        known = self._apps.get(app_id)
+        if known is None or known.config != config:
+            engine = EmbeddedEngine(self._store.of_app(app_id), self._settings_with(app_id, config), self._clock)
+        else:
+            engine = known.engine
+        self._apps.put(app_id, _App(engine, config, now))
         return engine
 
-    def _settings_with(self, config: str | None) -> EmbeddedSettings:
-        own = lifetimes(json.loads(config or "{}"), self._lifetimes)
+    def _settings_with(self, app_id: str, config: str | None) -> EmbeddedSettings:
+        """The core's settings with an app's own, which were checked when they were put; by another core, perhaps."""
+        try:
+            own = lifetimes(json.loads(config or "{}"), self._lifetimes)
+        except ValueError as error:
+            logger.error(
+                "The coreConfig of app %r is not used, the core's own settings are: %s. Put another one, or correct the core's.",
+                app_id,
+                error,
+            )
+            own = self._lifetimes
+        race = min(self._race_window, own.access_token - 1000)
         return replace(
             self._settings,
-            window=replace(self._settings.window, refresh_lifetime=own.refresh_token),
+            window=replace(self._settings.window, race=race, refresh_lifetime=own.refresh_token),
             keys=replace(self._settings.keys, lifetime=own.signing_key, access_token_lifetime=own.access_token),
         )
 
@@ -155,7 +174,8 @@ class Core:
             lifetimes(config, self._lifetimes)
             new = json.dumps(config) if config or seen else None
             if new == seen or store.swap_config(seen, str(new)):
-                self._keep(app_id, new, self._clock())
+                with self._lock:
+                    self._keep(app_id, new, self._clock())
                 return
         raise GeneralError("The settings of this app are being changed by others all the time. Try again.")
 

@@ -178,6 +178,7 @@ class CoreClient:
     def _ask_hosts(self, build: Callable[[str], CoreRequest], deadline: float) -> CoreResponse:
         """The answer of the first host that gives one."""
         failures: list[str] = []
+        final: GeneralError | None = None
         repeated = False
         for hosts_left, host in zip(range(len(self._hosts), 0, -1), self._in_turn(), strict=True):
             now = time.monotonic()
@@ -192,8 +193,12 @@ class CoreClient:
                     break
                 repeated = repeated or error.sent is not None
                 continue
+            except GeneralError as error:  # the call itself was not sent
+                failures.append(f"{host.name}: {error.description}")
+                final = error if not error.retry or len(self._hosts) == 1 else final
+                continue
             return replace(response, repeated=repeated)
-        raise _nobody(failures)
+        raise final or _nobody(failures)
 
     def _in_turn(self) -> Iterator[_Host]:
         """Every host once, the next one first; those that refused lately come last."""
@@ -248,12 +253,15 @@ class CoreClient:
         """The highest version of both sides that was not refused: of several cores behind one address, all may know that."""
         try:
             response = _ask_patiently(lambda: self._attempt(host, versions_request(), None, deadline), deadline)
+            theirs = set(read_versions(_json(response)))
         except _Failed as error:
             raise _Failed(str(error)) from error  # the call itself was not sent
-        try:
-            theirs = set(read_versions(_json(response)))
         except CoreAnswerError as error:
+            host.pass_over()
             raise _no_core(response) from error
+        except GeneralError:
+            host.pass_over()
+            raise
         version = choose_version(theirs - refused) or choose_version(theirs)
         if version is None:
             host.pass_over()

@@ -65,9 +65,11 @@ def routes(value: Any) -> frozenset[str]:
     allowed = f"use True, False, or a list of {', '.join(map(repr, ROUTES))}"
     if not isinstance(names, list | tuple | set | frozenset) or not names:
         raise ValueError(allowed)
-    found = {name.strip() if isinstance(name, str) else name for name in names}
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"a name is a text; {allowed}")
+    found = {name.strip() for name in names}
     for name in found - set(ROUTES):
-        near = difflib.get_close_matches(str(name), ROUTES, n=1)
+        near = difflib.get_close_matches(name, ROUTES, n=1)
         raise ValueError(f"there is no route {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; {allowed}")
     return frozenset(found)
 

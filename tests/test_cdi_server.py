@@ -29,6 +29,7 @@ from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.core_process import CoreProcess
+from .support.engines import a_session
 from .support.large_bodies import LITTLE, post_large_body
 from .support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
 from .support.records import a_record, sql_store, sqlite_uri
@@ -723,6 +724,51 @@ def test_lifetimes_of_an_app_are_over(
     refreshed = shop.refresh(created["refreshToken"]["token"])
     clock.wait(30_000)
     assert shop.refresh(refreshed["refreshToken"]["token"])["status"] == "UNAUTHORISED"
+
+
+def test_the_race_window_of_an_app_is_shorter_than_its_access_tokens_life(
+    core: CoreClient, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
+    """A client that refreshes when its access token has expired gets two new tokens, and who comes after it with the old one is a
+    thief."""
+    shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 3})
+    first = shop.create()
+    child = shop.refresh(first["refreshToken"]["token"])
+    assert shop.verify(child["accessToken"]["token"])["status"] == "OK"
+    clock.wait(3000)
+    following = shop.refresh(child["refreshToken"]["token"])
+    assert following["refreshToken"]["token"] != child["refreshToken"]["token"]
+    assert shop.refresh(first["refreshToken"]["token"])["status"] == "TOKEN_THEFT_DETECTED"
+
+
+@pytest.mark.parametrize("stored", ['{"refresh_token_validity": 0.5}', '{"of_a_later_release": 1}'])
+def test_the_settings_of_an_app_do_not_go_with_the_core_s_any_more(
+    client: FlaskClient, store: Store, caplog: pytest.LogCaptureFixture, stored: str
+) -> None:
+    """They were taken by another core, or before this one's changed: sessions go on with the core's, and the log says so."""
+    assert store.of_app("shop").swap_config(None, stored)
+    store.of_app("shop").add_tenant("public")
+    shop = CoreClient(client, base="/appid-shop")
+    assert validity_of(shop.create(), "refreshToken") == REFRESH_LIFETIME
+    assert "The coreConfig of app 'shop' is not used" in caplog.text
+
+
+def test_a_change_of_settings_overtakes_a_read(clock: Clock, keys_of_a_core: list[SigningKey]) -> None:
+    """What was read before it does not take its place."""
+    store = MemoryStore()
+    core, shop = a_core(store, clock, *keys_of_a_core), store.of_app("shop")
+    read = shop.config
+
+    def read_late() -> str | None:
+        found = read()
+        shop.config = read  # type: ignore[method-assign]
+        core.update_config("shop", {ACCESS: 7})
+        return found
+
+    shop.config = read_late  # type: ignore[method-assign]
+    store.of_app = lambda _: shop  # type: ignore[method-assign]
+    created = core.engine_of("shop").create(a_session())
+    assert created.access.claims["exp"] - created.access.claims["iat"] == 7
 
 
 def test_an_app_changes_its_keys_often(core: CoreClient, store: Store, clock: Clock) -> None:

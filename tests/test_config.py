@@ -255,6 +255,11 @@ def test_a_route_does_not_exist() -> None:
     )
 
 
+def test_a_route_is_no_text() -> None:
+    """A list in a list is refused like any other mistake."""
+    assert "a name is a text; use True, False, or a list of" in mistakes(REGISTER_ROUTES=[["refresh"]])
+
+
 def test_a_named_route_has_no_path() -> None:
     """Nothing is accepted and ignored: the key that switches it on is named. ``True`` means those that there are."""
     assert "the route 'health' needs SUPERTOKENS_HEALTH_PATH" in mistakes(REGISTER_ROUTES=["health", "refresh"])

@@ -113,6 +113,52 @@ def test_one_core_does_not_tell_its_versions(new: ScriptedCore, answer: Answer) 
         assert (mute.paths(), len(new.paths())) == ([], 1)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(b"oops", 500),
+        reply(b"Not found", 404),
+        reply(b"Invalid API key\n", 401),
+        reply(b"", 302, location="http://localhost/"),
+        reply(b"<html>"),
+        reply(["5.4"]),
+    ],
+)
+def test_one_core_says_something_else_of_its_versions(new: ScriptedCore, answer: Answer) -> None:
+    """Nothing of the call was sent, so the other one is asked, each time; the odd one is left alone for a while."""
+    with scripted() as odd:
+        odd.answers["/apiversion"] = answer
+        client = a_client(odd, new)
+        assert [client.call(log_in) for _ in range(6)] == [(OK, False)] * 6
+        assert (len(odd.requests), len(new.paths())) == (1, 6)
+
+
+def test_no_core_says_anything_of_its_versions(new: ScriptedCore) -> None:
+    """The error names each host and what it said."""
+    with scripted() as odd:
+        for core in (odd, new):
+            core.answers["/apiversion"] = reply(b"oops", 500)
+        with pytest.raises(GeneralError) as caught:
+            a_client(odd, new).call(log_in)
+    assert all(urlsplit(core.uri).netloc in str(caught.value.description) for core in (odd, new))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_core_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> None:
+    """The other one is asked; where there is no other one, it is said and not tried again."""
+
+    def of_a_tenant(version: str) -> CoreRequest:
+        new: dict[str, Any] = {"user_id": "u", "tenant_id": "t1", "payload": {}, "data": {}}
+        return cdi.create_request(version, **new, anti_csrf=False, dynamic=True)
+
+    with scripted(versions=OLDEST) as oldest:
+        client = a_client(*([new, oldest] if turned else [oldest, new]))
+        assert [client.call(of_a_tenant) for _ in range(4)] == [(OK, False)] * 4
+        with pytest.raises(GeneralError) as caught:
+            a_client(oldest, oldest).call(of_a_tenant)
+        assert (caught.value.code, oldest.paths()) == (500, [])
+
+
 def test_many_threads_meet_a_core_that_does_not_tell_its_versions(new: ScriptedCore) -> None:
     """Those that are at the other one do not wait for it; nobody waits longer than its share of the time."""
     took: list[float] = []

@@ -37,9 +37,13 @@ def create_app() -> Flask:
 
         app.cli.add_command(group)
         return app
-    app.config.from_mapping(SUPERTOKENS_REGISTER_ROUTES=False)
     app.config["SUPERTOKENS_ACCESS_TOKEN_ALGORITHM"] = "RS256"  # noqa: S105 - the core's; the commands speak of its keys
     app.config.from_mapping(_given())
+    app.config["SUPERTOKENS_REGISTER_ROUTES"] = False  # an app's, which may share the environment
+    if "SUPERTOKENS_CONNECTION_URI" in app.config:
+        raise ValueError(
+            "SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database. Remove it from the core's environment."
+        )
     SuperTokens(app)
     return app
 

@@ -297,6 +297,8 @@ def _of_settings(state: AppState) -> Iterator[str]:
 
 def _of_routes(state: AppState) -> Iterator[str]:
     settings = state.settings
+    if not any(current_app.url_map.iter_rules()):
+        return  # nobody's browser comes here: a core's commands
     if not _takers(settings.refresh_path):
         yield (
             f"No route takes POST {settings.refresh_path}, where clients refresh: write one, or let SUPERTOKENS_REGISTER_ROUTES"
@@ -454,7 +456,7 @@ def _of_versions(found: Mapping[str, str | GeneralError]) -> Iterator[str]:
         shown = ", ".join(f"{host}: {said}" for host, said in spoken.items())
         yield (
             f"The cores speak different versions of CDI ({shown}). Each is spoken to in its own, as in the middle of an upgrade;"
-            " if there is none, bring all of them to the same release."
+            " if you are not upgrading, bring all of them to the same release."
         )
 
 

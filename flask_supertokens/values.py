@@ -67,7 +67,9 @@ def routes(value: Any) -> frozenset[str]:
         raise ValueError(allowed)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"a name is a text; {allowed}")
-    found = {name.strip() for name in names}
+    found = {name.strip() for name in names} - {""}
+    if not found:
+        raise ValueError(f"no route is named; {allowed}")
     for name in found - set(ROUTES):
         near = difflib.get_close_matches(name, ROUTES, n=1)
         raise ValueError(f"there is no route {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; {allowed}")

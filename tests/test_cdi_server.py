@@ -263,7 +263,7 @@ def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/x", "//recipe/session", "/recipe/session/", "/appid-/recipe/session", "/appid-X/hello"]
+    "path", ["/", "/x", "//recipe/session", "/recipe/session/", "/appid-/recipe/session", "/appid-!/hello"]
 )
 def test_a_path_is_unknown(plain: FlaskClient, path: str) -> None:
     """404, not a redirect and not a guess."""
@@ -654,6 +654,17 @@ def test_a_tenant_of_one_app_is_unknown_to_another(client: FlaskClient, core: Co
     for base, names in (("/t2", "public, t2"), ("/appid-none", "none, public"), ("/appid-none/t2", "none, t2")):
         response = CoreClient(client, base=base).get("/recipe/session", sessionHandle="h")
         assert (response.status_code, response.text.endswith(f" not found: (, {names})\n")) == (400, True)
+
+
+def test_names_of_apps_and_tenants_have_capitals(client: FlaskClient, core: CoreClient) -> None:
+    """They are those in lower case, when they are added and in a path: SDKs write them as they were given."""
+    assert core.put("/recipe/multitenancy/app/v2", appId="Shop").json["createdNew"] is True
+    for base in ("/appid-Shop", "/appid-shop"):
+        shop = CoreClient(client, base=base)
+        assert shop.put("/recipe/multitenancy/tenant/v2", tenantId="Acme").status_code == 200
+        assert shop.create("/Acme/recipe/session")["session"]["tenantId"] == "acme"
+        assert shop.create("/acme/recipe/session")["session"]["tenantId"] == "acme"
+    assert CoreClient(client, base="/appid-X").get("/recipe/session", sessionHandle="h").status_code == 400
 
 
 def test_tenants_share_a_user(client: FlaskClient, core: CoreClient) -> None:

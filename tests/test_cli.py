@@ -615,6 +615,20 @@ def test_a_core_to_run_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         core_app.create_app()
 
 
+def test_a_core_shares_its_environment_with_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What names the app's routes is not meant for it; an address of cores can't be, and is named."""
+    monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
+    monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
+    monkeypatch.setenv("SUPERTOKENS_REGISTER_ROUTES", "signout,jwks")
+    app = core_app.create_app()
+    assert list(app.url_map.iter_rules()) == []
+    assert "No route takes POST" not in run(app, "status").output
+    app.extensions["supertokens"].engine.store._engine.dispose()
+    monkeypatch.setenv("SUPERTOKENS_CONNECTION_URI", "http://localhost:3567")
+    with pytest.raises(ValueError, match=r"^SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database"):
+        core_app.create_app()
+
+
 def test_a_core_is_started_by_the_command_in_kubernetes(tmp_path: pathlib.Path) -> None:
     """Names that are no settings are a warning, and its keys are there when it answers."""
     uri = sqlite_uri(tmp_path)

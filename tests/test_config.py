@@ -260,6 +260,12 @@ def test_a_route_is_no_text() -> None:
     assert "a name is a text; use True, False, or a list of" in mistakes(REGISTER_ROUTES=[["refresh"]])
 
 
+def test_no_route_is_named() -> None:
+    """An empty variable is a mistake; a comma too many is none."""
+    assert all("no route is named; use True, False" in mistakes(REGISTER_ROUTES=value) for value in ("", ",", [""]))
+    assert settings(REGISTER_ROUTES="signout,").register_routes == {"signout"}
+
+
 def test_a_named_route_has_no_path() -> None:
     """Nothing is accepted and ignored: the key that switches it on is named. ``True`` means those that there are."""
     assert "the route 'health' needs SUPERTOKENS_HEALTH_PATH" in mistakes(REGISTER_ROUTES=["health", "refresh"])

@@ -5,6 +5,8 @@ import configparser
 import pathlib
 import pydoc
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
@@ -101,6 +103,15 @@ def test_the_top_module_has_few_names() -> None:
 def test_the_package_is_typed() -> None:
     """Type checkers look for this marker."""
     assert (PACKAGE / "py.typed").exists()
+
+
+def test_nothing_that_was_made_here_is_kept() -> None:
+    """No file that git is told to ignore is in the repository: an environment, a build."""
+    git = shutil.which("git")
+    if git is None or not (PACKAGE.parent / ".git").exists():
+        pytest.skip("no clone of the repository")
+    command = [git, "-C", str(PACKAGE.parent), "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
 
 
 def test_no_files_import_each_other() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,15 @@ class Server:
         self._log = folder / "terminal.log"
         with self._log.open("wb") as log:
             command = [sys.executable, "-m", "flask", "run", "--port", str(self.port)]
-            self.process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def end(self) -> None:
+        """With the process that ``--debug`` starts beside it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     @property
     def printed(self) -> str:
@@ -82,8 +91,7 @@ def start(tmp_path: pathlib.Path) -> Iterator[Start]:
 
     yield run
     for server in servers:
-        server.process.kill()
-        server.process.wait()
+        server.end()
 
 
 def commanded(folder: pathlib.Path, *words: str) -> str:

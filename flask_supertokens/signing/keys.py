@@ -329,7 +329,7 @@ class KeyRing:
 
 
 def _load(secret: bytes) -> Any:
-    """Load a private key that was sealed, so that we made it: the numbers of an RSA key are not proven again, which takes 0.2 s."""
+    """Load a private key that was sealed, so we made it: the numbers of an RSA key are not proven again, which takes 0.2 s."""
     return serialization.load_pem_private_key(secret, None, unsafe_skip_rsa_key_validation=True)
 
 

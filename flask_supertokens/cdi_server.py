@@ -330,7 +330,7 @@ _CALLS: dict[tuple[str, str], Callable[[Call], Payload | str]] = {
 }
 _WITHOUT_KEY = (key_set, key_set_with_status, hello)
 _WITHOUT_VERSION = (key_set, versions, hello)
-_PATH = re.compile(  # in lower case, as a real core reads it: SDKs write names as they were given
+_PATH = re.compile(
     r"(?:/appid-(?P<app>[a-z0-9-]{1,57}))?(?:/(?P<tenant>(?!appid-)[a-z0-9-]{1,64}))?(?P<call>"
     + "|".join(sorted({re.escape(path) for _, path in _CALLS}))
     + ")"
@@ -443,9 +443,8 @@ def _across(call: Call, asked: bool | None) -> bool:
 
 
 def _read_call(core: Core, path: str) -> tuple[Callable[[Call], Payload | str], Call]:
-    split = _PATH.fullmatch(
-        re.sub("/+", "/", path).lower()
-    )  # an SDK that is given no tenant writes "/appid-a//recipe/…"
+    # SDKs write names as they were given, and "/appid-a//recipe/…" where they were given no tenant.
+    split = _PATH.fullmatch(re.sub("/+", "/", path).lower())
     if split is None:
         raise Refused(404, "Not found")
     action = _CALLS.get((request.method, split["call"]))

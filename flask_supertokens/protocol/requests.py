@@ -82,7 +82,8 @@ OLD_VERSION = Refusal("try refresh", "The access token is of an old version.")
 SEVERAL_ACCESS_TOKENS = Refusal("try refresh", "Multiple access tokens present in the request cookies.")
 NO_ACCESS_TOKEN = Refusal("no token", "There is no access token in the request.")
 NO_ANTI_CSRF_TOKEN = Refusal("try refresh", "The anti-CSRF token is missing, or is not this session's.")
-NO_MARKER = "The rid header is missing (anti-CSRF)."
+NO_MARKER = Refusal("try refresh", "The rid header is missing (anti-CSRF).")
+NO_MARKER_TO_REFRESH = Refusal("unauthorised", NO_MARKER.sentence)
 FOREIGN_FORM = Refusal("cross-site", "A form of another origin has no rid header.")
 DUPLICATES = Refusal("duplicates", "The request contains multiple session cookies.")
 ONLY_ACCESS_TOKEN = Refusal("unauthorised", "Refresh token not found but access token is present. Clearing all tokens.")
@@ -115,7 +116,7 @@ def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal
     if lacks_host_cookie(presented):
         refusal = NO_HOST_COOKIE
     elif policy.anti_csrf == "VIA_CUSTOM_HEADER" and not is_own and not has_request_marker(presented):
-        refusal = FOREIGN_FORM if is_submitted(presented) else Refusal("unauthorised", NO_MARKER)
+        refusal = _without_marker(presented, NO_MARKER_TO_REFRESH)
     return RefreshCall("cookie", Masked(cookie), policy.anti_csrf == "VIA_TOKEN" and not is_own, refusal)
 
 
@@ -175,10 +176,15 @@ def _check_anti_csrf(presented: Presented, policy: Policy, token: AccessToken) -
     if mode == "NONE" or is_own_form(presented, policy.own_origins()):
         return None
     if mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented):
-        return FOREIGN_FORM if is_submitted(presented) else Refusal("try refresh", NO_MARKER)
+        return _without_marker(presented, NO_MARKER)
     if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.anti_csrf):
         return NO_ANTI_CSRF_TOKEN
     return None
+
+
+def _without_marker(presented: Presented, refusal: Refusal) -> Refusal:
+    """What it means; but a form that a browser submits can't bring a header: no refresh would help, and none is lost."""
+    return FOREIGN_FORM if is_submitted(presented) else refusal
 
 
 def _foreign(presented: Presented, policy: Policy, what: str) -> Refusal:

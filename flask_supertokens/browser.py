@@ -22,7 +22,7 @@ from .context import AppState, add_cookie, app_state, request_state, script_root
 from .errors import SuperTokensError
 from .protocol import transport
 from .protocol.navigation import navigates, own_path, with_next
-from .protocol.transport import SetCookie
+from .protocol.response_plan import SetCookie
 
 HOP_SECONDS = 10
 HOP_COOKIE = "sRefreshHop"

@@ -32,8 +32,8 @@ from .protocol.cdi import VERSIONS, version_number
 from .protocol.core_config import shown_name
 from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
-from .protocol.tokens import check_user_id, shown
-from .protocol.transport import same_secret
+from .protocol.payloads import check_user_id, shown
+from .protocol.tokens import same_secret
 from .signing import to_jwk
 
 T = TypeVar("T")

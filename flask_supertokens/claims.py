@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from . import sessions
 from .context import app_state, plain
 from .protocol.model import Payload
-from .protocol.tokens import PROTECTED_NAMES, parse_json_object, to_json_object
+from .protocol.payloads import PROTECTED_NAMES, parse_json_object, to_json_object
 from .sessions.arguments import MaxAge, seconds
 
 T = TypeVar("T")

@@ -25,7 +25,8 @@ from . import transfer, values
 from .assembly import other_store
 from .context import app_state
 from .doctor import examine
-from .engines.embedded import PAGE, EmbeddedEngine
+from .engines.embedded import EmbeddedEngine
+from .engines.embedded.rows import PAGE
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
 from .protocol.hosts import is_local

@@ -35,19 +35,8 @@ from .errors import (
 from .protocol.hosts import is_local, is_one_of
 from .protocol.model import AllowedMethod, Payload
 from .protocol.navigation import plain_root
-from .protocol.transport import (
-    ACCESS_NAME,
-    NO_PLAN,
-    REFRESH_NAME,
-    CookieNames,
-    CookieRules,
-    Presented,
-    ResponsePlan,
-    SetCookie,
-    plan_cookies,
-    plan_headers,
-    read,
-)
+from .protocol.presented import ACCESS_NAME, REFRESH_NAME, CookieNames, Presented, read
+from .protocol.response_plan import NO_PLAN, CookieRules, ResponsePlan, SetCookie, plan_cookies, plan_headers
 from .refusals import RefusalLog
 
 if TYPE_CHECKING:

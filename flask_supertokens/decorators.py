@@ -12,7 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from .context import AppState, app_state, is_before_view
 from .guards import remember
-from .protocol.transport import SESSIONLESS_METHODS
+from .protocol.requests import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, seconds
 from .sessions.own_routes import passes_guard
 from .sessions.validators import check_validators

@@ -23,7 +23,7 @@ from .errors import GeneralError
 from .guards import misplaced
 from .protocol.hosts import is_local, sample_of
 from .protocol.model import PUBLIC_TENANT, Method
-from .protocol.transport import CORS_HEADERS, ResponsePlan, Sets
+from .protocol.response_plan import CORS_HEADERS, ResponsePlan, Sets
 from .public_url import PublicURL, Unreachable
 from .signing import Sealer, make_key
 from .stores.memory import MemoryStore

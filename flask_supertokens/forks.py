@@ -27,22 +27,22 @@ class ForkSafeLock:
         self._renew = None if renew is None else weakref.WeakMethod(renew)
         self._make = make
         self._lock = make()
-        self._process = os.getpid()
+        self.process = os.getpid()  # that it is of
         self._beginnings: dict[int, Any] = {}
         _in_child(self.notice_fork)
 
     def notice_fork(self) -> None:
         """Begin anew if this is another process than before. For what is used without the lock."""
         process = os.getpid()
-        if process == self._process:
+        if process == self.process:
             return
         with self._beginnings.setdefault(process, threading.Lock()):  # atomic: the threads of a child find the same one
-            if process != self._process:
+            if process != self.process:
                 self._lock = self._make()
                 renew = None if self._renew is None else self._renew()
                 if renew is not None:
                     renew()
-                self._process = process
+                self.process = process
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         self.notice_fork()
@@ -56,10 +56,12 @@ class ForkSafeLock:
         return bool(self._lock.locked())
 
     def __enter__(self) -> None:
-        self.acquire()
+        if os.getpid() != self.process:
+            self.notice_fork()
+        self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        self._lock.release()
 
 
 def _in_child(notice: Callable[[], None]) -> None:

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from .context import AppState
 from .errors import CrossSiteRequestError, UnauthorisedError
 from .protocol.hosts import is_local
-from .protocol.transport import ACCESS_NAME, REFRESH_NAME, REMOVE
+from .protocol.presented import ACCESS_NAME, REFRESH_NAME
+from .protocol.response_plan import REMOVE
 from .refusals import FIXES_OF_A_PREFIX
 
 TIMEOUT = 10

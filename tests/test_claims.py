@@ -36,7 +36,7 @@ from flask_supertokens.claims import (
     SessionClaimValidator,
 )
 from flask_supertokens.engines import embedded, remote
-from flask_supertokens.protocol.tokens import PROTECTED_NAMES
+from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
 from .support.both import ENGINES, Make, maker

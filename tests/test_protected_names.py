@@ -20,7 +20,7 @@ from flask_supertokens import (
 )
 from flask_supertokens.claims import PrimitiveClaim
 from flask_supertokens.engines.embedded import EmbeddedEngine
-from flask_supertokens.protocol.tokens import PROTECTED_NAMES
+from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 
 from .support.both import ENGINES, Make, maker
 from .support.wire import a_session, run, signed_in, state_of

@@ -24,7 +24,7 @@ from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.errors import SuperTokensError, TokenTheftError, UnauthorisedError
 from flask_supertokens.protocol.model import RefreshToken, SessionRecord
-from flask_supertokens.protocol.tokens import hash1, hash2, refresh_token_content
+from flask_supertokens.protocol.tokens import fingerprint, preimage, refresh_token_content
 from flask_supertokens.signing import RefreshTokenSigner, Sealer
 from flask_supertokens.stores.memory import MemoryStore
 
@@ -85,9 +85,9 @@ def robbed(clock: Clock) -> Robbed:
     return Robbed(clock)
 
 
-def minted(signer: RefreshTokenSigner, robbed: Robbed, parent_hash1: str | None) -> str:
+def minted(signer: RefreshTokenSigner, robbed: Robbed, parent_preimage: str | None) -> str:
     """A token that is signed well and says that its parent is the one with this hash."""
-    content = refresh_token_content(robbed.record.handle, robbed.born, "n" * 43, parent_hash1)
+    content = refresh_token_content(robbed.record.handle, robbed.born, "n" * 43, parent_preimage)
     raw = signer._serializer.dumps(content)
     return raw if isinstance(raw, str) else raw.decode()
 
@@ -98,10 +98,10 @@ def guesses(robbed: Robbed) -> dict[str, str | None]:
     return {
         "none": None,
         "the row's hash": current,
-        "a hash of the row's hash": hash2(current),
-        "the hash in the access token": access.hash2,
-        "the parent's hash in the access token": access.parent_hash2,
-        "the handle": hash1(robbed.record.handle),
+        "a hash of the row's hash": fingerprint(current),
+        "the hash in the access token": access.fingerprint,
+        "the parent's hash in the access token": access.parent_fingerprint,
+        "the handle": preimage(robbed.record.handle),
         "nothing": "",
     }
 
@@ -157,7 +157,7 @@ def test_the_guess_that_would_open_it(robbed: Robbed) -> None:
     signer = RefreshTokenSigner((SECRET_OF_ENGINES,))
     token = robbed.engine._refresh_tokens.read(refresh_token_of(robbed.grant))
     assert isinstance(token, RefreshToken)
-    assert robbed.opens(minted(signer, robbed, token.parent_hash1))
+    assert robbed.opens(minted(signer, robbed, token.parent_preimage))
 
 
 def test_a_stolen_secret_key_signs_no_access_token(robbed: Robbed) -> None:

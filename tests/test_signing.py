@@ -21,7 +21,7 @@ from itsdangerous.encoding import base64_decode
 
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.protocol.model import RefreshToken
-from flask_supertokens.protocol.tokens import hash1, hash2
+from flask_supertokens.protocol.tokens import fingerprint, preimage
 from flask_supertokens.signing import (
     ALGORITHMS,
     COOL_DOWN,
@@ -53,17 +53,22 @@ def minted(refresh_tokens: RefreshTokenSigner) -> RefreshToken:
 
 
 def test_a_refresh_token_is_minted(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
-    """It reads as it was made, and its hash2 is twice SHA-256 of the string."""
+    """It reads as it was made, and its fingerprint is twice SHA-256 of the string."""
     assert refresh_tokens.read(minted.raw) == minted
-    assert (minted.handle, minted.born, minted.parent_hash1, minted.parent_hash2) == ("handle-1", NOW, None, None)
-    assert minted.hash2 == hash2(hash1(minted.raw))
+    assert (minted.handle, minted.born, minted.parent_preimage, minted.parent_fingerprint) == (
+        "handle-1",
+        NOW,
+        None,
+        None,
+    )
+    assert minted.fingerprint == fingerprint(preimage(minted.raw))
 
 
 def test_a_child_is_minted(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
     """It carries the proof of its parent, from which the hash in the row follows."""
     child = refresh_tokens.read(refresh_tokens.mint("handle-1", NOW + 1, minted).raw)
     assert child is not None
-    assert (child.parent_hash1, child.parent_hash2) == (hash1(minted.raw), minted.hash2)
+    assert (child.parent_preimage, child.parent_fingerprint) == (preimage(minted.raw), minted.fingerprint)
 
 
 def test_refresh_tokens_are_minted_in_the_same_millisecond(refresh_tokens: RefreshTokenSigner) -> None:

@@ -40,15 +40,8 @@ from ..protocol.cdi import (
     verify_request,
 )
 from ..protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
-from ..protocol.tokens import (
-    AUTH_TIME,
-    front_token,
-    header_names,
-    merged,
-    shown,
-    to_json_object,
-    to_utf8_json,
-)
+from ..protocol.payloads import AUTH_TIME, encode_json, merged, shown, to_json_object
+from ..protocol.tokens import front_token, header_names
 from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from .base import (
     Engine,
@@ -56,7 +49,6 @@ from .base import (
     NewSession,
     RefreshRequest,
     TokenRules,
-    check_access_token,
     end_in_batches,
     too_large,
 )
@@ -167,8 +159,10 @@ class RemoteEngine(Engine):
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         now = self.clock()
-        check_access_token(token, now, self._settings.rules, lambda: self._access_tokens.is_genuine(token, now))
-        if token.parent_hash2 is None and not check_database:
+        self._settings.rules.check(token, now)
+        if not self._access_tokens.is_genuine(token, now):
+            raise TryRefreshTokenError("The access token's signature is not ours.")
+        if token.parent_fingerprint is None and not check_database:
             return Grant(token)
         answer, _ = self.client.call(lambda _: verify_request(token.raw, check_database=check_database))
         status = _read(read_status, answer, "OK", "UNAUTHORISED", "TRY_REFRESH_TOKEN")
@@ -177,7 +171,7 @@ class RemoteEngine(Engine):
         if status == "TRY_REFRESH_TOKEN":
             raise TryRefreshTokenError(f"The core says: {_message(answer)}")
         session = _read(read_session, answer)
-        confirmed = token.parent_hash2 is not None and session.access is not None
+        confirmed = token.parent_fingerprint is not None and session.access is not None
         grant = self._granted(session) if session.access is not None else Grant(token)
         _check_same_login(token, grant.access.claims)
         return Grant(grant.access, grant.tokens, confirmed=confirmed)
@@ -361,7 +355,7 @@ class RemoteEngine(Engine):
             **header_names(Marks(born=10**13)),
         }
         claims = {**payload, **own, "iat": 10**10, "exp": 10**10}
-        sizes = (len(to_utf8_json(header)), len(to_utf8_json(claims)), _SIGNATURE_BYTES)
+        sizes = (len(encode_json(header)), len(encode_json(claims)), _SIGNATURE_BYTES)
         self._check_length(2 + sum(-(-4 * size // 3) for size in sizes))
 
     def _check_length(self, length: int) -> None:

@@ -63,14 +63,19 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class RefreshToken:
-    """A genuine refresh token: the string and what it carries. ``parent_hash1`` is ``None`` for a session's first."""
+    """A genuine refresh token: the string and what it carries.
+
+    ``preimage`` is its SHA-256, which only its children carry; ``fingerprint`` the SHA-256 of that, which is all that is stored
+    or shown. Those of the parent are ``None`` for a session's first.
+    """
 
     raw: str = field(repr=False)
     handle: str
     born: int
-    hash2: str
-    parent_hash1: str | None = field(repr=False)
-    parent_hash2: str | None
+    preimage: str = field(repr=False)
+    fingerprint: str
+    parent_preimage: str | None = field(repr=False)
+    parent_fingerprint: str | None
 
 
 @dataclass(frozen=True)
@@ -89,56 +94,6 @@ NO_MARKS = Marks()
 
 
 @dataclass(frozen=True)
-class AccessToken:
-    """An access token whose structure is ours; nothing is said of its signature. ``claims`` are without names of ours."""
-
-    raw: str = field(repr=False)
-    kid: str
-    version: int
-    claims: Payload = field(repr=False)
-    marks: Marks = NO_MARKS
-
-    @property
-    def handle(self) -> str:
-        return self.claims["sessionHandle"]  # type: ignore[no-any-return]
-
-    @property
-    def user_id(self) -> str:
-        return self.claims["sub"]  # type: ignore[no-any-return]
-
-    @property
-    def hash2(self) -> str:
-        """Of the refresh token that came with it. (On the wire it is called hash1.)"""
-        return self.claims["refreshTokenHash1"]  # type: ignore[no-any-return]
-
-    @property
-    def parent_hash2(self) -> str | None:
-        return self.claims.get("parentRefreshTokenHash1")
-
-    @property
-    def anti_csrf_token(self) -> str | None:
-        return self.claims.get("antiCsrfToken")
-
-    @property
-    def kind(self) -> TokenKind:
-        """What a token that takes this one's place must be like."""
-        return TokenKind(min(self.version, 5), self.kid.startswith("d-"))
-
-    @property
-    def issued_at(self) -> int:
-        return int(self.claims["iat"] * 1000)
-
-    @property
-    def born(self) -> int:
-        """When a refresh made this token; a changed payload gives it a new ``iat``, but does not make it young again."""
-        return self.issued_at if self.marks.born is None else self.marks.born
-
-    @property
-    def expires_at(self) -> int:
-        return int(self.claims["exp"] * 1000)
-
-
-@dataclass(frozen=True)
 class TokenKind:
     """Which access tokens a client wants: the version of their claims, and whether their key is replaced from time to time.
 
@@ -151,6 +106,52 @@ class TokenKind:
 
 AS_SET = TokenKind()
 """What the settings say."""
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """An access token whose structure is ours; nothing is said of its signature. ``claims`` are without names of ours.
+
+    The other fields repeat claims: ``fingerprint`` is that of the refresh token that came with it (``refreshTokenHash1`` on the
+    wire). ``expires_at`` and ``issued_at`` are ms.
+    """
+
+    raw: str = field(repr=False)
+    kid: str
+    version: int
+    claims: Payload = field(repr=False)
+    marks: Marks = NO_MARKS
+    handle: str = field(init=False)
+    user_id: str = field(init=False)
+    fingerprint: str = field(init=False)
+    parent_fingerprint: str | None = field(init=False)
+    issued_at: int = field(init=False)
+    expires_at: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        claims = self.claims
+        vars(self).update(
+            handle=claims["sessionHandle"],
+            user_id=claims["sub"],
+            fingerprint=claims["refreshTokenHash1"],
+            parent_fingerprint=claims.get("parentRefreshTokenHash1"),
+            issued_at=int(claims["iat"] * 1000),
+            expires_at=int(claims["exp"] * 1000),
+        )
+
+    @property
+    def anti_csrf_token(self) -> str | None:
+        return self.claims.get("antiCsrfToken")
+
+    @property
+    def kind(self) -> TokenKind:
+        """What a token that takes this one's place must be like."""
+        return TokenKind(min(self.version, 5), self.kid.startswith("d-"))
+
+    @property
+    def born(self) -> int:
+        """When a refresh made this token; a changed payload gives it a new ``iat``, but does not make it young again."""
+        return self.issued_at if self.marks.born is None else self.marks.born
 
 
 @dataclass(frozen=True)

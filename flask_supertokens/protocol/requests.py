@@ -4,26 +4,23 @@
 * A refresh without any token is judged like one with cookies: SameSite may have held them back, and the response clears them.
 * Two cookies of one name: the right one can't be told, and trying the other could look like theft.
 * What speaks against a refresh whatever its token goes to the engine with it: a theft is told all the same.
+* Who sent a request is what the browser says: Fetch Metadata, ``Origin`` where that says nothing.
 * Nothing is looked up and nothing is changed here. The engine judges the token itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from .model import AccessToken, AllowedMethod, AntiCsrfMode, Masked, Method
-from .tokens import is_legacy
-from .transport import (
-    Presented,
-    has_request_marker,
-    is_foreign,
-    is_own_form,
-    is_submitted,
-    lacks_host_cookie,
-    same_secret,
-)
+from .presented import Presented
+from .tokens import is_legacy, same_secret
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SESSIONLESS_METHODS = frozenset({"OPTIONS", "TRACE"})
+_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
 class Policy(Protocol):
@@ -34,17 +31,18 @@ class Policy(Protocol):
         """The app's anti-CSRF mode."""
 
     @property
+    def own_origins(self) -> tuple[str, ...]:
+        """The origins that are the app's own."""
+
+    @property
     def website_names(self) -> list[str]:
         """The web sites that may call, as a sentence names them."""
 
     def allowed_method(self, *, for_create: bool) -> AllowedMethod:
-        """Which transfer method this request may use."""
-
-    def own_origins(self) -> tuple[str, ...]:
-        """The origins that are the app's own."""
+        """Say which transfer method this request may use."""
 
     def allows_origin(self, origin: str) -> bool:
-        """Whether a web site of this origin may call."""
+        """Say whether a web site of this origin may call."""
 
 
 @dataclass(frozen=True)
@@ -99,25 +97,26 @@ _NO_ORIGIN = (
 
 def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal:
     """Say what a request to refresh asks for, or the first rule that refuses it."""
-    allowed = policy.allowed_method(for_create=False)
+    allowed, own_origins = policy.allowed_method(for_create=False), policy.own_origins
     if allowed != "cookie" and presented.bearer:
         return RefreshCall("header", Masked(presented.bearer))
-    if is_foreign(presented, policy.own_origins(), policy.allows_origin):
-        return _foreign(presented, policy, "A refresh")
+    if is_foreign(presented, own_origins, policy.allows_origin):
+        return _refuse_foreign(presented, policy, "A refresh")
     if allowed == "header":
         return NO_REFRESH_TOKEN
-    if any(presented.duplicates):
+    if len(presented.access_cookies) > 1 or len(presented.refresh_cookies) > 1:
         return DUPLICATES
-    cookie = presented.refresh_cookie()
-    if cookie is None:
+    if not presented.refresh_cookies:
         return ONLY_ACCESS_TOKEN if presented.access_cookies else NO_REFRESH_TOKEN
-    is_own = is_own_form(presented, policy.own_origins())
-    refusal = None
-    if lacks_host_cookie(presented):
+    is_own, headers, refusal = is_own_form(presented, own_origins), presented.headers, None
+    # A sibling host can set the refresh cookie (__Secure-), to make a visitor somebody else; the access cookie (__Host-) not.
+    is_browser = "HTTP_SEC_FETCH_SITE" in headers or "HTTP_ORIGIN" in headers
+    if is_browser and not presented.access_cookies and presented.names.is_host_only:
         refusal = NO_HOST_COOKIE
-    elif policy.anti_csrf == "VIA_CUSTOM_HEADER" and not is_own and not has_request_marker(presented):
-        refusal = _without_marker(presented, NO_MARKER_TO_REFRESH)
-    return RefreshCall("cookie", Masked(cookie), policy.anti_csrf == "VIA_TOKEN" and not is_own, refusal)
+    elif policy.anti_csrf == "VIA_CUSTOM_HEADER" and not is_own and "HTTP_RID" not in headers:
+        refusal = FOREIGN_FORM if _is_submitted(presented) else NO_MARKER_TO_REFRESH
+    token = Masked(presented.refresh_cookies[0])
+    return RefreshCall("cookie", token, policy.anti_csrf == "VIA_TOKEN" and not is_own, refusal)
 
 
 def judge_access(
@@ -143,10 +142,11 @@ def judge_access(
         return NO_ACCESS_TOKEN
     if call.method == "header":
         return call
-    may_be_foreign = not presented.safe or presented.opens_websocket
-    if may_be_foreign and is_foreign(presented, policy.own_origins(), policy.allows_origin):
-        return _foreign(presented, policy, "A request with cookies")
-    wanted = not presented.safe if checks_anti_csrf is None else checks_anti_csrf
+    is_safe = presented.http_method in SAFE_METHODS
+    may_be_foreign = not is_safe or presented.opens_websocket
+    if may_be_foreign and is_foreign(presented, policy.own_origins, policy.allows_origin):
+        return _refuse_foreign(presented, policy, "A request with cookies")
+    wanted = not is_safe if checks_anti_csrf is None else checks_anti_csrf
     return (_check_anti_csrf(presented, policy, call.token) if wanted else None) or call
 
 
@@ -155,49 +155,77 @@ def _pick_access(
 ) -> AccessCall | Refusal | None:
     """Pick the access token that counts. One that is not of our form counts as absent."""
     if allowed != "cookie" and presented.bearer is not None:
-        if is_legacy(presented.bearer):
-            return OLD_VERSION
         token = read_token(presented.bearer)
         if token is not None:
             return AccessCall("header", token)
+        if is_legacy(presented.bearer):
+            return OLD_VERSION
     if allowed == "header" or not presented.access_cookies:
         return None
-    if presented.duplicates[0]:
+    if len(presented.access_cookies) > 1:
         return SEVERAL_ACCESS_TOKENS
-    if is_legacy(presented.access_cookies[0]):
-        return OLD_VERSION
     token = read_token(presented.access_cookies[0])
-    return None if token is None else AccessCall("cookie", token)
+    if token is not None:
+        return AccessCall("cookie", token)
+    return OLD_VERSION if is_legacy(presented.access_cookies[0]) else None
 
 
 def _check_anti_csrf(presented: Presented, policy: Policy, token: AccessToken) -> Refusal | None:
-    """The marker or token of the app's mode; a form of our own origin needs neither."""
+    """The marker or token of the app's mode; a form of our own origin needs neither.
+
+    A form that a browser submits can't bring a header: no refresh would help, and none is lost.
+    """
     mode = policy.anti_csrf
-    if mode == "NONE" or is_own_form(presented, policy.own_origins()):
+    if mode == "NONE" or is_own_form(presented, policy.own_origins):
         return None
-    if mode == "VIA_CUSTOM_HEADER" and not has_request_marker(presented):
-        return _without_marker(presented, NO_MARKER)
-    if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.anti_csrf):
+    if mode == "VIA_CUSTOM_HEADER" and "HTTP_RID" not in presented.headers:
+        return FOREIGN_FORM if _is_submitted(presented) else NO_MARKER
+    if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.headers.get("HTTP_ANTI_CSRF")):
         return NO_ANTI_CSRF_TOKEN
     return None
 
 
-def _without_marker(presented: Presented, refusal: Refusal) -> Refusal:
-    """What it means; but a form that a browser submits can't bring a header: no refresh would help, and none is lost."""
-    return FOREIGN_FORM if is_submitted(presented) else refusal
+# -- what the browser says ---------------------------------------------------------------------------------------------
 
 
-def _foreign(presented: Presented, policy: Policy, what: str) -> Refusal:
-    """Names what the browser said and what is allowed: mostly it is the app's own site, which no setting names."""
+def is_foreign(presented: Presented, own_origins: Collection[str], is_allowed: Callable[[str], bool]) -> bool:
+    """Say whether another site sent this (Fetch Metadata; ``Origin`` where that says nothing).
+
+    A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
+    ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
+    """
+    headers = presented.headers
+    origin, site = headers.get("HTTP_ORIGIN"), (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()
+    if site != "none" and not presented.opens_websocket:
+        is_elsewhere = site in ("cross-site", "same-site")
+    else:
+        is_elsewhere = origin is not None and origin not in own_origins
+    return is_elsewhere and not (origin is not None and is_allowed(origin))
+
+
+def is_own_form(presented: Presented, own_origins: Collection[str]) -> bool:
+    """Say whether the browser vouches that a form of our own origin was submitted."""
+    headers = presented.headers
+    if headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in _FORM_TYPES:
+        return False
+    site = (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()  # "none": by the browser's user, a reload of a form
+    return site == "same-origin" or (site == "none" and headers.get("HTTP_ORIGIN") in own_origins)
+
+
+def _is_submitted(presented: Presented) -> bool:
+    """Say whether a browser submits a form, by navigating; no script has a hand in that request."""
+    content_type = presented.headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return content_type in _FORM_TYPES and presented.headers.get("HTTP_SEC_FETCH_MODE", "").lower() == "navigate"
+
+
+def _refuse_foreign(presented: Presented, policy: Policy, what: str) -> Refusal:
+    """Name what the browser said and what is allowed: mostly it is the app's own site, which no setting names."""
     origin, site = presented.headers.get("HTTP_ORIGIN"), presented.headers.get("HTTP_SEC_FETCH_SITE")
-    allowed = ", ".join([*policy.own_origins(), *policy.website_names])
+    allowed = ", ".join([*policy.own_origins, *policy.website_names])
     hint = _NO_ORIGIN if origin == "null" and site is None else ""
+    shown_origin, shown_site = ("none" if said is None else repr(said[:200]) for said in (origin, site))
     return Refusal(
         "cross-site",
-        f"{what} came from another site: Origin {_shown(origin)}, Sec-Fetch-Site {_shown(site)}; allowed are {allowed}"
+        f"{what} came from another site: Origin {shown_origin}, Sec-Fetch-Site {shown_site}; allowed are {allowed}"
         f" (SUPERTOKENS_WEBSITE_DOMAIN names web sites).{hint}",
     )
-
-
-def _shown(value: str | None) -> str:
-    return "none" if value is None else repr(value[:200])

@@ -2,7 +2,7 @@
 
 * The first refresh decides. The children of one token stay equal until one of them, no longer young, is used to refresh;
   that one becomes the line, and every other claim on it is a theft.
-* *current* is the token whose hash2 stands in the row; a *child* carries the preimage (hash1) of that hash.
+* *current* is the token whose fingerprint stands in the row; a *child* carries the preimage (preimage) of that hash.
 * The window W forgives what an honest browser can do: *open* means that no child was used yet, or not more than W away
   from now (either way, since clocks step); *young* means born not more than W ago.
 * An access token never chooses between children and never raises the alarm.
@@ -114,10 +114,10 @@ def decide_refresh(line: Line | None, token: RefreshToken, now: int, window: Win
     """Judge a genuine refresh token against its session's row (``None`` = unknown or revoked)."""
     if line is None or line.expires_at <= now or token.born + window.refresh_lifetime <= now:
         return Decision(Verdict.UNAUTHORISED)
-    claim = _claim(line, token.hash2, token.parent_hash2)
+    claim = _claim(line, token.fingerprint, token.parent_fingerprint)
     fresh = _is_open(line, now, window) if claim is Claim.CURRENT else now - token.born <= window.race
     rule = REFRESH_TABLE[claim, fresh]
-    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.hash2, now, window))
+    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.fingerprint, now, window))
 
 
 def decide_access(line: Line | None, token: AccessToken, now: int, window: Window) -> Decision:
@@ -125,7 +125,7 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
     if line is None or line.expires_at <= now:
         return Decision(Verdict.UNAUTHORISED)
     situation: dict[str, Claim | bool] = {
-        "claim": _claim(line, token.hash2, token.parent_hash2),
+        "claim": _claim(line, token.fingerprint, token.parent_fingerprint),
         "used": line.used_at is not None,
         "open": _is_open(line, now, window),
         "only_child": line.children == 1,
@@ -133,17 +133,17 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
         "window": window.race > 0,
     }
     rule = next(row.rule for row in ACCESS_TABLE if _fits(row, situation))
-    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.hash2, now, window))
+    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.fingerprint, now, window))
 
 
 def _fits(row: AccessRow, situation: dict[str, Claim | bool]) -> bool:
     return all(getattr(row, name) in (None, value) for name, value in situation.items())
 
 
-def _claim(line: Line, hash2: str, parent_hash2: str | None) -> Claim:
-    if hmac.compare_digest(hash2, line.current_hash2):
+def _claim(line: Line, fingerprint: str, parent_fingerprint: str | None) -> Claim:
+    if hmac.compare_digest(fingerprint, line.current_hash2):
         return Claim.CURRENT
-    is_child = parent_hash2 is not None and hmac.compare_digest(parent_hash2, line.current_hash2)
+    is_child = parent_fingerprint is not None and hmac.compare_digest(parent_fingerprint, line.current_hash2)
     return Claim.CHILD if is_child else Claim.STRANGER
 
 
@@ -151,9 +151,9 @@ def _is_open(line: Line, now: int, window: Window) -> bool:
     return line.used_at is None or abs(now - line.used_at) <= window.race
 
 
-def _changed(line: Line, change: Change, hash2: str, now: int, window: Window) -> Line | None:
+def _changed(line: Line, change: Change, fingerprint: str, now: int, window: Window) -> Line | None:
     if change is Change.PROMOTE:
-        return Line(hash2, 1, None, now + window.refresh_lifetime)
+        return Line(fingerprint, 1, None, now + window.refresh_lifetime)
     if change is Change.MARK_USED and line.used_at is None:
         return replace(line, used_at=now, expires_at=now + window.refresh_lifetime)
     if change is Change.COUNT_CHILD and line.children < SEVERAL:

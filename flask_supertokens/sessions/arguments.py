@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..protocol.model import Payload
-from ..protocol.tokens import parse_json_object, to_json_object
+from ..protocol.payloads import parse_json_object, to_json_object
 
 MaxAge = float | timedelta | None
 _LONGEST_AGE = 10**11

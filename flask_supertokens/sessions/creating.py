@@ -12,8 +12,8 @@ from flask import request as flask_request
 from ..context import AppState, RequestState, app_state, known_request_state, plain, request_state
 from ..engines.base import NewSession
 from ..protocol.model import PUBLIC_TENANT, Masked, Payload, SessionInformation
-from ..protocol.tokens import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
-from ..protocol.transport import method_for_new_session
+from ..protocol.payloads import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
+from ..protocol.presented import method_for_new_session
 from .arguments import json_object
 from .effects import noting, plan_sets, tell_created, tell_revoked, without_response
 from .session import Session

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..protocol.model import SessionTokens
 from ..protocol.requests import Refusal
-from ..protocol.transport import Sets
+from ..protocol.response_plan import Sets
 
 if TYPE_CHECKING:
     from .session import Session

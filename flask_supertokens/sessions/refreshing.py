@@ -9,9 +9,9 @@ from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
 from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
 from ..protocol.model import AccessToken
+from ..protocol.presented import Presented
 from ..protocol.requests import DUPLICATES, ONLY_ACCESS_TOKEN, Refusal, judge_refresh
-from ..protocol.tokens import COOKIE_LIMIT, hash1, hash2, placeholder_front_token
-from ..protocol.transport import Presented
+from ..protocol.tokens import COOKIE_LIMIT, fingerprint, placeholder_front_token, preimage
 from .arguments import asks_for_anti_csrf, text
 from .effects import error_of, noting, plan_sets, tell_refreshed, tell_revoked, without_response
 from .session import Session
@@ -108,8 +108,8 @@ def _belongs_to(state: AppState, refresh_token: str, token: AccessToken) -> bool
     handle = state.engine.session_of(refresh_token)
     if handle is not None:
         return handle == token.handle
-    of_a_core = hash1(refresh_token)  # a core of ours names the hash of that
-    return token.hash2 in (of_a_core, hash2(of_a_core))
+    of_a_core = preimage(refresh_token)  # a core of ours names the hash of that
+    return token.fingerprint in (of_a_core, fingerprint(of_a_core))
 
 
 def _genuine_access_token(state: AppState, presented: Presented) -> AccessToken | None:

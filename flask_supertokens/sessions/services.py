@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..context import app_state
-from ..protocol.transport import CORS_HEADERS
+from ..protocol.response_plan import CORS_HEADERS
 from .arguments import json_object, seconds
 from .effects import without_response
 

@@ -17,7 +17,8 @@ from ..context import AppState, RequestState, is_serving, plain, request_state
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
-from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
+from ..protocol.payloads import AUTH_TIME, merged, without_protected
+from ..protocol.tokens import front_token
 from .arguments import json_object, seconds
 from .effects import plan_sets, tell_revoked, without_response
 from .stored import get_session_information, merge_into_session_data, update_session_data

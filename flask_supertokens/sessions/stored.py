@@ -10,7 +10,7 @@ from typing import Any
 from ..context import AppState, app_state, known_request_state
 from ..errors import GeneralError
 from ..protocol.model import Masked, Payload, Position, SessionInformation
-from ..protocol.tokens import PROTECTED_NAMES, check_user_id, without_protected
+from ..protocol.payloads import PROTECTED_NAMES, check_user_id, without_protected
 from .arguments import at_most, json_object, text
 from .effects import tell_revoked, without_response
 

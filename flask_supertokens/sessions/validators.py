@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..context import AppState, plain
 from ..protocol.model import Payload
-from ..protocol.tokens import to_json_object
+from ..protocol.payloads import to_json_object
 
 if TYPE_CHECKING:
     from ..claims import ClaimValidationResult, SessionClaimValidator

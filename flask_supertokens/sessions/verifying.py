@@ -8,7 +8,7 @@ from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, UnauthorisedError
 from ..protocol.model import Masked, Method
 from ..protocol.requests import NO_ACCESS_TOKEN, NO_ANTI_CSRF_TOKEN, Refusal, judge_access
-from ..protocol.transport import same_secret
+from ..protocol.tokens import same_secret
 from .arguments import MaxAge, asks_for_anti_csrf, text
 from .effects import error_of, noting, plan_sets, tell_confirmed, without_response
 from .own_routes import is_for_our_route

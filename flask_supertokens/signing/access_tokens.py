@@ -14,7 +14,8 @@ import jwt
 from itsdangerous.encoding import base64_encode
 
 from ..protocol.model import AS_SET, NO_MARKS, AccessToken, Marks, Payload, TokenKind
-from ..protocol.tokens import decode_base64url, header_names, parse_access_token, to_utf8_json
+from ..protocol.payloads import encode_json
+from ..protocol.tokens import decode_base64url, header_names, parse_access_token
 from .caches import BoundedCache
 from .keys import KeyRing, KeySettings, KeyStore
 from .sealing import Sealer
@@ -80,7 +81,7 @@ class AccessTokenVerifier:
 def _header(algorithm: str, kid: str, version: int, marks: Marks) -> bytes:
     """The first part of the tokens of one key."""
     header = {"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version), **header_names(marks)}
-    return base64_encode(to_utf8_json(header))
+    return base64_encode(encode_json(header))
 
 
 class AccessTokenSigner(AccessTokenVerifier):
@@ -111,8 +112,8 @@ class AccessTokenSigner(AccessTokenVerifier):
         :param key: id and private half, where they are at hand.
         :param marks: what its header says besides.
         """
-        kid, private = key or self.keys.signing_key(now, kind.dynamic)
-        signed = b".".join((_header(self._algorithm, kid, kind.version, marks), base64_encode(to_utf8_json(claims))))
+        kid, private = self.keys.signing_key(now, kind.dynamic) if key is None else key
+        signed = b".".join((_header(self._algorithm, kid, kind.version, marks), base64_encode(encode_json(claims))))
         raw = b".".join((signed, base64_encode(self._method.sign(signed, private)))).decode()
         token = AccessToken(raw, kid, kind.version, claims, marks)
         self._verified.put(raw, token, token.handle)
@@ -121,13 +122,11 @@ class AccessTokenSigner(AccessTokenVerifier):
     def sign_foreign(self, claims: Payload, now: int, *, dynamic: bool) -> str:
         """A JWT that is no access token; its header says so by having no version."""
         kid, key = self.keys.signing_key(now, dynamic)
-        return self._jws.encode(
-            to_utf8_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"}
-        )
+        return self._jws.encode(encode_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"})
 
     def size_of(self, claims: Payload, dynamic: bool | None = None, marks: Marks = NO_MARKS) -> int:
         """How many bytes the token of these claims has, without signing."""
         kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
         headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5", **header_names(marks)}
-        parts = (len(to_utf8_json(headers)), len(to_utf8_json(claims)), _SIGNATURE_BYTES[self._algorithm])
+        parts = (len(encode_json(headers)), len(encode_json(claims)), _SIGNATURE_BYTES[self._algorithm])
         return 2 + sum(-(-4 * size // 3) for size in parts)

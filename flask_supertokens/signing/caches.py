@@ -34,7 +34,8 @@ class BoundedCache(Generic[T]):
 
     def put(self, key: str, value: T, owner: str = "") -> None:
         with self._lock:
-            self._remove(key)
+            if key in self._entries:
+                self._remove(key)
             self._entries[key] = value, owner
             self._keys_of.setdefault(owner, set()).add(key)
             while len(self._entries) > self._size:

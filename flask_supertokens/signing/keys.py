@@ -96,6 +96,8 @@ class KeyRing:
         self._loaded_at: int | None = None
         self._tried_at: int | None = None
         self._failed = False
+        # A key that is replaced sooner than it would sign does so at once; with such a lifetime somebody tests.
+        self._ahead = 0 if settings.lifetime <= PUBLISH_AHEAD else PUBLISH_AHEAD
         self._lock = ForkSafeLock(self._forget_attempt)
 
     def _forget_attempt(self) -> None:
@@ -122,20 +124,20 @@ class KeyRing:
         :param dynamic: a key that is replaced from time to time, or not; ``None``: as the settings say.
         :raises GeneralError: the store can't be asked, or other processes were faster too often.
         """
-        wanted, algorithm = self._settings.dynamic if dynamic is None else dynamic, self._settings.algorithm
+        wanted = self._settings.dynamic if dynamic is None else dynamic
         for _ in range(_ATTEMPTS):
             self._reload_when_stale(now)
-            usable = [  # the newest one last; none from the future
-                key
-                for key in self._keys.values()
-                if key.is_dynamic is wanted
-                and key.stored.algorithm == algorithm
-                and not (wanted and key.stored.created_at > now + CLOCKS_APART)
-            ]
+            usable: list[_UsableKey] = []
+            for key in self._keys.values():  # the newest one last; none from the future
+                is_early = wanted and key.stored.created_at > now + CLOCKS_APART
+                if key.is_dynamic is wanted and key.stored.algorithm == self._settings.algorithm and not is_early:
+                    usable.append(key)
             is_due = wanted and usable and now - usable[-1].stored.created_at >= self._settings.lifetime
             if usable and not is_due:
-                published = [key for key in usable if key.stored.created_at + self._ahead <= now]
-                chosen = (published or usable[:1])[-1]
+                chosen = usable[0]
+                for key in usable:
+                    if key.stored.created_at + self._ahead <= now:  # it was published long enough ago
+                        chosen = key
                 return chosen.stored.kid, chosen.private
             self._add_key(now, wanted)
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
@@ -230,11 +232,6 @@ class KeyRing:
         )
 
     @property
-    def _ahead(self) -> int:
-        """A key that is replaced sooner than it would sign does so at once; with such a lifetime somebody tests."""
-        return 0 if self._settings.lifetime <= PUBLISH_AHEAD else PUBLISH_AHEAD
-
-    @property
     def _grace(self) -> int:
         return PUBLISH_AHEAD + 2 * self._settings.access_token_lifetime
 
@@ -267,7 +264,7 @@ class KeyRing:
 
     def _reload_when_stale(self, now: int) -> None:
         """Known keys go on while one thread reads them again, and when the store is down."""
-        if within(self._loaded_at, now, RELOAD_EVERY):
+        if self._loaded_at is not None and abs(now - self._loaded_at) < RELOAD_EVERY:
             return
         if not self._keys:
             self._share_a_read(now, waits=True)

@@ -11,7 +11,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from ..protocol.model import RefreshToken
-from ..protocol.tokens import MAX_TOKEN_LENGTH, hash1, hash2, read_refresh_token, refresh_token_content
+from ..protocol.tokens import MAX_TOKEN_LENGTH, fingerprint, preimage, read_refresh_token, refresh_token_content
 
 _REFRESH_SALT = "flask_supertokens.refresh-token"
 
@@ -34,17 +34,16 @@ class RefreshTokenSigner:
         signer.key_derivation = "none"
 
     def mint(self, handle: str, born: int, parent: RefreshToken | None) -> RefreshToken:
-        """A new token of a session, a child of ``parent`` or the first one. It carries 256 random bits."""
-        parent_hash1 = None if parent is None else hash1(parent.raw)
-        content = refresh_token_content(handle, born, secrets.token_urlsafe(32), parent_hash1)
+        """Make a token of a session, a child of ``parent`` or the first one. It carries 256 random bits."""
+        parent_hashes = (None, None) if parent is None else (parent.preimage, parent.fingerprint)
+        content = refresh_token_content(handle, born, secrets.token_urlsafe(32), parent_hashes[0])
         packed = base64_encode(json.dumps(content, separators=(",", ":")))  # random strings: nothing to compress
         raw = self._signer.sign(packed).decode()
-        return RefreshToken(
-            raw, handle, born, hash2(hash1(raw)), parent_hash1, parent_hash2=None if parent is None else parent.hash2
-        )
+        own_preimage = preimage(raw)
+        return RefreshToken(raw, handle, born, own_preimage, fingerprint(own_preimage), *parent_hashes)
 
     def read(self, raw: str) -> RefreshToken | None:
-        """The token, or ``None`` for anything that we did not sign. No store is asked."""
+        """Read a token; ``None`` for anything that we did not sign. No store is asked."""
         if len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
             return None
         try:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from ..errors import GeneralError
@@ -20,16 +19,28 @@ BATCH = 500
 """How many sessions one step ends at most, so that nobody who writes meanwhile waits for long."""
 
 
-@dataclass(frozen=True)
 class Row:
-    """A session as it was read, for one decision.
+    """A session for one decision, in a ``with`` block: it is read at its start, and written at most once in it.
 
-    ``record`` is ``None`` where there is no such session. ``swap(line, refreshed_at)`` writes what was decided, if the session is
-    still what was read; ``False`` if it is not.
+    Nothing else is asked of the store in between. ``record`` is what was read, ``None`` where there is no such session.
     """
 
-    record: SessionRecord | None
-    swap: Callable[[Line, int], bool]
+    record: SessionRecord | None = None
+
+    def __init__(self, store: Store, handle: str) -> None:
+        self._store = store
+        self._handle = handle
+
+    def __enter__(self) -> Row:
+        self.record = self._store.read(self._handle)
+        return self
+
+    def swap(self, line: Line, refreshed_at: int) -> bool:
+        """Write what was decided, if the session is still what was read; ``False`` if it is not."""
+        return self.record is not None and self._store.swap_line(self.record, line, refreshed_at)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        pass
 
 
 class Store(ABC):
@@ -44,13 +55,17 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "turn", "server_time", "config", "swap_config"):
+        for name in (*Store.__abstractmethods__, "server_time", "config", "swap_config"):
             if name in cls.__dict__:
                 setattr(cls, name, _with_our_errors(cls.__dict__[name]))
 
-    def describe(self, error: Exception) -> str:
-        """One sentence on a driver's error for the log; a store may say what mends it."""
+    def describe(self, error: BaseException) -> str:
+        """Say in one sentence, for the log, what a driver's error means; a store may say what fixes it."""
         return f"{type(error).__name__}: {error}"
+
+    def failure(self, verb: str, error: BaseException) -> GeneralError:
+        """Make our error of a driver's."""
+        return GeneralError(f"The session store failed in {verb}. {self.describe(error)}")
 
     @abstractmethod
     def create_tables(self) -> None:
@@ -75,20 +90,12 @@ class Store(ABC):
         With the payload: the token that is made of what was seen says what is stored.
         """
 
-    @contextmanager
-    def row(self, handle: str) -> Iterator[Row]:
-        """Read a session, and write at most once what is decided on it; in a `turn`. Nothing else is asked in between."""
-        try:
-            with self._row(handle) as row:
-                yield row
-        except self.driver_errors as error:
-            raise GeneralError(f"The session store failed in row. {self.describe(error)}") from error
+    def row(self, handle: str) -> Row:
+        """Read a session, decide on it and write what was decided, in a `turn`: ``with store.row(handle) as row``.
 
-    @contextmanager
-    def _row(self, handle: str) -> Iterator[Row]:
-        """As `row`; a store may do this on one connection, where its two verbs take two."""
-        record = self.read(handle)
-        yield Row(record, lambda line, refreshed_at: record is not None and self.swap_line(record, line, refreshed_at))
+        A store may have a row of its own that does so on one connection, where the two verbs take two.
+        """
+        return Row(self, handle)
 
     def turn(self) -> AbstractContextManager[Any]:
         """What a `row` is read and written in, and by the engine a whole refresh, the signature too. A database that takes one
@@ -198,6 +205,6 @@ def _with_our_errors(verb: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return verb(self, *args, **kwargs)
         except self.driver_errors as error:
-            raise GeneralError(f"The session store failed in {verb.__name__}. {self.describe(error)}") from error
+            raise self.failure(verb.__name__, error) from error
 
     return wrapped

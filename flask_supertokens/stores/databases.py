@@ -59,15 +59,13 @@ class _Turn(ForkSafeLock):
         super().__init__(make=threading.RLock)
 
     def __enter__(self) -> None:
-        self.notice_fork()
+        if self.process != os.getpid():
+            self.notice_fork()
         if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
             raise GeneralError("The session store is busy: the other threads of this process took too long to write.")
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-_EVERYBODY = nullcontext()
 
 
 class Database(ABC):
@@ -81,15 +79,13 @@ class Database(ABC):
     """Whether one statement can remove some rows out of many."""
     ignores_blanks = False
     """Whether texts that differ in blanks at their end are equal."""
+    turn: AbstractContextManager[Any] = nullcontext()
+    """What one thread of this process does at a time."""
 
     @contextmanager
     @abstractmethod
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
         """A transaction that has its locks from the start; two with the same ``lock`` do not overlap."""
-
-    def turn(self) -> AbstractContextManager[Any]:
-        """What one thread does at a time."""
-        return _EVERYBODY
 
     @contextmanager
     def unhurried(self, _connection: Connection) -> Iterator[None]:
@@ -116,15 +112,11 @@ class SQLite(Database):
     outlives_connections = False
 
     def __init__(self) -> None:
-        self._turn = _Turn()
-
-    def turn(self) -> AbstractContextManager[Any]:
-        """A thread that writes: where two try, SQLite lets the second one sleep for milliseconds."""
-        return self._turn
+        self.turn: _Turn = _Turn()  # to write: where two threads try, SQLite lets the second one sleep for milliseconds
 
     @contextmanager
     def begun(self, autocommit: Engine, lock: str | None) -> Iterator[Connection]:
-        with self._turn, autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
+        with self.turn, autocommit.connect() as connection, _between(connection, "BEGIN IMMEDIATE"):
             yield connection
 
     def prepare(self, connection: Connection) -> None:

@@ -24,7 +24,7 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -341,12 +341,12 @@ class SQLAlchemyStore(Store):
         self._ready = not creates_tables
         self._lock = ForkSafeLock(self._begin_anew)
 
-    def describe(self, error: Exception) -> str:
+    def describe(self, error: BaseException) -> str:
         cause = getattr(error, "orig", None) or error
         said = " ".join(str(cause).partition("\nDETAIL:")[0].split())  # PostgreSQL's details quote the row
         return " ".join([f"{type(cause).__name__}: {said}.", *self._advice(error, said)])
 
-    def _advice(self, error: Exception, said: str) -> Iterator[str]:
+    def _advice(self, error: BaseException, said: str) -> Iterator[str]:
         file = self._file()
         if file is not None and "database is locked" in said:
             yield _advice_on_a_lock(file)
@@ -424,34 +424,14 @@ class SQLAlchemyStore(Store):
 
     def turn(self) -> AbstractContextManager[Any]:
         """The tables come first: whoever makes them needs the turn, and whoever had it would wait for them."""
-        self._prepare()
-        return self._database.turn()
-
-    @contextmanager
-    def _row(self, handle: str) -> Iterator[Row]:
-        """On one connection."""
-        if not _is_handle(handle):
-            yield Row(None, lambda *_: False)
-            return
-        self._prepare()
-        with self._autocommit.connect() as connection:
-            record = self._first(connection, handle)
-
-            def swap(line: Line, refreshed_at: int) -> bool:
-                if record is None:
-                    return False
-                return connection.execute(_SWAP_LINE, _of_swap(record, line, refreshed_at)).rowcount > 0
-
-            yield Row(record, swap)
-
-    def _first(self, connection: Connection, handle: str) -> SessionRecord | None:
         try:
-            return _to_known(connection.execute(_READ, self._named(handle)).first())
-        except DBAPIError as error:
-            if not self._database.was_dead(error):
-                raise
-        connection.rollback()  # now it can go on with another one of the pool
-        return _to_known(connection.execute(_READ, self._named(handle)).first())
+            self._prepare()
+        except self.driver_errors as error:
+            raise self.failure("turn", error) from error
+        return self._database.turn
+
+    def row(self, handle: str) -> Row:
+        return _RowOnOneConnection(self, handle)
 
     def swap_payload(self, handle: str, seen: str, new: str) -> bool:
         return self._write(_SWAP_PAYLOAD, Masked({"h": handle, "seen_payload": seen, "new": new}))
@@ -682,7 +662,7 @@ class SQLAlchemyStore(Store):
 
     def _write(self, statement: Any, values: Masked[dict[str, Any]]) -> bool:
         self._prepare()
-        with self._database.turn(), self._autocommit.connect() as connection:
+        with self._database.turn, self._autocommit.connect() as connection:
             return connection.execute(statement, values.value).rowcount > 0
 
     def _wake(self) -> None:
@@ -707,7 +687,8 @@ class SQLAlchemyStore(Store):
 
     def _prepare(self) -> None:
         root = self._root
-        root._lock.notice_fork()  # before each use of the pool, without the lock
+        if root._lock.process != os.getpid():  # before each use of the pool, without the lock
+            root._lock.notice_fork()
         if not root._ready:
             with root._lock:
                 if not root._ready:
@@ -725,10 +706,49 @@ class SQLAlchemyStore(Store):
             make_private_file(file)
 
 
+class _RowOnOneConnection(Row):
+    """Reads and writes a session on the same connection of the pool."""
+
+    _store: SQLAlchemyStore
+    _connection: Connection | None = None
+
+    def __enter__(self) -> _RowOnOneConnection:
+        store, handle = self._store, self._handle
+        if not _is_handle(handle):
+            return self
+        try:
+            store._prepare()
+            connection = self._connection = store._autocommit.connect()
+            named = {"h": handle, "app": store._app_id}
+            try:
+                found = connection.execute(_READ, named).first()
+            except DBAPIError as error:
+                if not store._database.was_dead(error):
+                    raise
+                connection.rollback()  # now it can go on with another one of the pool
+                found = connection.execute(_READ, named).first()
+        except store.driver_errors as error:
+            self.__exit__(None, None, None)
+            raise store.failure("row", error) from error
+        self.record = None if found is None else _to_record(found)
+        return self
+
+    def swap(self, line: Line, refreshed_at: int) -> bool:
+        if self.record is None or self._connection is None:
+            return False
+        return self._connection.execute(_SWAP_LINE, _of_swap(self.record, line, refreshed_at)).rowcount > 0
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if isinstance(error, self._store.driver_errors):
+            raise self._store.failure("row", error) from error
+
+
 class OtherStore(SQLAlchemyStore):
     """A store that no setting names, beside the app's own: what it says of errors names the option instead."""
 
-    def describe(self, error: Exception) -> str:
+    def describe(self, error: BaseException) -> str:
         return f"In the other database: {super().describe(error).replace('SUPERTOKENS_DATABASE_URI', '--to')}"
 
 
@@ -742,8 +762,8 @@ def _advice_on_a_lock(file: str) -> str:
 
 
 def _is_handle(name: str) -> bool:
-    """Ours do not end in a blank, which MariaDB would not see."""
-    return _can_be_kept(name) and not name.endswith(" ")
+    """Ours do not end in a blank, which MariaDB would not see, and are ASCII."""
+    return name.isascii() and "\0" not in name and not name.endswith(" ")
 
 
 def _can_be_kept(name: str) -> bool:

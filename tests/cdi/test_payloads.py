@@ -21,7 +21,7 @@ from flask_supertokens import (
 from flask_supertokens.cdi_server import core_app
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
-from flask_supertokens.protocol.tokens import OWN_NAMES
+from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.signing import AccessTokenSigner, Sealer, to_jwk
 from flask_supertokens.stores.memory import MemoryStore
 

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from itsdangerous.encoding import base64_decode
 
-from flask_supertokens.engines.base import Engine, Grant, RefreshRequest
-from flask_supertokens.engines.embedded import ATTEMPTS, SWEEP_SIZE, EmbeddedEngine, milliseconds
+from flask_supertokens.engines.base import Engine, Grant, RefreshRequest, milliseconds
+from flask_supertokens.engines.embedded import EmbeddedEngine
+from flask_supertokens.engines.embedded.engine import SWEEP_SIZE
+from flask_supertokens.engines.embedded.rows import ATTEMPTS
 from flask_supertokens.errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.model import Line, SessionRecord
 from flask_supertokens.protocol.rotation import Window
-from flask_supertokens.protocol.tokens import hash1, hash2
+from flask_supertokens.protocol.tokens import fingerprint, preimage
 from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
@@ -228,7 +230,7 @@ def test_a_refreshed_session_is_used_often(counting: tuple[EmbeddedEngine, Count
     clock.wait(1)
     fresh = used(engine, grant)
     assert store.counted() == {"read": 1}
-    assert (fresh.access.parent_hash2, issued(fresh).refresh_token) == (None, None)
+    assert (fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (None, None)
     assert used(engine, fresh).tokens is None
     assert store.counted() == {}
 
@@ -263,7 +265,7 @@ def test_without_a_window_the_first_use_brings_the_token_that_needs_no_store(clo
     store.counted()
     fresh = used(engine, grant)
     assert store.counted() == {"read": 1, "swap_line": 1}
-    assert (fresh.confirmed, fresh.access.parent_hash2, issued(fresh).refresh_token) == (True, None, None)
+    assert (fresh.confirmed, fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (True, None, None)
     assert (fresh.access.claims["exp"], fresh.access.claims["role"]) == (grant.access.claims["exp"], "user")
     assert used(engine, fresh).tokens is None
     assert store.counted() == {}
@@ -311,7 +313,7 @@ def test_a_confirmed_token_lives_as_long_as_the_one_before(engine: EmbeddedEngin
     clock.wait(HOUR // 2)
     fresh = used(engine, grant).access
     assert (fresh.claims["iat"], fresh.claims["exp"]) == (clock.now // SECOND, grant.access.claims["exp"])
-    assert (fresh.claims["role"], fresh.hash2) == ("user", grant.access.hash2)
+    assert (fresh.claims["role"], fresh.fingerprint) == ("user", grant.access.fingerprint)
 
 
 def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
@@ -319,7 +321,7 @@ def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine
     engine, store = counting
     grant = refreshed(engine, engine.create(a_session()))
     changed = engine.regenerate(used(engine, grant).access, {"role": "user"})
-    assert changed.access.parent_hash2 == grant.access.parent_hash2
+    assert changed.access.parent_fingerprint == grant.access.parent_fingerprint
     store.counted()
     used(engine, changed)
     assert store.counted() == {}
@@ -375,14 +377,14 @@ def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], cl
 
 
 def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
-    """Access token and front-token carry hash2 of token and parent; hash1, from which a child could be made, is nowhere."""
+    """Access token and front-token carry the fingerprints of token and parent; no preimage, from which a child could be made."""
     first = engine.create(a_session())
     second = refreshed(engine, first)
     parent, child = refresh_token_of(first), refresh_token_of(second)
-    assert second.access.hash2 == hash2(hash1(child))
-    assert second.access.parent_hash2 == hash2(hash1(parent))
+    assert second.access.fingerprint == fingerprint(preimage(child))
+    assert second.access.parent_fingerprint == fingerprint(preimage(parent))
     shown = f"{second.access.claims} {issued(second).front_token} {issued(second).access_token} {second!r}"
-    for secret in (hash1(child), hash1(parent), child, parent):
+    for secret in (preimage(child), preimage(parent), child, parent):
         assert secret not in shown
 
 
@@ -398,7 +400,7 @@ def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
 
 
 def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
-    """Its files hold no refresh token, no access token, no hash1 and no private key."""
+    """Its files hold no refresh token, no access token, no preimage and no private key."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         engine = an_engine(store, clock)
         first = engine.create(a_session())
@@ -408,9 +410,9 @@ def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
         clock.wait(HOUR)
         third = refreshed(engine, second)
         stored = b"".join(path.read_bytes() for path in tmp_path.glob("instance/*"))
-    assert second.access.hash2.encode() in stored
+    assert second.access.fingerprint.encode() in stored
     tokens = [refresh_token_of(grant) for grant in (first, second, third)]
-    secrets = [part for token in tokens for part in (token, token.split(".")[1], hash1(token))]
+    secrets = [part for token in tokens for part in (token, token.split(".")[1], preimage(token))]
     secrets += [issued(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
     assert [secret for secret in secrets if secret.encode() in stored] == []
 
@@ -589,7 +591,7 @@ def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clo
         children = at_once(THREADS, lambda _, parent=parent: refreshed(engine, parent))
         assert len({refresh_token_of(child) for child in children}) == THREADS
         assert sum(not child.raced for child in children) == 1
-        assert sum(child.confirmed for child in children) == (0 if parent.access.parent_hash2 is None else 1)
+        assert sum(child.confirmed for child in children) == (0 if parent.access.parent_fingerprint is None else 1)
         clock.wait(WINDOW + 1)
         grant = children[5]
 
@@ -608,7 +610,7 @@ def test_eight_threads_use_a_token_first_without_a_window(clock: Clock) -> None:
     token = presented(engine, refreshed(engine, engine.create(a_session())).access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     (first,) = [one for one in passed if one.confirmed]
-    assert first.access.parent_hash2 is None
+    assert first.access.parent_fingerprint is None
     assert all(one.tokens is None for one in passed if one is not first)
 
 

@@ -18,7 +18,7 @@ from flask_supertokens.engines.base import Grant, RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.errors import TryRefreshTokenError
 from flask_supertokens.protocol.model import Line, Marks, SessionRecord, SigningKey, TokenKind
-from flask_supertokens.protocol.tokens import OWN_NAMES
+from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.cookies import set_cookies

@@ -158,7 +158,7 @@ def test_a_core_of_ours_repeats_a_young_refresh_token(engine: RemoteEngine) -> N
     child = refreshed(engine, engine.create(a_session()))
     echo = refreshed(engine, child)
     assert (issued(echo).refresh_token, issued(echo).refresh_token_expires_at) == (None, None)
-    assert echo.access.hash2 == child.access.hash2
+    assert echo.access.fingerprint == child.access.fingerprint
 
 
 def test_the_access_token_would_not_fit_a_cookie(engine: RemoteEngine) -> None:

@@ -6,8 +6,7 @@ import pathlib
 
 import pytest
 
-from flask_supertokens.engines.base import RefreshRequest
-from flask_supertokens.engines.embedded import milliseconds
+from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
 from ..support.engines import a_session, an_engine, issued, presented, refresh_token_of

@@ -6,8 +6,7 @@ import pathlib
 
 import pytest
 
-from flask_supertokens.engines.base import RefreshRequest
-from flask_supertokens.engines.embedded import milliseconds
+from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 

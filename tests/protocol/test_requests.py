@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_supertokens.protocol.model import AccessToken, AllowedMethod, AntiCsrfMode, Method
+from flask_supertokens.protocol.presented import CookieNames, Presented, read
 from flask_supertokens.protocol.requests import (
     DUPLICATES,
     FOREIGN_FORM,
@@ -24,11 +25,11 @@ from flask_supertokens.protocol.requests import (
     AccessCall,
     RefreshCall,
     Refusal,
+    is_foreign,
     judge_access,
     judge_refresh,
 )
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS
-from flask_supertokens.protocol.transport import CookieNames, Presented, read
 
 from ..support.cookies import environ
 
@@ -58,6 +59,7 @@ class AnApp:
         assert not for_create
         return self.allowed
 
+    @property
     def own_origins(self) -> tuple[str, ...]:
         return ("https://app.example.com",)
 
@@ -306,3 +308,98 @@ def test_whatever_comes_is_judged(app: AnApp, method: str, cookies: str, headers
     if headers.get("Sec-Fetch-Site") == "cross-site" and headers.get("Origin") != "https://www.example.com":
         assert isinstance(refresh, Refusal) or refresh.method == "header"
         assert method != "POST" or isinstance(access, Refusal) or access.method == "header"
+
+
+# -- who sent it -------------------------------------------------------------------------------------------------------
+
+OWN = ("https://app.example.com",)
+OF_THE_WEBSITE = {"https://www.example.com"}.__contains__
+
+
+def request(**headers: str) -> Presented:
+    """A request with an access token; ``headers`` with underscores for hyphens."""
+    return read("GET", environ("sAccessToken=at", headers), PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({}, False),
+        ({"Sec_Fetch_Site": "same-origin"}, False),
+        ({"Sec_Fetch_Site": "none"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://app.example.com"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://www.example.com"}, False),
+        ({"Sec_Fetch_Site": "none", "Origin": "https://evil.com"}, True),
+        ({"Sec_Fetch_Site": "None", "Origin": "https://evil.example.com"}, True),
+        ({"Sec_Fetch_Site": "none", "Origin": "null"}, True),
+        ({"Sec_Fetch_Site": "same-site"}, True),
+        ({"Sec_Fetch_Site": "cross-site"}, True),
+        ({"Sec_Fetch_Site": "Cross-Site"}, True),
+        ({"Origin": "https://app.example.com"}, False),
+        ({"Origin": "https://evil.example.com"}, True),
+        ({"Origin": "http://app.example.com"}, True),
+        ({"Origin": "https://app.example.com:8443"}, True),
+        ({"Origin": "https://app.example.com.evil.com"}, True),
+        ({"Origin": "null"}, True),
+        ({"Origin": ""}, True),
+        ({"Origin": "https://www.example.com"}, False),
+        ({"Origin": "https://www.example.com", "Sec_Fetch_Site": "cross-site"}, False),
+        ({"Origin": "https://www.example.com", "Sec_Fetch_Site": "same-site"}, False),
+        ({"Origin": "https://evil.com", "Sec_Fetch_Site": "cross-site"}, True),
+        ({"Origin": "https://app.example.com", "Sec_Fetch_Site": "same-origin"}, False),
+        ({"Origin": "null", "Sec_Fetch_Site": "same-origin"}, False),
+    ],
+)
+def test_a_browser_says_where_a_request_is_from(headers: dict[str, str], foreign: bool) -> None:
+    """Fetch Metadata decides, ``Origin`` where that is missing or says *none*; the website's own origins are let in."""
+    assert is_foreign(request(**headers), OWN, OF_THE_WEBSITE) is foreign
+
+
+A_FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("headers", "marked"),
+    [
+        ({}, False),
+        ({"rid": "anti-csrf"}, True),
+        ({"rid": ""}, True),
+        ({"Content_Type": A_FORM}, False),
+        ({"Content_Type": A_FORM, "Sec_Fetch_Site": "same-origin"}, True),
+        ({"Content_Type": "MULTIPART/form-data; boundary=x", "Sec_Fetch_Site": "same-origin"}, True),
+        ({"Content_Type": "text/plain", "Origin": OWN[0]}, True),
+        ({"Content_Type": A_FORM, "Origin": "https://evil.com"}, False),
+        ({"Content_Type": A_FORM, "Origin": OWN[0], "Sec_Fetch_Site": "same-site"}, False),
+        ({"Content_Type": A_FORM, "Sec_Fetch_Site": "none"}, False),
+        ({"Content_Type": A_FORM, "Sec_Fetch_Site": "none", "Origin": OWN[0]}, True),
+        ({"Content_Type": A_FORM, "Sec_Fetch_Site": "none", "Origin": "null"}, False),
+        ({"Content_Type": "application/json", "Sec_Fetch_Site": "same-origin"}, False),
+        ({"Sec_Fetch_Site": "same-origin"}, False),
+    ],
+)
+def test_a_request_carries_a_mark(headers: dict[str, str], marked: bool) -> None:
+    """A ``rid`` header of any value, or a form that our own pages sent."""
+    call = judge_access(request(**headers), MARKED, a_token, checks_anti_csrf=True)
+    assert isinstance(call, AccessCall) is marked
+
+
+BROWSER = {"Sec-Fetch-Site": "same-origin"}
+
+
+@pytest.mark.parametrize(
+    ("access", "cookie", "headers", "lacks"),
+    [
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {"Origin": "https://app.example.com"}, True),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b", {}, False),
+        ("__Host-sAccessToken", "__Secure-sRefreshToken=b; __Host-sAccessToken=a", BROWSER, False),
+        ("__Secure-sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+        ("sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
+    ],
+)
+def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
+    """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
+    app = AnApp(names=CookieNames(access, "__Secure-sRefreshToken", "/", "/refresh"))
+    call = judge_refresh(sent("POST", cookie, headers, app), app)
+    assert isinstance(call, RefreshCall)
+    assert (call.refusal is NO_HOST_COOKIE) is lacks

@@ -10,7 +10,7 @@ import pytest
 
 from flask_supertokens.protocol.model import AccessToken, Line, RefreshToken
 from flask_supertokens.protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
-from flask_supertokens.protocol.tokens import hash1, read_refresh_token, refresh_token_content
+from flask_supertokens.protocol.tokens import preimage, read_refresh_token, refresh_token_content
 
 from ..support.plans import REFRESH_LIFETIME, SCENARIOS, WINDOW, Scenario, play
 from ..support.pure_server import PureServer
@@ -35,7 +35,7 @@ TREE = {
 def refresh_token(name: str, age: int = 0) -> RefreshToken:
     """The token of this name, born so many ms ago."""
     parent = TREE[name]
-    content = refresh_token_content("handle", NOW - age, name, None if parent is None else hash1(parent))
+    content = refresh_token_content("handle", NOW - age, name, None if parent is None else preimage(parent))
     token = read_refresh_token(name, content)
     assert token is not None
     return token
@@ -44,7 +44,7 @@ def refresh_token(name: str, age: int = 0) -> RefreshToken:
 def access_token(name: str) -> AccessToken:
     """The access token that was issued with the refresh token of this name, now."""
     token = refresh_token(name)
-    hashes = {"refreshTokenHash1": token.hash2, "parentRefreshTokenHash1": token.parent_hash2}
+    hashes = {"refreshTokenHash1": token.fingerprint, "parentRefreshTokenHash1": token.parent_fingerprint}
     claims = {"sub": "user", "sessionHandle": "handle", "iat": NOW // 1000, "exp": NOW // 1000 + 3600, **hashes}
     return AccessToken("raw", "d-1", 5, claims)
 
@@ -52,7 +52,7 @@ def access_token(name: str) -> AccessToken:
 def line(used: int | None = NEVER, children: int = 1, now: int = NOW) -> Line:
     """A row whose children were first used so many ms ago."""
     used_at = None if used is None else now - used
-    return Line(refresh_token(CURRENT).hash2, children, used_at, now + LONG)
+    return Line(refresh_token(CURRENT).fingerprint, children, used_at, now + LONG)
 
 
 # -- presented refresh tokens ------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_a_promoted_child_starts_afresh(children: int, used: int | None) -> None
     """The promoted token is current, with the one child minted now, unused; the session is extended."""
     child = refresh_token(CHILD, LONG)
     after = decide_refresh(line(used, children), child, NOW, WINDOWS).line
-    assert after == Line(child.hash2, 1, None, NOW + REFRESH_LIFETIME)
+    assert after == Line(child.fingerprint, 1, None, NOW + REFRESH_LIFETIME)
 
 
 def test_whatever_else_is_decided_leaves_the_row_alone() -> None:

@@ -12,28 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_supertokens.protocol.model import Marks
+from flask_supertokens.protocol.payloads import (
+    OWN_NAMES,
+    check_tenant_id,
+    check_user_id,
+    lasting,
+    merged,
+    to_json_object,
+    without_protected,
+)
 from flask_supertokens.protocol.tokens import (
     LEGACY_HEADERS,
     MAX_TOKEN_LENGTH,
-    OWN_NAMES,
     access_token_claims,
-    check_tenant_id,
-    check_user_id,
+    fingerprint,
     front_token,
-    hash1,
-    hash2,
     header_names,
     is_dynamic,
     is_legacy,
-    lasting,
     marks_of,
-    merged,
     parse_access_token,
     placeholder_front_token,
+    preimage,
     read_refresh_token,
     refresh_token_content,
-    to_json_object,
-    without_protected,
+    same_secret,
 )
 
 from ..support.names import spelled
@@ -53,9 +56,9 @@ PROTECTED = [
 
 
 def test_a_refresh_token_is_hashed_twice() -> None:
-    """hash1 is the hex SHA-256 of the token, hash2 that of hash1."""
-    assert hash1("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert hash2(hash1("abc")) == "dfe7a23fefeea519e9bbfdd1a6be94c4b2e4529dd6b7cbea83f9959c2621b13c"
+    """The preimage is the hex SHA-256 of the token, the fingerprint that of the preimage."""
+    assert preimage("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert fingerprint(preimage("abc")) == "dfe7a23fefeea519e9bbfdd1a6be94c4b2e4529dd6b7cbea83f9959c2621b13c"
 
 
 # -- refresh tokens ----------------------------------------------------------------------------------------------------
@@ -63,10 +66,10 @@ def test_a_refresh_token_is_hashed_twice() -> None:
 
 def test_a_refresh_token_names_its_session_birth_and_parent() -> None:
     """What is written is what is read."""
-    token = read_refresh_token("raw", refresh_token_content("h", 5, "nonce", hash1("parent")))
+    token = read_refresh_token("raw", refresh_token_content("h", 5, "nonce", preimage("parent")))
     assert token is not None
-    assert (token.handle, token.born, token.hash2) == ("h", 5, hash2(hash1("raw")))
-    assert (token.parent_hash1, token.parent_hash2) == (hash1("parent"), hash2(hash1("parent")))
+    assert (token.handle, token.born, token.fingerprint) == ("h", 5, fingerprint(preimage("raw")))
+    assert (token.parent_preimage, token.parent_fingerprint) == (preimage("parent"), fingerprint(preimage("parent")))
 
 
 @pytest.mark.parametrize(
@@ -101,8 +104,8 @@ def test_signed_content_has_not_our_form(content: Any) -> None:
 def claims_of_a_record(**changes: Any) -> dict[str, Any]:
     return access_token_claims(
         replace(RECORD, **changes),
-        token_hash2="t",
-        parent_hash2="p",
+        token_fingerprint="t",
+        parent_fingerprint="p",
         issued_at=1_795_364_355_999,
         expires_at=1_795_367_955_999,
         extra={"iss": "https://api.example.com/auth"},
@@ -499,3 +502,19 @@ def test_a_tenant_id_is_not_acceptable(tenant_id: Any) -> None:
     assert check_tenant_id("tenant-1") == "tenant-1"
     with pytest.raises(ValueError, match="tenant_id must be"):
         check_tenant_id(tenant_id)
+
+
+@pytest.mark.parametrize(
+    ("expected", "given", "same"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("ä", "ä", True),
+        (None, None, False),
+        ("a", None, False),
+        (None, "a", False),
+    ],
+)
+def test_secrets_are_compared(expected: str | None, given: str | None, same: bool) -> None:
+    """Two absent values are not the same."""
+    assert same_secret(expected, given) is same

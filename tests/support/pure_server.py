@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_supertokens.protocol.model import AccessToken, Line, RefreshToken
 from flask_supertokens.protocol.rotation import Verdict, Window, decide_access, decide_refresh
-from flask_supertokens.protocol.tokens import hash1, read_refresh_token, refresh_token_content
+from flask_supertokens.protocol.tokens import preimage, read_refresh_token, refresh_token_content
 
 from .plans import ACCESS_LIFETIME, REFRESH_LIFETIME, WINDOW, Answer, Clock, Jar, Outcome
 
@@ -54,14 +54,14 @@ class PureServer:
 
     def looks_up(self, access_token: str) -> bool:
         """Whether an access token has a parent hash, so that its use is decided with the row."""
-        return self._access_tokens[access_token].parent_hash2 is not None
+        return self._access_tokens[access_token].parent_fingerprint is not None
 
     # -- the interface
 
     def create(self) -> Jar:
         token = self._mint(None)
-        self.line = Line(token.hash2, 0, None, self.clock.now + self._window.refresh_lifetime)
-        return Jar(self._access_token(token.hash2, None), token.raw)
+        self.line = Line(token.fingerprint, 0, None, self.clock.now + self._window.refresh_lifetime)
+        return Jar(self._access_token(token.fingerprint, None), token.raw)
 
     def refresh(self, token: str) -> Answer:
         presented = self._refresh_tokens[token]
@@ -69,9 +69,9 @@ class PureServer:
         self.line = decision.line or self.line
         if decision.verdict is Verdict.MINT:
             child = self._mint(presented)
-            return Answer("ok", self._access_token(child.hash2, child.parent_hash2), child.raw)
+            return Answer("ok", self._access_token(child.fingerprint, child.parent_fingerprint), child.raw)
         if decision.verdict is Verdict.ECHO:
-            return Answer("ok", self._access_token(presented.hash2, presented.parent_hash2))
+            return Answer("ok", self._access_token(presented.fingerprint, presented.parent_fingerprint))
         if decision.verdict is Verdict.THEFT:
             self.revoke()
         return Answer(_OUTCOMES[decision.verdict])
@@ -80,12 +80,12 @@ class PureServer:
         presented = self._access_tokens[access_token]
         if self.expired(access_token):
             return Answer("try refresh")
-        if presented.parent_hash2 is None:
+        if presented.parent_fingerprint is None:
             return Answer("unauthorised" if check_database and self.ended else "ok")
         decision = decide_access(self.line, presented, self.clock.now, self._window)
         self.line = decision.line or self.line
         if decision.verdict is Verdict.CONFIRM:
-            return Answer("ok", self._access_token(presented.hash2, None, presented.expires_at))
+            return Answer("ok", self._access_token(presented.fingerprint, None, presented.expires_at))
         return Answer("ok" if decision.verdict is Verdict.PASS else _OUTCOMES[decision.verdict])
 
     def revoke(self) -> None:
@@ -95,17 +95,17 @@ class PureServer:
 
     def _mint(self, parent: RefreshToken | None) -> RefreshToken:
         raw = f"refresh token {len(self._refresh_tokens)}"
-        parent_hash1 = None if parent is None else hash1(parent.raw)
-        token = read_refresh_token(raw, refresh_token_content("handle", self.clock.now, raw, parent_hash1))
+        parent_preimage = None if parent is None else preimage(parent.raw)
+        token = read_refresh_token(raw, refresh_token_content("handle", self.clock.now, raw, parent_preimage))
         assert token is not None
         self._refresh_tokens[raw] = token
         return token
 
-    def _access_token(self, hash2: str, parent_hash2: str | None, expires_at: int | None = None) -> str:
+    def _access_token(self, fingerprint: str, parent_fingerprint: str | None, expires_at: int | None = None) -> str:
         raw, now = f"access token {len(self._access_tokens)}", self.clock.now
         claims = {"sub": "user", "sessionHandle": "handle", "iat": now // 1000}
         expiry = now + self._access_lifetime if expires_at is None else expires_at
-        claims |= {"exp": expiry // 1000, "refreshTokenHash1": hash2}
-        claims |= {"parentRefreshTokenHash1": parent_hash2}
+        claims |= {"exp": expiry // 1000, "refreshTokenHash1": fingerprint}
+        claims |= {"parentRefreshTokenHash1": parent_fingerprint}
         self._access_tokens[raw] = AccessToken(raw, "d-1", 5, claims)
         return raw

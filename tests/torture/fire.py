@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 
-from flask_supertokens.protocol.tokens import hash1, hash2
+from flask_supertokens.protocol.tokens import fingerprint, preimage
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
 from .servers import WINDOW, Client, Gunicorn, Said, databases, told
@@ -35,7 +35,7 @@ def fire(database_uri: str, rounds: int, workers: int = CLIENTS) -> Counter[str]
             figures["alarms"] += sum("theft" in answer.text for answer in answers)
             figures["refused"] += sum(answer.status not in (200, 503) for answer in answers)
             record = store.read(handle)
-            promoted = record is not None and record.line.current_hash2 == hash2(hash1(token))
+            promoted = record is not None and record.line.current_hash2 == fingerprint(preimage(token))
             figures["promotions"] += promoted
             children = {answer.cookies["sRefreshToken"] for answer in answers if answer.status == 200}
             figures["children"] += len(children)

@@ -24,8 +24,8 @@ from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.cdi import CoreAnswerError, read_information, read_session, read_versions
 from flask_supertokens.protocol.navigation import own_path
+from flask_supertokens.protocol.presented import CookieNames, read
 from flask_supertokens.protocol.tokens import parse_access_token
-from flask_supertokens.protocol.transport import CookieNames, read
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.engines import SETTINGS, a_session, an_engine, refresh_token_of

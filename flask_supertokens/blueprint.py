@@ -13,11 +13,13 @@ from werkzeug.routing import BaseConverter, Rule, RuleFactory
 
 from . import browser
 from .config import Settings
-from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, refresh_session
+from .sessions.consequences import note
 from .sessions.own_routes import stands_at
+from .sessions.request import request_state
 from .sessions.verifying import verify_request
+from .state import app_state
 
 _NAME = "supertokens"
 _HOST_VALUE = "supertokens_host"
@@ -162,7 +164,7 @@ def sign_out() -> Any:
         _end_session()
     except UnauthorisedError:  # signed out already, but a refresh cookie may be left
         if browser.is_own_form():  # whom another site sends here keeps it
-            app_state().note(UnauthorisedError("A sign-out without a session."))
+            note(app_state(), UnauthorisedError("A sign-out without a session."))
             request_state().change(request_state().plan.signed_out())
     return redirect(browser.target_of_route() or browser.home(), 303)
 

@@ -18,11 +18,13 @@ from markupsafe import Markup
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.routing import BuildError
 
-from .context import AppState, add_cookie, app_state, request_state, script_root
+from .cookies import add_cookie
 from .errors import SuperTokensError
-from .protocol import transport
 from .protocol.navigation import navigates, own_path, with_next
-from .protocol.response_plan import SetCookie
+from .protocol.requests import is_own_form as is_own_form_of
+from .protocol.response_plan import SetCookie, removal
+from .sessions.request import request_state, script_root
+from .state import AppState, app_state
 
 HOP_SECONDS = 10
 HOP_COOKIE = "sRefreshHop"
@@ -58,7 +60,7 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 def is_navigation() -> bool:
     """Whether this request wants a page; the script of the hop's page shows those that it gets."""
-    return is_hop_of_script() or navigates(request.headers.get, _prefers_html)
+    return (_HOP_HEADER in request.headers and _is_ours()) or navigates(request.headers.get, _prefers_html)
 
 
 def is_hop_of_script() -> bool:
@@ -73,8 +75,8 @@ def is_form() -> bool:
 
 def is_own_form() -> bool:
     """Whether the browser vouches that this is a form of our own origin."""
-    state = app_state()
-    return transport.is_own_form(state.presented(request_state()), state.own_origins())
+    current = request_state()
+    return is_own_form_of(current.presented(), current.own_origins)
 
 
 def _prefers_html() -> bool:
@@ -255,11 +257,11 @@ def _refresh_url(target: str | None) -> str:
 
 def _set_cookie(response: Response, state: AppState, name: str, value: str, seconds: int, *, httponly: bool) -> None:
     line = SetCookie(_cookie_name(name, state), value, "/", None, state.engine.now() + seconds * 1000, seconds)
-    add_cookie(response, line, state.cookie_rules(), httponly=httponly)
+    add_cookie(response, line, state.cookies.rules(), httponly=httponly)
 
 
 def _cookie_name(name: str, state: AppState) -> str:
-    secure_name = state.is_secure() and state.settings.cookie_prefix == "auto"
+    secure_name = state.cookies.is_secure() and state.settings.cookie_prefix == "auto"
     return f"__Host-{name}" if secure_name else name
 
 
@@ -276,12 +278,12 @@ def _hop_that_was(state: AppState) -> str | None:
 
 def _hop_mark(state: AppState) -> str:
     """Which app of this origin it was: the paths of their refresh routes differ."""
-    return quote(state.cookie_names().refresh_path, safe="/")
+    return quote(state.cookies.names(request.root_path).refresh_path, safe="/")
 
 
 def _without_hop_cookie(response: Response) -> Response:
     state = app_state()
-    add_cookie(response, transport.removal(_cookie_name(HOP_COOKIE, state), "/"), state.cookie_rules())
+    add_cookie(response, removal(_cookie_name(HOP_COOKIE, state), "/"), state.cookies.rules())
     return response
 
 

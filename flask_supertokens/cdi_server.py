@@ -23,7 +23,6 @@ from flask.blueprints import BlueprintSetupState
 
 from .assembly import embedded_settings
 from .config import Settings
-from .context import EXTENSION, AppState
 from .core_apps import Core
 from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest
 from .engines.embedded import EmbeddedEngine
@@ -35,6 +34,7 @@ from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Paylo
 from .protocol.payloads import check_user_id, shown
 from .protocol.tokens import same_secret
 from .signing import to_jwk
+from .state import EXTENSION, AppState
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")

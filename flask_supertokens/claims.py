@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from . import sessions
-from .context import app_state, plain
+from .hooks import require_sync
 from .protocol.model import Payload
 from .protocol.payloads import PROTECTED_NAMES, parse_json_object, to_json_object
 from .sessions.arguments import MaxAge, seconds
+from .state import app_state
 
 T = TypeVar("T")
 Fetch = Callable[[str, str, Payload], "T | None"]
@@ -82,7 +83,7 @@ class SessionClaim(Generic[T]):
         :raises ValueError: the value is not JSON.
         """
         return self.update(
-            plain(self.fetch_value(user_id, tenant_id, payload), f"fetch_value of the claim {self.key!r}")
+            require_sync(self.fetch_value(user_id, tenant_id, payload), f"fetch_value of the claim {self.key!r}")
         )
 
     def update(self, value: T | None) -> Payload:

@@ -23,7 +23,6 @@ from flask.cli import AppGroup
 
 from . import transfer, values
 from .assembly import other_store
-from .context import app_state
 from .doctor import examine
 from .engines.embedded import EmbeddedEngine
 from .engines.embedded.rows import PAGE
@@ -34,6 +33,7 @@ from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .public_url import PublicURL
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
 from .signing import RELOAD_EVERY
+from .state import app_state
 
 T = TypeVar("T")
 BATCH = 50

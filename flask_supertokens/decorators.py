@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from .context import AppState, app_state, is_before_view
 from .guards import remember
 from .protocol.requests import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, seconds
 from .sessions.own_routes import passes_guard
+from .sessions.request import is_before_view
 from .sessions.validators import check_validators
 from .sessions.verifying import verify_request
+from .state import AppState, app_state
 
 if TYPE_CHECKING:
     from .sessions.validators import Validators

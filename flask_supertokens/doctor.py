@@ -10,13 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .assembly import embedded_settings
 from .browser import login_url
-from .context import AppState, request_state
 from .engines.base import NGINX_BUFFERS, NewSession
 from .engines.embedded import EmbeddedEngine
 from .errors import GeneralError
@@ -26,6 +25,7 @@ from .protocol.model import PUBLIC_TENANT, Method
 from .protocol.response_plan import CORS_HEADERS, ResponsePlan, Sets
 from .public_url import PublicURL, Unreachable
 from .signing import Sealer, make_key
+from .state import AppState
 from .stores.memory import MemoryStore
 
 SECOND = 1000
@@ -143,8 +143,8 @@ def _settings(state: AppState) -> dict[str, Any]:
 
 def _cookies(state: AppState) -> dict[str, Any]:
     with current_app.test_request_context(base_url=_address(state)):
-        names = state.cookie_names()
-        secure, same_site = state.is_secure(), state.settings.cookie_same_site
+        names = state.cookies.names(request.root_path)
+        secure, same_site = state.cookies.is_secure(), state.settings.cookie_same_site
     flags = f"HttpOnly; SameSite={same_site.capitalize()}{'; Secure' if secure else ''}"
     flags += "; Partitioned" if state.settings.cookie_partitioned else ""
     domain = f"; Domain={state.settings.cookie_domain}" if state.settings.cookie_domain else ""
@@ -207,9 +207,8 @@ def _size_of_log_in(state: AppState, text: str) -> int:
     plan = ResponsePlan().with_sets(Sets(grant.access.handle, method, grant.tokens, remember=True))
     with current_app.test_request_context(base_url=_address(state)):
         response = Response("{}", content_type="application/json")
-        made = request_state(state)
-        made.plan = plan
-        state.apply(made, response)
+        names = state.cookies.names(request.root_path)
+        state.cookies.write_plan(response, plan, names, state.engine.now())
     return len(str(response.headers)) + _OF_A_SERVER
 
 
@@ -467,7 +466,7 @@ def _hints(state: AppState) -> Iterator[str]:
             " plain http: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)."
         )
     settings = state.settings
-    if settings.cookie_prefix == "auto" and state.is_secure() and settings.access_token_path != "/":  # noqa: S105 - a path
+    if settings.cookie_prefix == "auto" and state.cookies.is_secure() and settings.access_token_path != "/":  # noqa: S105 - a path
         yield (
             "SUPERTOKENS_ACCESS_TOKEN_PATH keeps the access cookie from the name __Host-: another host of this site can log a"
             " visitor in as somebody else. Leave it out, unless all of them are yours."

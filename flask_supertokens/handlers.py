@@ -1,6 +1,6 @@
 """Default answers to our errors: JSON for API clients, pages for browsers that navigate.
 
-They only render: tokens and sessions were dealt with before (see `context`).
+They only render: tokens and sessions were dealt with before (see `sessions.consequences`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 from flask import Flask, Request, Response, current_app, request
 
 from . import browser
-from .context import apply_plan, state_on
 from .errors import (
     LEAVES,
     GeneralError,
@@ -20,6 +19,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
+from .sessions.request import state_on
 from .sessions.session import AUTH_TIME_ID
 
 
@@ -55,7 +55,7 @@ def finish(response: Response) -> Response:
         return response
     if state.noted and response.status_code >= 400:  # noqa: PLR2004 - what the app caught is no refusal
         browser.read_body()
-    apply_plan(state, response)
+    state.write(response)
     return response
 
 

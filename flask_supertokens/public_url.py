@@ -17,12 +17,13 @@ from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
-from .context import AppState
 from .errors import CrossSiteRequestError, UnauthorisedError
 from .protocol.hosts import is_local
 from .protocol.presented import ACCESS_NAME, REFRESH_NAME
 from .protocol.response_plan import REMOVE
 from .refusals import FIXES_OF_A_PREFIX
+from .sessions.request import allows_origin
+from .state import AppState
 
 TIMEOUT = 10
 _MAX_BODY = 65_536
@@ -201,7 +202,7 @@ class PublicURL:
     def _of_origin(self) -> Iterator[str]:
         """What a browser sends along must be taken for the app's own site; what it would send over plain http must not."""
         plain = f"http://{self._authority}"
-        is_asked = self._secure and not self._state.allows_origin(plain)
+        is_asked = self._secure and not allows_origin(self._state, plain)
         if is_asked and not self._is_refused_from(plain):
             yield (
                 f"The app takes {self.origin} for plain http: the proxy does not send X-Forwarded-Proto, or the app does not"

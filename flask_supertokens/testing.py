@@ -29,10 +29,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import ClientRedirectError, EnvironBuilder, TestResponse
 from werkzeug.urls import iri_to_uri
 
-from .context import AppState, app_state
 from .engines.embedded import EmbeddedEngine
 from .protocol.model import AccessToken
 from .sessions import Session, create_new_session
+from .sessions.request import request_state
+from .state import AppState, app_state
 from .stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -102,13 +103,13 @@ class SuperTokensClient(FlaskClient):
         """Have a new session of this user, as `create_new_session` makes it; no route of the app is asked."""
         with self._request_context() as context:
             session = create_new_session(user_id, access_token_payload, session_data, **options)
-            tokens, by_header = session.tokens, app_state().allowed_method(for_create=True) == "header"
+            tokens, by_header = session.tokens, request_state().allowed_method(for_create=True) == "header"
             assert tokens.refresh_token is not None, "a new session has both tokens"  # noqa: S101 - an invariant
             self._held = {ACCESS: tokens.access_token, REFRESH: tokens.refresh_token} if by_header else {}
             if tokens.anti_csrf_token is not None:
                 self._held[ANTI_CSRF] = tokens.anti_csrf_token
             if not by_header:
-                names = app_state().cookie_names()
+                names = app_state().cookies.names(context.request.root_path)
                 self._put(context, names.access, tokens.access_token, names.access_path)
                 self._put(context, names.refresh, tokens.refresh_token, names.refresh_path)
         return session
@@ -167,7 +168,7 @@ class SuperTokensClient(FlaskClient):
             self._held[ACCESS] = expired
             return
         with self._request_context() as context:
-            names = app_state().cookie_names()
+            names = app_state().cookies.names(context.request.root_path)
             self._put(context, names.access, expired, names.access_path)
 
     def expire_session(self) -> None:
@@ -292,7 +293,7 @@ class SuperTokensClient(FlaskClient):
         """A cookie as this app's responses set it."""
         domain = app_state().settings.cookie_domain
         host = context.request.host.partition(":")[0]
-        secure, same_site = app_state().is_secure(), app_state().settings.cookie_same_site.capitalize()
+        secure, same_site = app_state().cookies.is_secure(), app_state().settings.cookie_same_site.capitalize()
         flags = {"secure": secure, "httponly": True, "samesite": same_site}
         self.set_cookie(name, quote(value), domain=domain or host, path=path, origin_only=domain is None, **flags)
 
@@ -305,7 +306,7 @@ class SuperTokensClient(FlaskClient):
 
     def _access_token(self) -> AccessToken:
         with self._request_context() as context:
-            names, engine = app_state().cookie_names(), _embedded(self.application)
+            names, engine = app_state().cookies.names(context.request.root_path), _embedded(self.application)
             domain = app_state().settings.cookie_domain or context.request.host.partition(":")[0]
             cookie = self.get_cookie(names.access, domain=domain.lstrip("."), path=names.access_path)
             raw = self._held.get(ACCESS) or (None if cookie is None else cookie.value)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from flask import Flask
 
 from flask_supertokens import SuperTokens, create_new_session_without_request, get_session, list_sessions
-from flask_supertokens.context import Hooks
 from flask_supertokens.errors import LEAVES
+from flask_supertokens.hooks import Hooks
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import set_cookies

@@ -41,8 +41,8 @@ def look() -> ResponseReturnValue:
     access, refresh = presented_access(), presented_refresh()
     left = 0 if access is None else access.expires_at - engine().now()
     return {
-        "refresh": None if refresh is None else stage().name(refresh.hash2),
-        "access": None if access is None else stage().name(access.hash2),
+        "refresh": None if refresh is None else stage().name(refresh.fingerprint),
+        "access": None if access is None else stage().name(access.fingerprint),
         "left": span(left) if left > 0 else None,
     }
 
@@ -50,7 +50,7 @@ def look() -> ResponseReturnValue:
 @blueprint.post(f"{REFRESH}/copy")
 def copy() -> ResponseReturnValue:
     """Remember this browser's cookies."""
-    names = state().cookie_names()
+    names = state().cookies.names(request.root_path)
     stage().loot = {name: request.cookies[name] for name in (names.access, names.refresh) if name in request.cookies}
     return {}
 
@@ -58,21 +58,21 @@ def copy() -> ResponseReturnValue:
 @blueprint.post("/paste")
 def paste() -> ResponseReturnValue:
     """Give this browser the remembered cookies, and its web client the front-token that belongs to them."""
-    names, loot, response = state().cookie_names(), stage().loot, jsonify({})
+    names, loot, response = state().cookies.names(request.root_path), stage().loot, jsonify({})
     token = engine().read_access_token(loot.get(names.access, ""))
     if token is None:
         return response
     _set(response, names.access, loot[names.access], names.access_path)
     _set(response, names.refresh, loot[names.refresh], names.refresh_path)
     response.headers["front-token"] = front_token(token.claims)
-    stage().stream.tell("stolen", name=stage().name(token.hash2))
+    stage().stream.tell("stolen", name=stage().name(token.fingerprint))
     return response
 
 
 @blueprint.post("/forget")
 def forget() -> ResponseReturnValue:
     """Empty this browser's cookies."""
-    names, response = state().cookie_names(), jsonify({})
+    names, response = state().cookies.names(request.root_path), jsonify({})
     _set(response, names.access, "", names.access_path, 0)
     _set(response, names.refresh, "", names.refresh_path, 0)
     response.headers["front-token"] = "remove"
@@ -80,7 +80,7 @@ def forget() -> ResponseReturnValue:
 
 
 def _set(response: Response, name: str, value: str, path: str, max_age: int | None = None) -> None:
-    secure = state().is_secure()
+    secure = state().cookies.is_secure()
     response.set_cookie(name, value, max_age, path=path, secure=secure, httponly=True, samesite="Lax")
 
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 from flask import Flask, Response, current_app, g, request
 
 from flask_supertokens import signals
-from flask_supertokens.context import AppState
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol.model import AccessToken, RefreshToken
 from flask_supertokens.signing import RefreshTokenSigner
+from flask_supertokens.state import AppState
 
 from .facts import Facts, Row, Token
 from .sentences import CALL, LOG_IN, REFRESH, SIGN_OUT, decision
@@ -83,7 +83,7 @@ def _facts(response: Response) -> Facts:
         now=engine().now(),
         window=state().settings.race_window,
         message=(response.get_json(silent=True) or {}).get("message", ""),
-        presented=None if shown is None else _token(shown.hash2, shown.parent_hash2),
+        presented=None if shown is None else _token(shown.fingerprint, shown.parent_fingerprint),
         foreign=_asked() == REFRESH and refresh is None and bool(_raw_refresh()),
         expired=access is not None and access.expires_at <= engine().now(),
         given=None if given is None else _token(given["refreshTokenHash1"], given.get("parentRefreshTokenHash1")),
@@ -120,7 +120,7 @@ def engine() -> EmbeddedEngine:
 
 def presented_access() -> AccessToken | None:
     """The access token in this request's cookie."""
-    raw = request.cookies.get(state().cookie_names().access)
+    raw = request.cookies.get(state().cookies.names(request.root_path).access)
     return None if raw is None else engine().read_access_token(raw)
 
 
@@ -131,7 +131,7 @@ def presented_refresh() -> RefreshToken | None:
 
 def _raw_refresh() -> str:
     bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bearer or request.cookies.get(state().cookie_names().refresh, "")
+    return bearer or request.cookies.get(state().cookies.names(request.root_path).refresh, "")
 
 
 def _asked() -> str:
@@ -143,9 +143,9 @@ def _handle() -> str | None:
     return stage().handle if token is None else token.handle
 
 
-def _token(hash2: str, parent_hash2: str | None) -> Token:
-    parent = None if parent_hash2 is None else stage().name(parent_hash2)
-    return Token(stage().name(hash2), parent)
+def _token(fingerprint: str, parent_fingerprint: str | None) -> Token:
+    parent = None if parent_fingerprint is None else stage().name(parent_fingerprint)
+    return Token(stage().name(fingerprint), parent)
 
 
 def _row(handle: str | None) -> Row | None:

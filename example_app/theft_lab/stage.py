@@ -40,11 +40,11 @@ class Stage:
         self.wire, self.names, self.decisions, self.loot, self.handle = Wire(), {}, [], {}, None
         self.stream.tell("clear")
 
-    def name(self, hash2: str) -> str:
+    def name(self, fingerprint: str) -> str:
         """A short name for a token, the same wherever it is seen: A, B, C …"""
         number = len(self.names)
         lap = number // len(_LETTERS)
-        return self.names.setdefault(hash2, _LETTERS[number % len(_LETTERS)] + (str(lap + 1) if lap else ""))
+        return self.names.setdefault(fingerprint, _LETTERS[number % len(_LETTERS)] + (str(lap + 1) if lap else ""))
 
 
 def build(app: Flask) -> None:

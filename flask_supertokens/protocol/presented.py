@@ -56,6 +56,11 @@ class Presented:
     headers: Mapping[str, Any] = field(repr=False)
     """By the names of a WSGI environ (PEP 3333): ``HTTP_ORIGIN``."""
 
+    @property
+    def duplicates(self) -> tuple[bool, bool]:
+        """Whether there are several access cookies, several refresh cookies."""
+        return len(self.access_cookies) > 1, len(self.refresh_cookies) > 1
+
 
 def read(http_method: str, headers: Mapping[str, Any], names: CookieNames) -> Presented:
     """Read a request; ``headers`` are by the names of a WSGI environ."""

@@ -9,14 +9,17 @@ from typing import Any
 
 from flask import request as flask_request
 
-from ..context import AppState, RequestState, app_state, known_request_state, plain, request_state
 from ..engines.base import NewSession
-from ..protocol.model import PUBLIC_TENANT, Masked, Payload, SessionInformation
+from ..hooks import require_sync
+from ..protocol.model import PUBLIC_TENANT, Masked, Payload
 from ..protocol.payloads import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
 from ..protocol.presented import method_for_new_session
+from ..state import AppState, app_state
 from .arguments import json_object
-from .effects import noting, plan_sets, tell_created, tell_revoked, without_response
-from .session import Session
+from .consequences import noting, without_response
+from .request import RequestState, known_request_state, request_state
+from .session import Session, session_of
+from .telling import tell_created, tell_revoked
 
 
 def create_new_session(
@@ -47,9 +50,10 @@ def create_new_session(
     """
     payload = Masked({} if access_token_payload is None else access_token_payload)
     del access_token_payload  # it may be that of another session, whole
-    state, request = app_state(), request_state()
-    presented = state.presented(request)
-    asked = state.allowed_method(for_create=True)
+    state = app_state()
+    request = request_state(state)
+    presented = request.presented()
+    asked = request.allowed_method(for_create=True)
     method = method_for_new_session(asked, presented.headers.get("HTTP_ST_AUTH_MODE"))
     new = _new_session(
         state,
@@ -67,20 +71,19 @@ def create_new_session(
         ip=flask_request.remote_addr if state.settings.store_ip else None,
     )
     with noting(state):
-        replaced = [] if keep_existing else _handles_to_replace(state, request, user_id)
+        replaced = [] if keep_existing else _find_replaced(request, user_id)
         grant = state.engine.create(new, replaced[0] if replaced else None)
     session = Session(state, grant, method, request)
-    made_here = {known.handle for known in request.created}
-    request.note_created(session, replaced=bool(set(replaced) - made_here))
+    request.note_created(session.handle, replaced=bool(set(replaced) - set(request.created)))
     assert grant.tokens is not None, "a new session has tokens"  # noqa: S101 - an invariant, not input
     brings_other = presented.bearer is not None if method == "cookie" else bool(presented.access_cookies)
-    plan_sets(session, grant.tokens, clear_other=brings_other)
-    request.session, request.verified = session, None
+    session._hand_out(grant.tokens, clear_other=brings_other)
+    request.hold(session, method)
     others: list[str] = []
     if replaced[1:]:
         with noting(state):
             others = state.engine.revoke(replaced[1:])
-    tell_created(session, grant)
+    tell_created(grant)
     tell_revoked(others)
     return session
 
@@ -115,7 +118,7 @@ def create_new_session_without_request(
     with without_response(state):
         grant = state.engine.create(new)
     session = Session(state, grant)
-    tell_created(session, grant)
+    tell_created(grant)
     return session
 
 
@@ -135,7 +138,7 @@ def _new_session(
     system = {AUTH_TIME: state.engine.now() // 1000, **({} if remember else {REMEMBER: False})}
     rules = {"iss": state.settings.issuer, "aud": state.settings.audience}
     own_names = {**rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}
-    what_is = Masked([own_names, *_said_here()])
+    what_is = Masked([own_names, *_list_payloads_here()])
     own = without_protected(json_object(payload.value, "access_token_payload"), "access_token_payload", *what_is.value)
     return NewSession(
         user_id=user_id,
@@ -147,10 +150,11 @@ def _new_session(
     )
 
 
-def _said_here() -> list[Payload]:
+def _list_payloads_here() -> list[Payload]:
     """What the access tokens of this request's session say."""
     request = known_request_state()
-    return [] if request is None or request.session is None else request.session._said()
+    session = None if request is None else session_of(request)
+    return [] if session is None else session._list_payloads()
 
 
 def _enriched(
@@ -159,7 +163,7 @@ def _enriched(
     """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
     hook = state.hooks.before_session_created
     if hook is not None:
-        made = plain(hook(user_id, copy.deepcopy(payload)), "before_session_created")
+        made = require_sync(hook(user_id, copy.deepcopy(payload)), "before_session_created")
         if not isinstance(made, Mapping):
             raise TypeError(
                 f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
@@ -173,12 +177,8 @@ def _enriched(
     return payload
 
 
-def _is_of(user_id: str, known: SessionInformation | None) -> bool:
-    return known is not None and known.user_id == user_id
-
-
-def _handles_to_replace(state: AppState, request: RequestState, user_id: str) -> list[str]:
-    """The sessions that this browser holds and will hold no longer: made a moment ago, or named by the tokens that it sent.
+def _find_replaced(request: RequestState, user_id: str) -> list[str]:
+    """Find the sessions that this browser holds and will hold no longer: made a moment ago, or named by the tokens that it sent.
 
     A valid access token ends its session, and so does a current refresh token. Any other access token, expired or of a key that
     is gone, proves nothing: it ends the session that it names only if that belongs to the user who logs in now. (Left alive,
@@ -186,14 +186,17 @@ def _handles_to_replace(state: AppState, request: RequestState, user_id: str) ->
     """
     if request.session is not None:
         return [request.session.handle]
-    presented, engine = state.presented(request), state.engine
+    presented, engine = request.presented(), request.owner.engine
     handles: list[str] = []
     read = [engine.read_access_token(raw) for raw in (presented.bearer, *presented.access_cookies) if raw]
     for token in filter(None, read):
         if token.handle in handles:
             continue
-        is_valid = engine.now() < token.expires_at and engine.is_genuine(token)
-        if is_valid or _is_of(user_id, engine.information(token.handle)):
+        if engine.now() < token.expires_at and engine.is_genuine(token):
+            handles.append(token.handle)
+            continue
+        known = engine.information(token.handle)
+        if known is not None and known.user_id == user_id:
             handles.append(token.handle)
     handle = engine.current_handle(presented.refresh_cookies[0]) if presented.refresh_cookies else None
     return handles if handle is None or handle in handles else [*handles, handle]

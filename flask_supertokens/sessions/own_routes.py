@@ -9,7 +9,8 @@ from __future__ import annotations
 from flask import Request, current_app, request
 from werkzeug.routing import Rule
 
-from ..context import AppState, is_before_view
+from ..state import AppState
+from .request import BEFORE_VIEW, is_before_view
 
 _OURS = "supertokens."
 _OUR_VIEWS = "flask_supertokens.blueprint"
@@ -40,17 +41,13 @@ def passes_guard(state: AppState, current: Request) -> bool:
 
     A view that takes any path may be anything: it does not run without a session.
     """
-    return _is_our_view(state, current) or (is_before_view(current) and _takes_our_place(state, current))
-
-
-def _is_our_view(state: AppState, current: Request) -> bool:
     endpoint = current.endpoint or ""
-    known = state.own_endpoints.get(endpoint)
-    if known is None:
+    is_ours = state.own_endpoints.get(endpoint)
+    if is_ours is None:
         view = current_app.view_functions.get(endpoint)
-        known = endpoint.startswith(_OURS) or getattr(view, "__module__", None) == _OUR_VIEWS
-        state.own_endpoints[endpoint] = known
-    return known
+        is_ours = endpoint.startswith(_OURS) or getattr(view, "__module__", None) == _OUR_VIEWS
+        state.own_endpoints[endpoint] = is_ours
+    return is_ours or (BEFORE_VIEW in current.__dict__ and _takes_our_place(state, current))
 
 
 def _is_our_path(state: AppState, current: Request) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from ..context import AppState, RequestState, app_state, plain, request_state
 from ..engines.base import RefreshRequest
 from ..errors import DuplicateCookiesError, SuperTokensError, UnauthorisedError
+from ..hooks import require_sync
 from ..protocol.model import AccessToken
 from ..protocol.presented import Presented
 from ..protocol.requests import DUPLICATES, ONLY_ACCESS_TOKEN, Refusal, judge_refresh
 from ..protocol.tokens import COOKIE_LIMIT, fingerprint, placeholder_front_token, preimage
+from ..state import AppState, app_state
 from .arguments import asks_for_anti_csrf, text
-from .effects import error_of, noting, plan_sets, tell_refreshed, tell_revoked, without_response
+from .consequences import error_of, noting, without_response
+from .request import RequestState, request_state
 from .session import Session
+from .telling import tell_refreshed, tell_revoked
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
@@ -28,23 +31,29 @@ def refresh_session() -> Session:
     :raises DuplicateCookiesError: several session cookies of one name.
     :raises GeneralError: the store can't be reached.
     """
-    state, request = app_state(), request_state()
+    state = app_state()
+    request = request_state(state)
     with noting(state, refreshes=True):
-        presented = _without_tossed(state, request)
-        call = judge_refresh(presented, state)
+        presented = _drop_tossed(state, request.presented())
+        call = judge_refresh(presented, request)
         if isinstance(call, Refusal):
-            raise _refuse(state, request, presented, call)
+            raise _refuse(request, presented, call)
         state.refusals.saw_refresh(only_access_cookie=False)
-        if presented is not state.presented(request) and state.settings.older_cookie_domain is not None:
+        if presented is not request.presented() and state.settings.older_cookie_domain is not None:
             request.change(replace(request.plan, clears_duplicates=(False, True)))
-        known = _genuine_access_token(state, presented) if call.method == "cookie" else None
+        known = None
+        if (
+            call.method == "cookie" and presented.access_cookies
+        ):  # one that we signed, expired or not, names session and user
+            token = state.engine.read_access_token(presented.access_cookies[0])
+            known = token if token is not None and state.engine.is_genuine(token) else None
         if known is not None and call.refusal is None:
             _check_user(state, known)  # before anything is changed, where that is possible
         grant = state.engine.refresh(
             RefreshRequest(
                 token=call.token.value,
                 checks_anti_csrf=call.checks_anti_csrf,
-                anti_csrf_token=presented.anti_csrf,
+                anti_csrf_token=presented.headers.get("HTTP_ANTI_CSRF"),
                 access_handle=None if known is None else known.handle,
                 refusal=None if call.refusal is None else error_of(call.refusal),
             )
@@ -54,50 +63,55 @@ def refresh_session() -> Session:
         session = Session(state, grant, call.method, request)
         assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
         brings_other = bool(presented.refresh_cookies) if call.method == "header" else presented.bearer is not None
-        plan_sets(session, grant.tokens, clear_other=brings_other)
-        state.clear_legacy(request)
-        request.session, request.verified = session, None
-        tell_refreshed(session, grant)
+        session._hand_out(grant.tokens, clear_other=brings_other)
+        if presented.legacy:
+            request.change(request.plan.without_legacy())
+        request.hold(session, call.method)
+        tell_refreshed(grant)
         return session
 
 
-def _refuse(state: AppState, request: RequestState, presented: Presented, refusal: Refusal) -> SuperTokensError:
+def _refuse(request: RequestState, presented: Presented, refusal: Refusal) -> SuperTokensError:
     """Make the error of a refresh that goes no further; duplicates of older cookies are cleared."""
+    state = request.owner
     if refusal is ONLY_ACCESS_TOKEN:
         state.refusals.saw_refresh(only_access_cookie=True)
     if refusal is not DUPLICATES or state.settings.older_cookie_domain is None:
         return error_of(refusal)
-    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
-    claims = max((token.claims for token in tokens if token), key=lambda claims: claims["iat"], default=None)
+    claims = max((token.claims for token in _read_access(state, presented)), key=lambda said: said["iat"], default=None)
     placeholder = placeholder_front_token(claims, state.engine.now())
     request.change(replace(request.plan, clears_duplicates=presented.duplicates, placeholder=placeholder))
     return DuplicateCookiesError("The duplicated session cookies are cleared.", cleared=True)
 
 
+def _read_access(state: AppState, presented: Presented) -> list[AccessToken]:
+    """Read the access cookies of our form, as far as a browser would have kept them."""
+    read = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
+    return [token for token in read if token is not None]
+
+
 def _check_user(state: AppState, token: AccessToken) -> None:
-    """The app's veto: an account that was closed loses its session with the next refresh."""
-    exists = state.hooks.user_exists
-    if exists is None:
+    """Let the app object: an account that was closed loses its session with the next refresh."""
+    ask = state.hooks.user_exists
+    if ask is None:
         return
-    answer = plain(exists(token.user_id), "user_exists")
-    if not isinstance(answer, bool):
-        raise TypeError(f"user_exists must return True or False; it returned {answer!r}.")
-    if not answer:
+    exists = require_sync(ask(token.user_id), "user_exists")
+    if not isinstance(exists, bool):
+        raise TypeError(f"user_exists must return True or False; it returned {exists!r}.")
+    if not exists:
         tell_revoked(state.engine.revoke([token.handle]))
         raise UnauthorisedError("The app says that this user does not exist any more.")
 
 
-def _without_tossed(state: AppState, request: RequestState) -> Presented:
-    """What came in, without refresh cookies that a sibling host tossed in.
+def _drop_tossed(state: AppState, presented: Presented) -> Presented:
+    """Drop the refresh cookies that a sibling host tossed in.
 
     The ``__Host-`` access cookie, which no sibling can set, names the session; its key may be gone by now. Where the engine can't
     read refresh tokens (a core), it names the hash of the one that it came with.
     """
-    presented = state.presented(request)
     if len(presented.refresh_cookies) < 2 or not presented.names.is_host_only:  # noqa: PLR2004 - one is no choice
         return presented
-    tokens = [state.engine.read_access_token(raw) for raw in presented.access_cookies if len(raw) <= COOKIE_LIMIT]
-    own = [token for token in tokens if token is not None]
+    own = _read_access(state, presented)
     if len(own) != 1:
         return presented
     fitting = tuple(raw for raw in presented.refresh_cookies if _belongs_to(state, raw, own[0]))
@@ -105,17 +119,12 @@ def _without_tossed(state: AppState, request: RequestState) -> Presented:
 
 
 def _belongs_to(state: AppState, refresh_token: str, token: AccessToken) -> bool:
+    """Say whether a refresh token is of the session that an access token names."""
     handle = state.engine.session_of(refresh_token)
     if handle is not None:
         return handle == token.handle
     of_a_core = preimage(refresh_token)  # a core of ours names the hash of that
     return token.fingerprint in (of_a_core, fingerprint(of_a_core))
-
-
-def _genuine_access_token(state: AppState, presented: Presented) -> AccessToken | None:
-    """An access token that we signed, expired or not; it names the session and its user."""
-    token = state.engine.read_access_token(presented.access_cookie() or "")
-    return token if token is not None and state.engine.is_genuine(token) else None
 
 
 def refresh_session_without_request(
@@ -143,5 +152,5 @@ def refresh_session_without_request(
     if grant.tokens is not None and grant.tokens.refresh_token is None:
         grant = replace(grant, tokens=replace(grant.tokens, refresh_token=asked.token))
     session = Session(state, grant)
-    tell_refreshed(session, grant)
+    tell_refreshed(grant)
     return session

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from ..context import app_state
 from ..protocol.response_plan import CORS_HEADERS
+from ..state import app_state
 from .arguments import json_object, seconds
-from .effects import without_response
+from .consequences import without_response
 
 
 def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_static_key: bool = True) -> str:

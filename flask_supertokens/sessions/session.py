@@ -8,20 +8,24 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from flask import has_request_context
 from werkzeug.local import LocalProxy
 
-from ..context import AppState, RequestState, is_serving, plain, request_state
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
+from ..hooks import require_sync
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.payloads import AUTH_TIME, merged, without_protected
+from ..protocol.response_plan import Sets
 from ..protocol.tokens import front_token
+from ..state import AppState
 from .arguments import json_object, seconds
-from .effects import plan_sets, tell_revoked, without_response
+from .consequences import note, without_response
+from .request import RequestState, is_serving, request_state
 from .stored import get_session_information, merge_into_session_data, update_session_data
+from .telling import tell_revoked
 from .validators import check_validators, objections
 
 if TYPE_CHECKING:
@@ -112,7 +116,7 @@ class Session:
         request = self._here()
         if request is not None and request.plan.sets_handle in (None, self.handle):
             request.change(request.plan.signed_out([self._method]))
-            request.session = None
+            request.session = request.method = None
         tell_revoked(removed)
 
     def get_information(self) -> SessionInformation:
@@ -161,13 +165,13 @@ class Session:
         """
         wanted = Masked(json_object(update, "update"))
         del update  # it may be a payload handed back whole
-        present = Masked(self._said())
+        present = Masked(self._list_payloads())
         if AUTH_TIME in wanted.value and all(said.get(AUTH_TIME) != wanted.value[AUTH_TIME] for said in present.value):
             present.value.append(self.get_information().access_token_payload)  # of a step-up elsewhere
         self._regenerate(without_protected(wanted.value, "update", *present.value))
 
-    def _said(self) -> list[Payload]:
-        """What the access tokens say, or said, that this object had."""
+    def _list_payloads(self) -> list[Payload]:
+        """List the payloads of the access tokens that this object has or had."""
         return [token.claims for token in (self._access, *self._earlier)]
 
     def _regenerate(self, update: Payload) -> None:
@@ -225,7 +229,7 @@ class Session:
             if claim is None or claim.key in update:
                 continue
             payload = merged(self._shown_to_claims(), copy.deepcopy(update))
-            if plain(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
+            if require_sync(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
                 update |= claim.fetch(self.user_id, self.tenant_id, payload)
         return update
 
@@ -266,7 +270,7 @@ class Session:
             load = self._state.hooks.user_loader
             if load is None:
                 raise RuntimeError("There is no user loader. Write one: @supertokens.user_loader def load(user_id): …")
-            user = plain(load(self.user_id), "The user loader")
+            user = require_sync(load(self.user_id), "The user loader")
             if user is None:
                 self._end_without_user()
             self._user = user
@@ -280,6 +284,15 @@ class Session:
 
     # -- inside
 
+    def _hand_out(self, tokens: SessionTokens, *, clear_other: bool = False) -> None:
+        """Hand out tokens with the response, if there is one.
+
+        :param clear_other: take away those of the other transfer method.
+        """
+        if self._request is not None:
+            sets = Sets(self._access.handle, self._method, tokens, self._access.marks.remember)
+            self._request.change(self._request.plan.with_sets(sets, clear_other=clear_other))
+
     def _here(self) -> RequestState | None:
         """The request that this session belongs to, while it is served: its response, and no other, is ours to change."""
         return self._request if is_serving(self._request) else None
@@ -291,7 +304,7 @@ class Session:
         request = self._here()
         error = UnauthorisedError(description)
         if request is not None and request.plan.sets_handle in (None, self.handle):
-            self._state.note(error)
+            note(self._state, error)
         else:
             error.clear_tokens = False
         return error
@@ -303,7 +316,7 @@ class Session:
         if grant.tokens is None:
             return
         if self._here() is not None:
-            plan_sets(self, grant.tokens)
+            self._hand_out(grant.tokens)
         earlier = self._tokens
         self._tokens = grant.tokens
         if earlier is not None and grant.tokens.refresh_token is None:
@@ -315,13 +328,18 @@ class Session:
             )
 
 
+def session_of(request: RequestState) -> Session | None:
+    """Find the session that a request holds."""
+    return cast("Session | None", request.session)
+
+
 def _find_user() -> Any:
-    session = request_state().session if has_request_context() else None
+    session = session_of(request_state()) if has_request_context() else None
     return None if session is None else session.user
 
 
 def _find_current() -> Session:
-    session = request_state().session if has_request_context() else None
+    session = session_of(request_state()) if has_request_context() else None
     if session is None:
         raise RuntimeError(
             "There is no current_session here. Decorate the view with @verify_session, or call get_session() first."

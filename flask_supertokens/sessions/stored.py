@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ..context import AppState, app_state, known_request_state
 from ..errors import GeneralError
 from ..protocol.model import Masked, Payload, Position, SessionInformation
 from ..protocol.payloads import PROTECTED_NAMES, check_user_id, without_protected
+from ..state import AppState, app_state
 from .arguments import at_most, json_object, text
-from .effects import tell_revoked, without_response
+from .consequences import without_response
+from .request import known_request_state
+from .telling import tell_revoked
 
 _DIGITS = 16
 """Of a moment in ms; a handle begins with more."""
@@ -160,5 +162,5 @@ def _what_is(known: SessionInformation) -> list[Payload]:
     own = {"sub": known.user_id, "rsub": known.recipe_user_id, "tId": known.tenant_id, "sessionHandle": known.handle}
     request = known_request_state()
     session = None if request is None else request.session
-    tokens = session._said() if session is not None and session.handle == known.handle else []
+    tokens = session._list_payloads() if session is not None and session.handle == known.handle else []
     return [{**known.access_token_payload, **own}, *tokens]

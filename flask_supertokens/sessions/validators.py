@@ -6,9 +6,10 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..context import AppState, plain
+from ..hooks import require_sync
 from ..protocol.model import Payload
 from ..protocol.payloads import to_json_object
+from ..state import AppState
 
 if TYPE_CHECKING:
     from ..claims import ClaimValidationResult, SessionClaimValidator
@@ -24,7 +25,7 @@ def validators_for(state: AppState, asked: Validators | None) -> list[SessionCla
     defaults = list(state.hooks.claim_validators)
     if asked is None:
         return defaults
-    wanted = plain(asked(defaults), "The callable of claim_validators") if callable(asked) else asked
+    wanted = require_sync(asked(defaults), "The callable of claim_validators") if callable(asked) else asked
     if wanted is None or callable(wanted):
         raise TypeError(f"The callable of claim_validators returned {wanted!r}; it must return a list of validators.")
     check_validators(wanted)
@@ -58,7 +59,7 @@ def objections(validators: list[SessionClaimValidator], payload: Payload, fetche
 def _validated(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
     is_fresh = validator.claim is not None and validator.claim.key in fetched
     answer = validator.validate_fetched(payload) if is_fresh else validator.validate(payload)
-    result: Any = plain(answer, f"validate of the validator {validator.id!r}")
+    result: Any = require_sync(answer, f"validate of the validator {validator.id!r}")
     if not isinstance(getattr(result, "is_valid", None), bool):
         raise TypeError(f"The validator {validator.id!r} returned {result!r}; it must return a ClaimValidationResult.")
     return result  # type: ignore[no-any-return]

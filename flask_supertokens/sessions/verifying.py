@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
-from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, UnauthorisedError
 from ..protocol.model import Masked, Method
 from ..protocol.requests import NO_ACCESS_TOKEN, NO_ANTI_CSRF_TOKEN, Refusal, judge_access
 from ..protocol.tokens import same_secret
+from ..state import AppState, app_state
 from .arguments import MaxAge, asks_for_anti_csrf, text
-from .effects import error_of, noting, plan_sets, tell_confirmed, without_response
+from .consequences import error_of, note, noting, without_response
 from .own_routes import is_for_our_route
-from .session import Session, current_session
+from .request import RequestState, request_state
+from .session import Session, current_session, session_of
+from .telling import tell_confirmed
 from .validators import validators_for
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def get_session(
     """
     state = app_state()
     if is_for_our_route(state, session_required=session_required):
-        session = _session_if_any(state, check_database)
+        session = _find_session(state, check_database)
         return session if session is not None or not session_required else current_session
     return verify_request(
         state,
@@ -83,11 +85,10 @@ def get_session(
     )
 
 
-def _session_if_any(state: AppState, check_database: bool | None) -> Session | None:
-    """What our routes will judge by themselves is neither refused nor noted here."""
-    checks_database = state.settings.check_database if check_database is None else check_database
+def _find_session(state: AppState, check_database: bool | None) -> Session | None:
+    """Find the session, if there is a good one. What our routes will judge by themselves is neither refused nor noted here."""
     try:
-        return _verified(state, request_state(state), False, None, checks_database)
+        return _verify(request_state(state), required=False, anti_csrf_check=None, check_database=check_database)
     except SuperTokensError:
         return None
 
@@ -103,16 +104,15 @@ def verify_request(
 ) -> Session | None:
     """As `get_session`, at our own routes too."""
     request = request_state(state)
-    checks_database = state.settings.check_database if check_database is None else check_database
     try:
-        session = _verified(state, request, session_required, anti_csrf_check, checks_database)
+        session = _verify(request, session_required, anti_csrf_check, check_database)
     except SuperTokensError as error:
-        state.note(error)
+        note(state, error)
         raise
     if session is None:
         return None
     session._required |= session_required  # a look that is only optional takes nothing back
-    validators = validators_for(state, claim_validators)
+    validators = state.hooks.claim_validators if claim_validators is None else validators_for(state, claim_validators)
     if validators:
         with noting(state):
             session.assert_claims(validators)
@@ -121,15 +121,19 @@ def verify_request(
     return session
 
 
-def _verified(
-    state: AppState, request: RequestState, required: bool, anti_csrf_check: bool | None, check_database: bool
+def _verify(
+    request: RequestState, required: bool, anti_csrf_check: bool | None, check_database: bool | None
 ) -> Session | None:
-    if request.session is not None and request.verified is None:
-        return request.session  # made in this request: what came in is stale
-    plan = request.plan
+    """Judge what a request brought and make its session, or find the one that it has.
+
+    :return: ``None`` if there is no access token, and none is required.
+    """
+    known, state, plan = session_of(request), request.owner, request.plan
+    if known is not None and request.verified is None:
+        return known  # made in this request: what came in is stale
     call = judge_access(
-        state.presented(request),
-        state,
+        request.presented(),
+        request,
         state.engine.read_access_token,
         checks_anti_csrf=anti_csrf_check,
         ended=plan.clears if plan.sets is None else _NO_METHODS,
@@ -138,21 +142,22 @@ def _verified(
         if call is NO_ACCESS_TOKEN and not required:
             return None
         raise error_of(call)
-    token, is_known = call.token, request.session is not None and request.verified == call.token.raw
-    if is_known and not check_database:
-        return request.session
-    grant = state.engine.verify(token, check_database=check_database)
-    if request.session is not None and is_known:  # it keeps what was changed meanwhile
-        if grant.tokens is not None and request.session.access_token == token.raw:
-            request.session._take(grant)
-        return request.session
+    token, checks_database = call.token, state.settings.check_database if check_database is None else check_database
+    is_known = known is not None and request.verified == token.raw
+    if is_known and not checks_database:
+        return known
+    grant = state.engine.verify(token, check_database=checks_database)
+    if known is not None and is_known:  # it keeps what was changed meanwhile
+        if grant.tokens is not None and known.access_token == token.raw:
+            known._take(grant)
+        return known
     session = Session(state, grant, call.method, request)
     session._required = False
     if grant.tokens is not None:
-        plan_sets(session, grant.tokens)
-    request.session, request.verified = session, token.raw
+        session._hand_out(grant.tokens)
+    request.hold(session, call.method, token.raw)
     if grant.confirmed:
-        tell_confirmed(session, grant)
+        tell_confirmed(grant)
     return session
 
 
@@ -187,7 +192,7 @@ def get_session_without_request(
             raise error_of(NO_ANTI_CSRF_TOKEN)
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
-        tell_confirmed(session, grant)
+        tell_confirmed(grant)
         validators = validators_for(state, claim_validators)
         if validators:
             session.assert_claims(validators)

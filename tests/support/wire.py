@@ -23,8 +23,8 @@ from flask_supertokens import (
     list_sessions,
     verify_session,
 )
-from flask_supertokens.context import AppState
 from flask_supertokens.errors import GeneralError
+from flask_supertokens.state import AppState
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 

@@ -36,6 +36,7 @@ class CookieWriter:
         self._names_below = functools.lru_cache(maxsize=8)(self._make_names)
         needs = settings.cookie_prefix.lower().startswith("__secure-")  # browsers take such names only so
         self._secure: bool | None = True if needs else settings.cookie_secure
+        self._written: CookieRules | None = None
         self._warned: set[str] = set()
 
     def names(self, root_path: str) -> CookieNames:
@@ -67,8 +68,8 @@ class CookieWriter:
     def rules(self) -> CookieRules:
         """Give the attributes of all our cookies."""
         settings = self._settings
-        return CookieRules(
-            secure=self.is_secure() if self._secure is None else self._secure,
+        return self._written or CookieRules(
+            secure=self.is_secure(),
             same_site=settings.cookie_same_site,
             domain=settings.cookie_domain,
             older_domain=settings.older_cookie_domain,
@@ -80,7 +81,7 @@ class CookieWriter:
 
         :param now: ms.
         """
-        rules = self.rules()
+        rules = self._written = self._written or self.rules()
         self._secure = rules.secure
         for line in plan_cookies(plan, names, rules, now):
             add_cookie(response, line, rules)

@@ -19,7 +19,7 @@ The body is always the fixed text that the web client knows; ``description`` is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from flask import current_app, has_app_context
@@ -37,7 +37,8 @@ class ErrorObserver(Protocol):
     @property
     def settings(self) -> Any: ...
 
-    def note(self, error: SuperTokensError) -> None: ...
+    @property
+    def note(self) -> Callable[[SuperTokensError], None]: ...
 
 
 def _observer() -> ErrorObserver | None:

@@ -112,9 +112,9 @@ class SuperTokens:
         )
         app.register_blueprint(make_blueprint(settings, app))
         give_way(app)
-        app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
+        state = app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
-        note_errors(app)
+        note_errors(app, state)
         app.after_request(finish)
         request_started.connect(_look_at_views, app)
         app.template_context_processors[None].insert(0, self._names_for_templates)  # a name that the app has wins

@@ -19,7 +19,7 @@ from .errors import (
     TryRefreshTokenError,
     UnauthorisedError,
 )
-from .sessions.request import state_on
+from .sessions.request import ATTRIBUTE, RequestState
 from .sessions.session import AUTH_TIME_ID
 
 
@@ -50,7 +50,7 @@ def finish(response: Response) -> Response:
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     if browser.HOP_COOKIE in current.environ.get("HTTP_COOKIE", ""):
         browser.tell_download(response)
-    state = state_on(current)
+    state: RequestState | None = current.__dict__.get(ATTRIBUTE)
     if state is None:
         return response
     if state.noted and response.status_code >= 400:  # noqa: PLR2004 - what the app caught is no refusal

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import current_app
 
 from .config import Settings
 from .cookies import CookieWriter
 from .engines.base import Engine
+from .errors import SuperTokensError
 from .hooks import Hooks
 from .refusals import RefusalLog
 
@@ -16,7 +19,8 @@ EXTENSION = "supertokens"
 class AppState:
     """One application's settings and engine; lives in ``app.extensions["supertokens"]``.
 
-    ``own_endpoints`` says which endpoints are ours, as far as requests came for them.
+    ``own_endpoints`` says which endpoints are ours, as far as requests came for them. ``note`` deals with an error before it is
+    rendered; `note_errors` puts it there.
     """
 
     def __init__(self, settings: Settings, engine: Engine, hooks: Hooks | None = None) -> None:
@@ -29,6 +33,7 @@ class AppState:
             settings.refresh_path if "refresh" in settings.register_routes and not by_header else None
         )
         self.own_endpoints: dict[str, bool] = {}
+        self.note: Callable[[SuperTokensError], None] = lambda _: None
 
 
 def app_state() -> AppState:

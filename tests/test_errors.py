@@ -25,7 +25,7 @@ from flask_supertokens.errors import LEAVES
 from flask_supertokens.protocol.model import AccessToken
 
 from .support.records import RECORD
-from .support.wire import THEFT, TRY_REFRESH, UNAUTHORISED, a_session, an_app, asserted_answer, state_of
+from .support.wire import CLAIMS, THEFT, TRY_REFRESH, UNAUTHORISED, a_session, an_app, asserted_answer, state_of
 
 FAILED = [{"id": "role", "reason": {"message": "wrong"}}, {"id": "age"}]
 SAMPLES: list[tuple[SuperTokensError, int, dict[str, Any], bool]] = [
@@ -152,7 +152,10 @@ def test_what_holds_tokens_is_printed() -> None:
     session = a_session(app, anti_csrf=True)
     tokens = session.tokens
     holders: list[object] = [session, tokens, session._access, state_of(app).settings, RECORD]
-    holders += [RefreshRequest("secret-1", True, "secret-2"), AccessToken("secret-3", "d-1", 5, {"x": "secret-4"})]
+    holders += [
+        RefreshRequest("secret-1", True, "secret-2"),
+        AccessToken("secret-3", "d-1", 5, {**CLAIMS, "x": "secret-4"}),
+    ]
     shown = repr(holders)
     values = [tokens.access_token, tokens.refresh_token, tokens.anti_csrf_token, tokens.front_token, "a secret of"]
     assert not [value for value in [*values, "secret-", "anti-csrf-1"] if value and value in shown]

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ def is_address(host: str) -> bool:
     return _address(host) is not None
 
 
+@functools.lru_cache(maxsize=64)
 def is_local(host: str) -> bool:
     """Whether this is this machine, whatever a name server says."""
     name, address = name_of(host), _address(host)

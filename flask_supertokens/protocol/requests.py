@@ -108,15 +108,16 @@ def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal
         return DUPLICATES
     if not presented.refresh_cookies:
         return ONLY_ACCESS_TOKEN if presented.access_cookies else NO_REFRESH_TOKEN
-    is_own, headers, refusal = is_own_form(presented, own_origins), presented.headers, None
+    is_own, mode = is_own_form(presented, own_origins), policy.anti_csrf
+    headers, refusal = presented.headers, None
     # A sibling host can set the refresh cookie (__Secure-), to make a visitor somebody else; the access cookie (__Host-) not.
     is_browser = "HTTP_SEC_FETCH_SITE" in headers or "HTTP_ORIGIN" in headers
     if is_browser and not presented.access_cookies and presented.names.is_host_only:
         refusal = NO_HOST_COOKIE
-    elif policy.anti_csrf == "VIA_CUSTOM_HEADER" and not is_own and "HTTP_RID" not in headers:
+    elif mode == "VIA_CUSTOM_HEADER" and not is_own and "HTTP_RID" not in headers:
         refusal = FOREIGN_FORM if _is_submitted(presented) else NO_MARKER_TO_REFRESH
     token = Masked(presented.refresh_cookies[0])
-    return RefreshCall("cookie", token, policy.anti_csrf == "VIA_TOKEN" and not is_own, refusal)
+    return RefreshCall("cookie", token, mode == "VIA_TOKEN" and not is_own, refusal)
 
 
 def judge_access(

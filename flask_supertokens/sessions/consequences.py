@@ -137,11 +137,12 @@ def _end_stolen(state: AppState, error: TokenTheftError) -> None:
 # -- around the app's code ---------------------------------------------------------------------------------------------
 
 
-def note_errors(app: Flask) -> None:
+def note_errors(app: Flask, state: AppState) -> None:
     """Wrap what runs the app's code, so that an error of ours is noted before any handler sees it.
 
     Not around ``app.handle_user_exception``: frameworks put handlers of their own in front of that.
     """
+    state.note = functools.partial(note, state)  # for frameworks that render errors themselves
     app.preprocess_request = _wrap(app.preprocess_request, app.before_request_funcs)  # type: ignore[method-assign]
     app.dispatch_request = _wrap(app.dispatch_request)  # type: ignore[method-assign]
     got_request_exception.connect(_end_created_after, app)  # what fails elsewhere: a function for after_request

@@ -31,15 +31,17 @@ def refresh_session() -> Session:
     :raises DuplicateCookiesError: several session cookies of one name.
     :raises GeneralError: the store can't be reached.
     """
-    state = app_state()
-    request = request_state(state)
+    request = request_state()
+    state = request.owner
     with noting(state, refreshes=True):
-        presented = _drop_tossed(state, request.presented())
+        presented = brought = request.presented()
+        if len(presented.refresh_cookies) > 1 and presented.names.is_host_only:
+            presented = _drop_tossed(state, presented)
         call = judge_refresh(presented, request)
         if isinstance(call, Refusal):
             raise _refuse(request, presented, call)
         state.refusals.saw_refresh(only_access_cookie=False)
-        if presented is not request.presented() and state.settings.older_cookie_domain is not None:
+        if presented is not brought and state.settings.older_cookie_domain is not None:
             request.change(replace(request.plan, clears_duplicates=(False, True)))
         known = None
         if (
@@ -47,7 +49,8 @@ def refresh_session() -> Session:
         ):  # one that we signed, expired or not, names session and user
             token = state.engine.read_access_token(presented.access_cookies[0])
             known = token if token is not None and state.engine.is_genuine(token) else None
-        if known is not None and call.refusal is None:
+        asks_app = state.hooks.user_exists is not None
+        if asks_app and known is not None and call.refusal is None:
             _check_user(state, known)  # before anything is changed, where that is possible
         grant = state.engine.refresh(
             RefreshRequest(
@@ -58,7 +61,7 @@ def refresh_session() -> Session:
                 refusal=None if call.refusal is None else error_of(call.refusal),
             )
         )
-        if known is None:
+        if asks_app and known is None:
             _check_user(state, grant.access)
         session = Session(state, grant, call.method, request)
         assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
@@ -109,8 +112,6 @@ def _drop_tossed(state: AppState, presented: Presented) -> Presented:
     The ``__Host-`` access cookie, which no sibling can set, names the session; its key may be gone by now. Where the engine can't
     read refresh tokens (a core), it names the hash of the one that it came with.
     """
-    if len(presented.refresh_cookies) < 2 or not presented.names.is_host_only:  # noqa: PLR2004 - one is no choice
-        return presented
     own = _read_access(state, presented)
     if len(own) != 1:
         return presented

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from flask import Request, Response, has_request_context, request
+from flask import Request, Response, current_app, has_request_context, request
 
 from ..hooks import require_sync
 from ..protocol.hosts import is_one_of
@@ -18,11 +18,12 @@ from ..protocol.model import AllowedMethod, AntiCsrfMode, Method, Payload
 from ..protocol.navigation import plain_root
 from ..protocol.presented import Presented, read
 from ..protocol.response_plan import NO_PLAN, ResponsePlan
-from ..state import AppState, app_state
+from ..state import EXTENSION, AppState, app_state
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
-_ATTRIBUTE = "_flask_supertokens"
+ATTRIBUTE = "_flask_supertokens"
+"""Where a request keeps its state."""
 BEFORE_VIEW = "_flask_supertokens_before_view"
 """Stands among a request's attributes while functions for ``before_request`` run."""
 _VARY_BY: dict[object, str] = {"cookie": "Cookie", "header": "Authorization"}
@@ -168,10 +169,10 @@ def request_state(app: AppState | None = None) -> RequestState:
     :raises RuntimeError: there is no request, or it is one of another app.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    owner = app or app_state()
-    state: RequestState | None = current.__dict__.get(_ATTRIBUTE)
+    owner = app or current_app.extensions.get(EXTENSION) or app_state()
+    state: RequestState | None = current.__dict__.get(ATTRIBUTE)
     if state is None:
-        state = current.__dict__[_ATTRIBUTE] = RequestState(owner, current)
+        state = current.__dict__[ATTRIBUTE] = RequestState(owner, current)
     if state.owner is not owner:
         raise RuntimeError(
             "This request belongs to another app; its session is that app's. Use the …_without_request functions."
@@ -179,16 +180,11 @@ def request_state(app: AppState | None = None) -> RequestState:
     return state
 
 
-def state_on(current: Request) -> RequestState | None:
-    """Find what was kept on a request, if anything was."""
-    return current.__dict__.get(_ATTRIBUTE)
-
-
 def known_request_state() -> RequestState | None:
     """Find this request's state, if there is one and it is this app's."""
     if not has_request_context():
         return None
-    state = state_on(request._get_current_object())  # type: ignore[attr-defined]
+    state: RequestState | None = request._get_current_object().__dict__.get(ATTRIBUTE)  # type: ignore[attr-defined]
     return state if state is not None and state.owner is app_state() else None
 
 

@@ -10,6 +10,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import GeneralError
@@ -19,25 +20,24 @@ BATCH = 500
 """How many sessions one step ends at most, so that nobody who writes meanwhile waits for long."""
 
 
+@dataclass
 class Row:
     """A session for one decision, in a ``with`` block: it is read at its start, and written at most once in it.
 
     Nothing else is asked of the store in between. ``record`` is what was read, ``None`` where there is no such session.
     """
 
+    store: Store
+    handle: str
     record: SessionRecord | None = None
 
-    def __init__(self, store: Store, handle: str) -> None:
-        self._store = store
-        self._handle = handle
-
     def __enter__(self) -> Row:
-        self.record = self._store.read(self._handle)
+        self.record = self.store.read(self.handle)
         return self
 
     def swap(self, line: Line, refreshed_at: int) -> bool:
         """Write what was decided, if the session is still what was read; ``False`` if it is not."""
-        return self.record is not None and self._store.swap_line(self.record, line, refreshed_at)
+        return self.record is not None and self.store.swap_line(self.record, line, refreshed_at)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         pass

@@ -25,6 +25,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -706,14 +707,15 @@ class SQLAlchemyStore(Store):
             make_private_file(file)
 
 
+@dataclass
 class _RowOnOneConnection(Row):
     """Reads and writes a session on the same connection of the pool."""
 
-    _store: SQLAlchemyStore
+    store: SQLAlchemyStore
     _connection: Connection | None = None
 
     def __enter__(self) -> _RowOnOneConnection:
-        store, handle = self._store, self._handle
+        store, handle = self.store, self.handle
         if not _is_handle(handle):
             return self
         try:
@@ -741,8 +743,8 @@ class _RowOnOneConnection(Row):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if self._connection is not None:
             self._connection.close()
-        if isinstance(error, self._store.driver_errors):
-            raise self._store.failure("row", error) from error
+        if isinstance(error, self.store.driver_errors):
+            raise self.store.failure("row", error) from error
 
 
 class OtherStore(SQLAlchemyStore):

@@ -32,6 +32,7 @@ from flask_supertokens.protocol.requests import (
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS
 
 from ..support.cookies import environ
+from ..support.wire import CLAIMS
 
 PLAIN = CookieNames("sAccessToken", "sRefreshToken", "/", "/refresh")
 HOST_ONLY = CookieNames("__Host-sAccessToken", "__Secure-sRefreshToken", "/", "/refresh")
@@ -79,7 +80,7 @@ def sent(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Pres
 
 def a_token(raw: str) -> AccessToken | None:
     """Reads ``at`` and ``at-2``: the anti-CSRF token of both is ``csrf``."""
-    claims = {"sub": "u", "sessionHandle": "h", "iat": 0, "exp": 1, "antiCsrfToken": "csrf"}
+    claims = {**CLAIMS, "antiCsrfToken": "csrf"}
     return AccessToken(raw, "d-1", 5, claims) if raw.startswith("at") else None
 
 

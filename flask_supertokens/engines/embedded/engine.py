@@ -53,7 +53,7 @@ from ..base import (
 )
 from .limits import EmbeddedSettings
 from .minting import Minting
-from .rows import Rows, attempts, describe, too_busy
+from .rows import ATTEMPTS, Rows, describe, too_busy, wait_for_others
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
@@ -153,7 +153,7 @@ class EmbeddedEngine(Engine):
             user_id=new.user_id,
             recipe_user_id=new.recipe_user_id,
             tenant_id=new.tenant_id,
-            line=Line(token.fingerprint, 0, None, settings.limit(now, now + settings.window.refresh_lifetime)),
+            line=Line(token.fingerprint, 0, None, settings.limit(now, now + settings.window.refresh_lifetime)[0]),
             created_at=now,
             refreshed_at=now,
             anti_csrf_token=secrets.token_urlsafe(24) if new.anti_csrf else None,
@@ -184,7 +184,14 @@ class EmbeddedEngine(Engine):
             return self._minting.reissue(token, known, now, only_if_changed=True)
         if not check_database and self._is_known_open(token, now):
             return Grant(token)
-        for now in attempts(self.clock):
+        return self._verify_in_store(token, check_database)
+
+    def _verify_in_store(self, token: AccessToken, check_database: bool) -> Grant:
+        """Judge the access token of a refresh, as long as the store has to be asked for it."""
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:
+                wait_for_others(attempt)
+            now = self.clock()
             with self.store.turn(), self.store.row(token.handle) as row:
                 record = self._settings.limit_record(row.record)
                 decision = decide_access(record.line if record else None, token, now, self._settings.window)
@@ -225,7 +232,10 @@ class EmbeddedEngine(Engine):
         if token is None:
             raise InvalidRefreshTokenError("The refresh token is not one of ours.")
         with self.store.turn():
-            for now in attempts(self.clock):
+            for attempt in range(ATTEMPTS):
+                if attempt > 1:
+                    wait_for_others(attempt)
+                now = self.clock()
                 with self.store.row(token.handle) as row:
                     record = self._settings.limit_record(row.record)
                     decision = decide_refresh(record.line if record else None, token, now, self._settings.window)

@@ -26,9 +26,11 @@ class EmbeddedSettings:
     session_lifetime: int | None = None
     sessions_per_user: int | None = None
 
-    def limit(self, created_at: int, moment: int) -> int:
-        """Make a moment the end of its session, if it is later than that."""
-        return moment if self.session_lifetime is None else min(moment, created_at + self.session_lifetime)
+    def limit(self, created_at: int, *moments: int) -> tuple[int, ...]:
+        """Let none of these moments be later than the end of a session."""
+        if self.session_lifetime is None:
+            return moments
+        return tuple([min(moment, created_at + self.session_lifetime) for moment in moments])
 
     def limit_line(self, created_at: int, line: Line) -> Line:
         """Let a line end with its session at the latest."""

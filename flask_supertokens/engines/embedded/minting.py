@@ -36,7 +36,8 @@ class Minting:
         :param is_new: the refresh token was made a moment ago, so it is handed out too.
         """
         settings = self._settings
-        expires_at = settings.limit(record.created_at, now + settings.keys.access_token_lifetime)
+        lifetimes = now + settings.keys.access_token_lifetime, now + settings.window.refresh_lifetime
+        expires_at, refresh_expires_at = settings.limit(record.created_at, *lifetimes)
         if kind.dynamic is None and STATIC_KEY in record.payload and STATIC_KEY in parse_json_object(record.payload):
             kind = replace(kind, dynamic=False)  # as the session was created
         claims = access_token_claims(
@@ -57,7 +58,7 @@ class Minting:
             access.expires_at,
             front_token(claims),
             refresh_token=token.raw,
-            refresh_token_expires_at=settings.limit(record.created_at, now + settings.window.refresh_lifetime),
+            refresh_token_expires_at=refresh_expires_at,
             anti_csrf_token=record.anti_csrf_token,
         )
 
@@ -85,7 +86,7 @@ class Minting:
             token_fingerprint=token.fingerprint,
             parent_fingerprint=parent_fingerprint,
             issued_at=now,
-            expires_at=self._settings.limit(record.created_at, token.expires_at),
+            expires_at=self._settings.limit(record.created_at, token.expires_at)[0],
             extra=self._extra,
             version=token.kind.version,
         )

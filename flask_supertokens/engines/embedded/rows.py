@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from ...errors import GeneralError
@@ -18,12 +18,9 @@ PAGE = 1000
 """How many sessions are read at a time."""
 
 
-def attempts(clock: Callable[[], int]) -> Iterator[int]:
-    """Tell the time, a bounded number of times, with a pause before that grows. After the last one it is `too_busy`."""
-    for attempt in range(ATTEMPTS):
-        if attempt > 1:
-            time.sleep(random.random() * 0.002 * attempt)  # noqa: S311 - spreads the losers, guards nothing
-        yield clock()
+def wait_for_others(attempt: int) -> None:
+    """Wait before one more attempt, at random, longer each time: that spreads the losers."""
+    time.sleep(random.random() * 0.002 * attempt)  # noqa: S311 - guards nothing
 
 
 def too_busy() -> GeneralError:
@@ -56,8 +53,10 @@ class Rows:
         :param change: makes the new payload of the stored one; called again for each attempt.
         :param check: raises what speaks against the new one.
         """
-        for now in attempts(self._clock):
-            record = self.read_living(handle, now)
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:
+                wait_for_others(attempt)
+            record = self.read_living(handle, self._clock())
             if record is None:
                 return None
             payload = to_json_object(change(parse_json_object(record.payload)), "access_token_payload")
@@ -76,7 +75,10 @@ class Rows:
 
     def merge_data(self, handle: str, update: Payload) -> bool:
         """Merge into the data of a session; ``False`` if it has ended."""
-        for now in attempts(self._clock):
+        for attempt in range(ATTEMPTS):
+            if attempt > 1:
+                wait_for_others(attempt)
+            now = self._clock()
             with self._store.turn():
                 record = self.read_living(handle, now)
                 if record is None:

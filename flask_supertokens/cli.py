@@ -262,7 +262,7 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(
             'The server is missing; install it: pip install "flask-supertokens[serve]"'
         ) from error
-    from .cdi_server import MAX_BODY, core_app, make_core  # noqa: PLC0415 - for this command only
+    from .core.calls import MAX_BODY, core_app, make_core  # noqa: PLC0415 - for this command only
 
     try:
         core = make_core(app_state(), needs_api_keys=not is_local(host))
@@ -320,7 +320,7 @@ def _ask(yes: bool, question: str) -> None:
 
 def _signers(engine: EmbeddedEngine, app_id: str) -> list[EmbeddedEngine]:
     """The app's own engine, and that of a core whose keys are in the same database; or that of another app of the core."""
-    from .cdi_server import make_core  # noqa: PLC0415 - as above
+    from .core.calls import make_core  # noqa: PLC0415 - as above
 
     apps = make_core(app_state(), needs_api_keys=False)
     if not apps.has(app_id, PUBLIC_TENANT):

@@ -13,10 +13,12 @@ from typing import Any
 
 from flask import Flask
 
-from .cdi_server import STATE, make_blueprint
 from .config import known_keys, nearest
-from .core_apps import Core
+from .core.apps import Core
+from .core.calls import STATE, make_blueprint
 from .extension import SuperTokens
+
+__all__ = ["create_app", "create_core", "make_blueprint"]
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 

@@ -27,8 +27,8 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor, get_cors_headers
-from flask_supertokens.cdi_server import core_app as core_app_of
-from flask_supertokens.cdi_server import make_core
+from flask_supertokens.core.calls import core_app as core_app_of
+from flask_supertokens.core.calls import make_core
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.base import Store

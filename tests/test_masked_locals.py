@@ -33,8 +33,8 @@ from flask_supertokens import (
     signals,
     verify_session,
 )
-from flask_supertokens.cdi_server import core_app
 from flask_supertokens.claims import ClaimValidationResult, PrimitiveClaim, SessionClaimValidator
+from flask_supertokens.core.calls import core_app
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore

@@ -22,7 +22,7 @@ from flask_supertokens import (
     refresh_session_without_request,
     signals,
 )
-from flask_supertokens.cdi_server import core_app
+from flask_supertokens.core.calls import core_app
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores import sqlalchemy as sql
 

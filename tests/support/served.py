@@ -15,8 +15,8 @@ import requests
 from flask import Flask, request
 from waitress.server import create_server
 
-from flask_supertokens.cdi_server import STATE, core_app
-from flask_supertokens.core_apps import Core
+from flask_supertokens.core.apps import Core
+from flask_supertokens.core.calls import STATE, core_app
 from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.remote import RemoteEngine, RemoteSettings
 from flask_supertokens.protocol.model import SigningKey

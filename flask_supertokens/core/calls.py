@@ -21,20 +21,20 @@ from typing import Any, TypeVar, cast
 from flask import Blueprint, Flask, Response, current_app, request
 from flask.blueprints import BlueprintSetupState
 
-from .assembly import embedded_settings
-from .config import Settings
-from .context import EXTENSION, AppState
-from .core_apps import Core
-from .engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest
-from .engines.embedded import EmbeddedEngine
-from .errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
-from .protocol.cdi import VERSIONS, version_number
-from .protocol.core_config import shown_name
-from .protocol.hosts import is_local
-from .protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
-from .protocol.tokens import check_user_id, shown
-from .protocol.transport import same_secret
-from .signing import to_jwk
+from ..assembly import embedded_settings
+from ..config import Settings
+from ..context import EXTENSION, AppState
+from ..engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest
+from ..engines.embedded import EmbeddedEngine
+from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ..protocol.cdi import VERSIONS, version_number
+from ..protocol.core_config import shown_name
+from ..protocol.hosts import is_local
+from ..protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload, SessionTokens, TokenKind
+from ..protocol.tokens import check_user_id, shown
+from ..protocol.transport import same_secret
+from ..signing import to_jwk
+from .apps import Core
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")

@@ -18,23 +18,23 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from flask_supertokens import SuperTokens, cdi_server
-from flask_supertokens.cdi_server import MAX_BODY, core_app
-from flask_supertokens.core_app import create_app, create_core
-from flask_supertokens.core_apps import MAX_APPS
+from flask_supertokens import SuperTokens
+from flask_supertokens.core.apps import MAX_APPS
+from flask_supertokens.core.calls import MAX_BODY, core_app
+from flask_supertokens.core_app import create_app, create_core, make_blueprint
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.signing import RELOAD_EVERY
 from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 
-from .support.core_process import CoreProcess
-from .support.engines import a_session
-from .support.large_bodies import LITTLE, post_large_body
-from .support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
-from .support.records import a_record, sql_store, sqlite_uri
-from .support.served import a_core
-from .support.wire import BrokenStore
+from ..support.core_process import CoreProcess
+from ..support.engines import a_session
+from ..support.large_bodies import LITTLE, post_large_body
+from ..support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
+from ..support.records import a_record, sql_store, sqlite_uri
+from ..support.served import a_core
+from ..support.wire import BrokenStore
 
 API_KEY = "a-key-of-twenty-characters-or-more"
 NEW = {"userId": "u", "userDataInJWT": {"a": 1}, "userDataInDatabase": {"b": 2}, "enableAntiCsrf": False}
@@ -929,7 +929,7 @@ def an_app(**settings: Any) -> Flask:
 def test_a_core_is_below_a_prefix() -> None:
     """An app and its services share their sessions."""
     app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
-    app.register_blueprint(cdi_server.make_blueprint(), url_prefix="/core")
+    app.register_blueprint(make_blueprint(), url_prefix="/core")
     core = CoreClient(app.test_client(), key=API_KEY, base="/core")
     handle = core.create()["session"]["handle"]
     assert app.extensions["supertokens"].engine.information(handle) is not None
@@ -939,7 +939,7 @@ def test_a_core_is_below_a_prefix() -> None:
 def test_a_key_opens_the_users_of_the_app() -> None:
     """A session of any user, made by the core, is refreshed at the app; one of another app of the core is not."""
     app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
-    app.register_blueprint(cdi_server.make_blueprint(), url_prefix="/core")
+    app.register_blueprint(make_blueprint(), url_prefix="/core")
     client, statuses = app.test_client(), []
     core = CoreClient(client, key=API_KEY, base="/core")
     core.put("/recipe/multitenancy/app/v2", appId="shop")
@@ -952,20 +952,20 @@ def test_a_key_opens_the_users_of_the_app() -> None:
 def test_a_core_has_no_api_keys() -> None:
     """It is not registered, and the text says what to set."""
     with pytest.raises(ValueError, match="Set SUPERTOKENS_CORE_API_KEYS"):
-        an_app().register_blueprint(cdi_server.make_blueprint())
+        an_app().register_blueprint(make_blueprint())
 
 
 def test_a_core_is_open_to_all_that_reach_it() -> None:
     """If that was said."""
     app = an_app()
-    app.register_blueprint(cdi_server.make_blueprint(needs_api_keys=False), url_prefix="/core")
+    app.register_blueprint(make_blueprint(needs_api_keys=False), url_prefix="/core")
     assert CoreClient(app.test_client(), base="/core").get("/apiversion").json == {"versions": list(VERSIONS)}
 
 
 def test_a_core_is_registered_too_early() -> None:
     """The text says what comes first."""
     with pytest.raises(RuntimeError, match=r"Call SuperTokens\(app\) before"):
-        Flask("core").register_blueprint(cdi_server.make_blueprint())
+        Flask("core").register_blueprint(make_blueprint())
 
 
 def test_a_core_stands_on_a_core() -> None:
@@ -974,7 +974,7 @@ def test_a_core_stands_on_a_core() -> None:
     app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1", SUPERTOKENS_CORE_API_KEYS=API_KEY)
     SuperTokens(app)
     with pytest.raises(ValueError, match="needs the embedded engine"):
-        app.register_blueprint(cdi_server.make_blueprint())
+        app.register_blueprint(make_blueprint())
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:

@@ -7,16 +7,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .engines.base import TokenRules
-from .engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
-from .errors import GeneralError
-from .forks import ForkSafeLock
-from .protocol.core_config import Lifetimes, lifetimes, updated_config
-from .protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
-from .protocol.tokens import MAX_TOKEN_LENGTH
-from .protocol.transport import same_secret
-from .signing import RELOAD_EVERY, BoundedCache
-from .stores.base import Store
+from ..engines.base import TokenRules
+from ..engines.embedded import EmbeddedEngine, EmbeddedSettings, milliseconds
+from ..errors import GeneralError
+from ..forks import ForkSafeLock
+from ..protocol.core_config import Lifetimes, lifetimes, updated_config
+from ..protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
+from ..protocol.tokens import MAX_TOKEN_LENGTH
+from ..protocol.transport import same_secret
+from ..signing import RELOAD_EVERY, BoundedCache
+from ..stores.base import Store
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 

@@ -20,7 +20,8 @@ from werkzeug.test import TestResponse
 
 from flask_supertokens import SuperTokens
 from flask_supertokens.core.apps import MAX_APPS
-from flask_supertokens.core.calls import MAX_BODY, core_app
+from flask_supertokens.core.requests import MAX_BODY
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.core_app import create_app, create_core, make_blueprint
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
@@ -101,7 +102,7 @@ def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[St
 
 @pytest.fixture
 def client(store: Store, clock: Clock, keys_of_a_core: list[SigningKey]) -> FlaskClient:
-    return core_app(a_core(store, clock, *keys_of_a_core)).test_client()
+    return make_core_app(a_core(store, clock, *keys_of_a_core)).test_client()
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def core(client: FlaskClient) -> CoreClient:
 @pytest.fixture(scope="module")
 def plain(keys_of_a_core: list[SigningKey]) -> FlaskClient:
     """One in memory for all tests on what neither a store nor the time decides: reading a key takes a while."""
-    return core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core)).test_client()
+    return make_core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core)).test_client()
 
 
 # -- bad requests ------------------------------------------------------------------------------------------------------
@@ -449,7 +450,7 @@ def test_a_jwt_would_pass_for_an_access_token(plain: FlaskClient) -> None:
 @pytest.fixture(scope="module")
 def guarded(keys_of_a_core: list[SigningKey]) -> FlaskClient:
     keys = (API_KEY, API_KEY[::-1])
-    return core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core, api_keys=keys)).test_client()
+    return make_core_app(a_core(MemoryStore(), Clock(), *keys_of_a_core, api_keys=keys)).test_client()
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", API_KEY[:-1], API_KEY + "x", "ü"])
@@ -538,7 +539,7 @@ def test_nothing_secret_is_logged(guarded: FlaskClient, caplog: pytest.LogCaptur
 def broken(clock: Clock, keys_of_a_core: list[SigningKey]) -> tuple[BrokenStore, CoreClient]:
     """A store to break, and a core on it."""
     store = BrokenStore()
-    return store, CoreClient(core_app(a_core(store, clock, *keys_of_a_core)).test_client())
+    return store, CoreClient(make_core_app(a_core(store, clock, *keys_of_a_core)).test_client())
 
 
 def test_the_store_is_down(broken: tuple[BrokenStore, CoreClient], caplog: pytest.LogCaptureFixture) -> None:
@@ -874,7 +875,7 @@ def test_two_processes_serve_an_app(
     core: CoreClient, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
 ) -> None:
     """The other one has its settings from the first call on, and a change of them within 30 seconds."""
-    other = CoreClient(core_app(a_core(store, clock)).test_client(), base="/appid-shop")
+    other = CoreClient(make_core_app(a_core(store, clock)).test_client(), base="/appid-shop")
     a_shop(core, store, *keys_of_a_core, **{ACCESS: 2})
     assert validity_of(other.create(), "accessToken") == 2000
     core.put(APP, appId="shop", coreConfig={ACCESS: 3})

@@ -18,7 +18,7 @@ from flask_supertokens import (
     merge_into_access_token_payload,
     verify_session,
 )
-from flask_supertokens.core.calls import core_app
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.protocol.tokens import OWN_NAMES
@@ -46,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def core(clock: Clock, keys_of_a_core: list[SigningKey]) -> FlaskClient:
-    return core_app(a_core(MemoryStore(), clock, *keys_of_a_core)).test_client()
+    return make_core_app(a_core(MemoryStore(), clock, *keys_of_a_core)).test_client()
 
 
 class Sdk:

@@ -263,11 +263,13 @@ def serve_core(host: str, port: int, threads: int) -> None:
         raise click.ClickException(
             'The server is missing; install it: pip install "flask-supertokens[serve]"'
         ) from error
-    from .cdi_server import MAX_BODY, core_app, make_core  # noqa: PLC0415 - for this command only
+    from .core.apps import make_core  # noqa: PLC0415 - for this command only
+    from .core.requests import MAX_BODY  # noqa: PLC0415 - as above
+    from .core.serving import make_core_app  # noqa: PLC0415 - as above
 
     try:
         core = make_core(app_state(), needs_api_keys=not is_local(host))
-        app, too_large = core_app(core), MAX_BODY + 1
+        app, too_large = make_core_app(core), MAX_BODY + 1
         server = create_server(app, host=host, port=port, threads=threads, ident="", max_request_body_size=too_large)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
@@ -321,7 +323,7 @@ def _ask(yes: bool, question: str) -> None:
 
 def _signers(engine: EmbeddedEngine, app_id: str) -> list[EmbeddedEngine]:
     """The app's own engine, and that of a core whose keys are in the same database; or that of another app of the core."""
-    from .cdi_server import make_core  # noqa: PLC0415 - as above
+    from .core.apps import make_core  # noqa: PLC0415 - as above
 
     apps = make_core(app_state(), needs_api_keys=False)
     if not apps.has(app_id, PUBLIC_TENANT):

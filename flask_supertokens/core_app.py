@@ -1,5 +1,6 @@
-"""A SuperTokens core to run: ``flask --app flask_supertokens.core_app supertokens serve-core``, or
-``gunicorn "flask_supertokens.core_app:create_core()"``. Settings come from the environment.
+"""A SuperTokens core to run, with settings from the environment: what is public of `flask_supertokens.core`.
+
+``flask --app flask_supertokens.core_app supertokens serve-core``, or ``gunicorn "flask_supertokens.core_app:create_core()"``.
 """
 
 from __future__ import annotations
@@ -8,21 +9,22 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Flask
 
-from .cdi_server import STATE, make_blueprint
 from .config import known_keys, nearest
-from .core_apps import Core
+from .core.apps import Core
+from .core.serving import STATE, make_blueprint
 from .extension import SuperTokens
+
+__all__ = ["create_app", "create_core", "make_blueprint"]
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 
 def create_app() -> Flask:
-    """An app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
+    """Make an app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
 
     Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
     *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
@@ -38,7 +40,7 @@ def create_app() -> Flask:
         app.cli.add_command(group)
         return app
     app.config["SUPERTOKENS_ACCESS_TOKEN_ALGORITHM"] = "RS256"  # noqa: S105 - the core's; the commands speak of its keys
-    app.config.from_mapping(_given())
+    app.config.from_mapping(_read_environment())
     app.config["SUPERTOKENS_REGISTER_ROUTES"] = False  # an app's, which may share the environment
     if "SUPERTOKENS_CONNECTION_URI" in app.config:
         raise ValueError(
@@ -49,9 +51,9 @@ def create_app() -> Flask:
 
 
 def create_core() -> Flask:
-    """An app that is a core for other services, with the settings of `create_app` and ``SUPERTOKENS_CORE_API_KEYS``.
+    """Make an app that is a core for other services, with the settings of `create_app` and ``SUPERTOKENS_CORE_API_KEYS``.
 
-    Its signing keys are made, if they are not there: clients do not wait so long.
+    Its signing keys are made too, if they are not there: clients do not wait so long.
 
     :raises ValueError: wrong settings, or no API keys.
     """
@@ -62,24 +64,20 @@ def create_core() -> Flask:
     return app
 
 
-def _given() -> dict[str, Any]:
-    """Our settings in the environment."""
+def _read_environment() -> dict[str, Any]:
+    """Read our settings, and warn of the names that are none."""
     known = known_keys()
     unknown = sorted(name for name in os.environ if name.startswith("SUPERTOKENS_") and name not in known)
     if unknown:
-        logger.warning("No settings of flask_supertokens, and not used: %s.", ", ".join(_named(unknown, known)))
+        hints = {name: nearest(name, known) for name in unknown}
+        named = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in hints.items())
+        logger.warning("No settings of flask_supertokens, and not used: %s.", named)
     ours = {*known, "SECRET_KEY", "SECRET_KEY_FALLBACKS"}
-    return {name: _value(name, text) for name, text in os.environ.items() if name in ours}
+    return {name: _read_value(name, text) for name, text in os.environ.items() if name in ours}
 
 
-def _named(unknown: list[str], known: frozenset[str]) -> Iterator[str]:
-    for name in unknown:
-        near = nearest(name, known)
-        yield f"{name} (did you mean {near}?)" if near else name
-
-
-def _value(name: str, text: str) -> Any:
-    """A list or null where JSON says so; what looks like a number stays the text that was written."""
+def _read_value(name: str, text: str) -> Any:
+    """Read a list or null where the text is one in JSON. What looks like a number stays the text that was written."""
     if name == "SECRET_KEY":
         return text
     try:

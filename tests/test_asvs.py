@@ -59,7 +59,7 @@ def test_the_lifetimes_are_the_defaults() -> None:
         ("engines/embedded.py", "_check_anti_csrf", "same_secret"),
         ("engines/embedded.py", "current_handle", "same_secret"),
         ("protocol/requests.py", "_check_anti_csrf", "same_secret"),
-        ("core_apps.py", "admits", "same_secret"),
+        ("core/apps.py", "admits", "same_secret"),
     ],
 )
 def test_secrets_are_compared_in_constant_time(file: str, function: str, compares: str) -> None:

@@ -27,8 +27,8 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_supertokens import SuperTokens, cli, core_app, create_new_session_without_request, doctor, get_cors_headers
-from flask_supertokens.cdi_server import core_app as core_app_of
-from flask_supertokens.cdi_server import make_core
+from flask_supertokens.core.apps import make_core
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.base import Store
@@ -873,7 +873,7 @@ def a_core_of(*versions: str) -> Flask:
 
 def test_some_of_several_cores_fail() -> None:
     """Each is asked, and each that fails is named with its reason, though the others answer."""
-    other = core_app_of(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
+    other = make_core_app(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
     with served(a_core_of("5.4")) as good, served(other) as other_key, served(older_core()) as old:
         findings = told(an_app_on([good, other_key, old, "http://localhost:1"]), "status")["findings"]
         assert not any(good in finding for finding in findings)

@@ -33,8 +33,8 @@ from flask_supertokens import (
     signals,
     verify_session,
 )
-from flask_supertokens.cdi_server import core_app
 from flask_supertokens.claims import ClaimValidationResult, PrimitiveClaim, SessionClaimValidator
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
@@ -316,7 +316,7 @@ def test_the_store_of_a_core_fails(name: str, keys_of_a_core: list[SigningKey]) 
     for fails_at in range(12):
         fuse, store = Fuse(), FusedStore()
         store.fuse = fuse
-        client = core_app(a_core(store, Clock(), *keys_of_a_core)).test_client()
+        client = make_core_app(a_core(store, Clock(), *keys_of_a_core)).test_client()
         made = client.post("/recipe/session", json=NEW).json
         assert made is not None
         path, body = CALLS[name]

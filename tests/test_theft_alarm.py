@@ -22,7 +22,7 @@ from flask_supertokens import (
     refresh_session_without_request,
     signals,
 )
-from flask_supertokens.cdi_server import core_app
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores import sqlalchemy as sql
 
@@ -164,7 +164,7 @@ def test_a_core_can_not_revoke_a_stolen_session(core_server: Serving, keys_of_a_
 def test_a_core_on_a_database_that_takes_no_writes(keys_of_a_core: list[SigningKey]) -> None:
     """It gives no verdict of theft that the service could not act upon: 503."""
     store, clock = NoWrites(), Clock()
-    client = core_app(a_core(store, clock, *keys_of_a_core)).test_client()
+    client = make_core_app(a_core(store, clock, *keys_of_a_core)).test_client()
     body = {"userId": "u", "userDataInJWT": {}, "userDataInDatabase": {}, "enableAntiCsrf": False}
     first = client.post("/recipe/session", json=body).json["refreshToken"]["token"]
     token, asked = first, {"enableAntiCsrf": False, "useDynamicSigningKey": True}

@@ -48,14 +48,17 @@ def lifetimes(config: Payload, of_core: Lifetimes) -> Lifetimes:
         elif name == REFRESH_TOKEN:
             own = replace(own, refresh_token=_duration(name, value, _MINUTE, "minutes"))
         elif name == SIGNING_KEY:
-            own = replace(own, signing_key=_duration(name, value, _HOUR, "hours, a second at least"))
+            own = replace(own, signing_key=_duration(name, value, _HOUR, "hours"))
         elif name not in _WITHOUT_EFFECT:
-            known = f"{ACCESS_TOKEN}, {REFRESH_TOKEN} and {SIGNING_KEY}"
+            known = f"{ACCESS_TOKEN} (seconds), {REFRESH_TOKEN} (minutes) and {SIGNING_KEY} (hours)"
             raise ValueError(f"{shown_name(name)} is not supported by this core; an app may set {known}")
         elif not isinstance(value, bool) and value not in ("true", "false"):
             raise ValueError(f"'{name}' must be true or false")
     if own != of_core and own.refresh_token <= own.access_token:
-        raise ValueError(f"'{REFRESH_TOKEN}' must be longer than '{ACCESS_TOKEN}'")
+        raise ValueError(
+            f"'{REFRESH_TOKEN}' must be longer than '{ACCESS_TOKEN}': it is {own.refresh_token / _MINUTE:.9g} min,"
+            f" the other one {own.access_token // _SECOND} s"
+        )
     return own
 
 
@@ -71,10 +74,10 @@ def _seconds(name: str, value: Any) -> int:
     return int(seconds) * _SECOND
 
 
-def _duration(name: str, value: Any, unit: int, said: str) -> int:
+def _duration(name: str, value: Any, unit: int, unit_name: str) -> int:
     number = _number(value)
     if number is None or not _SECOND <= number * unit <= _LONGEST:
-        raise ValueError(f"'{name}' must be a number of {said}")
+        raise ValueError(f"'{name}' must be a number of {unit_name}: a second at least, 100 years at most")
     return int(number * unit)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from flask_supertokens.core_apps import Core
+from flask_supertokens.core.apps import Core
 from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.remote import RemoteEngine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +73,36 @@ def test_an_access_token_would_outlive_its_session(config: dict[str, Any]) -> No
     """Refused, as by a real core."""
     with pytest.raises(ValueError, match=f"'{REFRESH}' must be longer than '{ACCESS}'"):
         lifetimes(config, CORE)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({REFRESH: 60}, "it is 60 min, the other one 3600 s"),
+        ({ACCESS: "61", REFRESH: "1"}, "it is 1 min, the other one 61 s"),
+        ({ACCESS: 30, REFRESH: 0.5}, "it is 0.5 min, the other one 30 s"),
+        ({ACCESS: 86_400_000}, "it is 144000 min, the other one 86400000 s"),
+    ],
+)
+def test_two_lifetimes_that_do_not_go_together_are_told_in_their_units(config: dict[str, Any], said: str) -> None:
+    """One is in minutes, the other in seconds, and either may be the core's."""
+    with pytest.raises(ValueError, match=re.escape(said)):
+        lifetimes(config, CORE)
+
+
+@pytest.mark.parametrize("value", [10**11, 1e-9, "abc"])
+@pytest.mark.parametrize(("name", "unit"), [(REFRESH, "minutes"), (KEYS, "hours")])
+def test_a_lifetime_that_is_no_duration_is_refused_with_unit_and_bounds(name: str, unit: str, value: Any) -> None:
+    """A number may be wrong by its size alone."""
+    said = f"'{name}' must be a number of {unit}: a second at least, 100 years at most"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        lifetimes({name: value}, CORE)
+
+
+def test_a_name_that_is_not_ours_is_refused_with_the_units_of_those_that_are() -> None:
+    """What an app may set is named with what its number counts."""
+    with pytest.raises(ValueError, match=re.escape(f"{ACCESS} (seconds), {REFRESH} (minutes) and {KEYS} (hours)")):
+        lifetimes({"port": 1}, CORE)
 
 
 @pytest.mark.parametrize(

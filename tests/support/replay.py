@@ -13,8 +13,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from flask_supertokens.cdi_server import core_app
-from flask_supertokens.core_apps import Core
+from flask_supertokens.core.apps import Core
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.protocol.rotation import Window
 from flask_supertokens.stores.memory import MemoryStore
@@ -103,7 +103,7 @@ class Replay:
             ("golden-api-key-0123456789abcdef",) if expiry else (),
             self._clock,
         )
-        self._client = core_app(core).test_client()
+        self._client = make_core_app(core).test_client()
 
     # -- one step
 

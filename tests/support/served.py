@@ -15,8 +15,8 @@ import requests
 from flask import Flask, request
 from waitress.server import create_server
 
-from flask_supertokens.cdi_server import STATE, core_app
-from flask_supertokens.core_apps import Core
+from flask_supertokens.core.apps import Core
+from flask_supertokens.core.serving import STATE, make_core_app
 from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.remote import RemoteEngine, RemoteSettings
 from flask_supertokens.protocol.model import SigningKey
@@ -64,7 +64,7 @@ class RealClock(Clock):
 @contextlib.contextmanager
 def serving(core: Core) -> Iterator[Serving]:
     """A production server with a core behind it: its address, and how to put another core there."""
-    app = core_app(core)
+    app = make_core_app(core)
     server = create_server(app, host="127.0.0.1", port=0, threads=8)
     threading.Thread(target=server.run, daemon=True).start()
     yield f"http://127.0.0.1:{server.effective_port}", lambda other: app.extensions.__setitem__(STATE, other)
@@ -80,7 +80,7 @@ def a_core(store: Store, clock: Callable[[], int], *keys: SigningKey, api_keys: 
 
 def of_versions(core: Core, *versions: str) -> Flask:
     """A core that speaks these versions of CDI only."""
-    app = core_app(core)
+    app = make_core_app(core)
 
     def answer() -> Any:
         if request.path.endswith("/apiversion"):

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from flask_supertokens import verify_session
-from flask_supertokens.cdi_server import core_app
-from flask_supertokens.core_apps import Core
+from flask_supertokens.core.apps import Core
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol.cdi import CoreAnswerError, read_information, read_session, read_versions
@@ -342,7 +342,7 @@ def _form() -> Parser:
 
 
 def _core() -> Parser:
-    app: Flask = core_app(Core(MemoryStore(), SETTINGS))
+    app: Flask = make_core_app(Core(MemoryStore(), SETTINGS))
 
     def ask(text: str) -> bool:
         client = app.test_client()

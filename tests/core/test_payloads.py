@@ -18,7 +18,7 @@ from flask_supertokens import (
     merge_into_access_token_payload,
     verify_session,
 )
-from flask_supertokens.cdi_server import core_app
+from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.protocol.payloads import OWN_NAMES
@@ -46,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def core(clock: Clock, keys_of_a_core: list[SigningKey]) -> FlaskClient:
-    return core_app(a_core(MemoryStore(), clock, *keys_of_a_core)).test_client()
+    return make_core_app(a_core(MemoryStore(), clock, *keys_of_a_core)).test_client()
 
 
 class Sdk:
@@ -172,7 +172,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
         yield make()
         return
     with scripted() as core:
-        app, clock = Flask("tests.cdi.test_payloads"), Clock()
+        app, clock = Flask("tests.core.test_payloads"), Clock()
         KeepsAll(core, clock, request.getfixturevalue("keys_of_a_core"))
         app.config.update(
             {"SECRET_KEY": SECRET, "SUPERTOKENS_COOKIE_SECURE": False, "SUPERTOKENS_CONNECTION_URI": core.uri}

@@ -11,10 +11,10 @@ import pytest
 
 from flask_supertokens.protocol.model import SigningKey
 
-from .support.differences import DIFFERENCES, difference_of
-from .support.replay import Exchange, Replay, recordings
+from ..support.differences import DIFFERENCES, difference_of
+from ..support.replay import Exchange, Replay, recordings
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs" / "core.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs" / "core.md"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The apps of a core: each with an engine, with what its ``coreConfig`` sets, and with tenants."""
+"""The apps of a core: each with an engine, with what its ``coreConfig`` sets, and with tenants. Each signs with RS256."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .engines.base import TokenRules, milliseconds
-from .engines.embedded import EmbeddedEngine, EmbeddedSettings
-from .errors import GeneralError
-from .forks import ForkSafeLock
-from .protocol.core_config import Lifetimes, lifetimes, updated_config
-from .protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
-from .protocol.tokens import MAX_TOKEN_LENGTH, same_secret
-from .signing import RELOAD_EVERY, BoundedCache
-from .stores.base import Store
+from ..assembly import embedded_settings
+from ..engines.base import TokenRules, milliseconds
+from ..engines.embedded import EmbeddedEngine, EmbeddedSettings
+from ..errors import GeneralError
+from ..forks import ForkSafeLock
+from ..protocol.core_config import Lifetimes, lifetimes, updated_config
+from ..protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
+from ..protocol.tokens import MAX_TOKEN_LENGTH, same_secret
+from ..signing import RELOAD_EVERY, BoundedCache
+from ..state import AppState
+from ..stores.base import Store
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 
@@ -67,7 +69,7 @@ class Core:
     # -- engines
 
     def engine_of(self, app_id: str) -> EmbeddedEngine:
-        """The engine of an app, whether it was added or not. What another process set for it is seen within `RELOAD_EVERY`.
+        """Look up the engine of an app, added or not. What another process sets for the app is seen within `RELOAD_EVERY`.
 
         :raises GeneralError: the store can't be asked, and this process does not know the app yet.
         """
@@ -89,23 +91,23 @@ class Core:
             current = self._apps.get(app_id)
             if current is not None and current is not known:  # it was changed since this was read
                 return current.engine
-            return self._keep(app_id, config, now)
+            return self._keep_engine(app_id, config, now)
 
-    def _keep(self, app_id: str, config: str | None, now: int) -> EmbeddedEngine:
-        """The engine that is there, if it has this ``coreConfig``: what it knows of keys and tokens took a while.
+    def _keep_engine(self, app_id: str, config: str | None, now: int) -> EmbeddedEngine:
+        """Keep an engine with this ``coreConfig``: the one that is there, if it has it, since that one has read its keys.
 
-        Under the lock only.
+        Call it under the lock only.
         """
         known = self._apps.get(app_id)
         if known is None or known.config != config:
-            engine = EmbeddedEngine(self._store.of_app(app_id), self._settings_with(app_id, config), self._clock)
+            engine = EmbeddedEngine(self._store.of_app(app_id), self._make_settings(app_id, config), self._clock)
         else:
             engine = known.engine
         self._apps.put(app_id, _App(engine, config, now))
         return engine
 
-    def _settings_with(self, app_id: str, config: str | None) -> EmbeddedSettings:
-        """The core's settings with an app's own, which were checked when they were put; by another core, perhaps."""
+    def _make_settings(self, app_id: str, config: str | None) -> EmbeddedSettings:
+        """Put an app's own settings into the core's. They were checked when they were stored, but perhaps by another core."""
         try:
             own = lifetimes(json.loads(config or "{}"), self._lifetimes)
         except ValueError as error:
@@ -130,7 +132,7 @@ class Core:
     def make_keys(self) -> None:
         """Make the first app's signing keys, if they are not there: it takes up to seconds, and clients do not wait so long.
 
-        Where the store can't be reached yet, the first call that needs them makes them.
+        While the store can't be reached they are left to the first call that needs them.
         """
         try:
             self._first.make_keys()
@@ -140,27 +142,27 @@ class Core:
     # -- apps, tenants, settings
 
     def has(self, app_id: str, tenant_id: str) -> bool:
-        """Whether this tenant was added to this app. What is there stays, so it is asked for once."""
+        """Tell whether this tenant was added to this app. What is there stays, so the store is asked once."""
         if (app_id, tenant_id) not in self._known:
             there = self._store.of_app(app_id).tenants()
             self._known |= {(app_id, tenant) for tenant in there}
         return (app_id, tenant_id) in self._known
 
     def add(self, app_id: str, tenant_id: str) -> bool:
-        """Add an app (with the public tenant, and with its keys) or a tenant of it; whether it was new."""
-        if (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT):  # always there
+        """Add an app (with the public tenant, and with its keys) or a tenant of it, and tell whether it was new."""
+        if (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT):  # it is always there
             return False
         if tenant_id == PUBLIC_TENANT:
             self.engine_of(app_id).make_keys()
         return self._store.of_app(app_id).add_tenant(tenant_id)
 
     def config_of(self, app_id: str) -> Payload:
-        """The ``coreConfig`` of an app as it was given, from the store."""
+        """Read the ``coreConfig`` of an app from the store, as it was given."""
         config: Payload = json.loads(self._store.of_app(app_id).config() or "{}")
         return config
 
     def update_config(self, app_id: str, update: Payload) -> None:
-        """Change what an app sets for itself, for this process at once.
+        """Change what an app sets for itself. This process has it at once.
 
         :raises ValueError: a name or a value that can't be, or the first app, whose settings are the core's.
         """
@@ -174,10 +176,31 @@ class Core:
             new = json.dumps(config) if config or seen else None
             if new == seen or store.swap_config(seen, str(new)):
                 with self._lock:
-                    self._keep(app_id, new, self._clock())
+                    self._keep_engine(app_id, new, self._clock())
                 return
         raise GeneralError("The settings of this app are being changed by others all the time. Try again.")
 
     def admits(self, api_key: str | None) -> bool:
-        """Whether this key is one of ours; any will do where there are none."""
+        """Tell whether this API key is one of the core's. Any will do where it has none."""
         return not self.api_keys or any(same_secret(known, api_key) for known in self.api_keys)
+
+
+def make_core(state: AppState, *, needs_api_keys: bool) -> Core:
+    """Make a core on the store of an app's engine.
+
+    :raises ValueError: the engine has no store, or there are no API keys.
+    """
+    settings = state.settings
+    if not isinstance(state.engine, EmbeddedEngine):
+        raise ValueError("A core needs the embedded engine: remove SUPERTOKENS_CONNECTION_URI, and set a database.")
+    if needs_api_keys and not settings.core_api_keys:
+        raise ValueError(
+            "A core that others can reach needs API keys. Set SUPERTOKENS_CORE_API_KEYS to one or more, separated by commas;"
+            " make one with python -c 'import secrets; print(secrets.token_hex())'."
+        )
+    return Core(
+        state.engine.store,
+        embedded_settings(settings),
+        settings.core_api_keys,
+        race_window=settings.longest_race_window,
+    )

@@ -1,0 +1,1 @@
+"""A SuperTokens core without Java: the embedded engine spoken over CDI, as far as sessions go."""

@@ -54,10 +54,10 @@ def test_the_lifetimes_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("file", "function", "compares"),
     [
-        ("protocol/transport.py", "same_secret", "compare_digest"),
+        ("protocol/tokens.py", "same_secret", "compare_digest"),
         ("protocol/rotation.py", "_claim", "compare_digest"),
-        ("engines/embedded.py", "_check_anti_csrf", "same_secret"),
-        ("engines/embedded.py", "current_handle", "same_secret"),
+        ("engines/embedded/engine.py", "_check_request", "same_secret"),
+        ("engines/embedded/engine.py", "current_handle", "same_secret"),
         ("protocol/requests.py", "_check_anti_csrf", "same_secret"),
         ("core/apps.py", "admits", "same_secret"),
     ],

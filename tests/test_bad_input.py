@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
 from flask_supertokens import Session, create_jwt, create_new_session, current_session, merge_into_access_token_payload
+from flask_supertokens.protocol.model import AS_SET
 
 from .support.cookies import set_cookies
 from .support.names import spelled
@@ -169,9 +170,8 @@ def signed_in_apart(app: Flask) -> str:
         with app.app_context():
             engine: Any = state_of(app).engine
             record = next(iter(engine.store._sessions.values()))
-            TOKENS[id(app)] = engine._mint(
-                record, engine._refresh_tokens.mint(record.handle, 0, None), engine.now()
-            ).access.raw
+            parent = engine._refresh_tokens.mint(record.handle, 0, None)
+            TOKENS[id(app)] = engine._minting.mint(record, parent, engine.now(), AS_SET)[0].raw
     return TOKENS[id(app)]
 
 

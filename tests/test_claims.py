@@ -35,7 +35,9 @@ from flask_supertokens.claims import (
     SessionClaim,
     SessionClaimValidator,
 )
-from flask_supertokens.engines import embedded, remote
+from flask_supertokens.engines import remote
+from flask_supertokens.engines.embedded import engine as embedded_engine
+from flask_supertokens.engines.embedded import rows
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
@@ -813,7 +815,7 @@ def test_a_view_without_validators_reads_no_payload(make: Make, monkeypatch: pyt
     def refuse(*_: Any) -> None:
         raise AssertionError("the payload was looked at")
 
-    for module in (arguments, validators, claims, embedded, remote):
+    for module in (arguments, validators, claims, embedded_engine, rows, remote):
         monkeypatch.setattr(module, "to_json_object", refuse)
     monkeypatch.setattr(Session, "access_token_payload", property(refuse))
     assert call(app, "GET", "/me", access=token).status_code == 200

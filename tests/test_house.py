@@ -149,7 +149,7 @@ def layers(name: str) -> list[set[str]]:
 
 def shown() -> list[tuple[str, str]]:
     """Each line of the map: how far it is indented, and the file that it leads to or the drawer that it opens."""
-    line = re.compile(r"^( *)\* (?:`(\w+/)`|\[`([\w.]+)`\]\(\.\./flask_supertokens/(\S+)\)): ", re.MULTILINE)
+    line = re.compile(r"^( *)\* (?:`([\w/]+/)`|\[`([\w.]+)`\]\(\.\./flask_supertokens/(\S+)\)): ", re.MULTILINE)
     found = [(indent, drawer or path, name) for indent, drawer, name, path in line.findall(MAP)]
     assert all(path.endswith("/") or path.rpartition("/")[2] == name for _, path, name in found)
     return [(indent, path) for indent, path, _ in found]
@@ -158,7 +158,8 @@ def shown() -> list[tuple[str, str]]:
 def test_the_map_shows_the_tree() -> None:
     """Each file and drawer of the package once, a file below its drawer, and none that is not there."""
     files = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
-    drawers = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {path.parent for path in PACKAGE.rglob("*.py")} | {PACKAGE / "pages"}
+    drawers = {f"{path.relative_to(PACKAGE)}/" for path in folders - {PACKAGE}}
     assert sorted(path for _, path in shown()) == sorted(files | drawers)
     drawer = ""
     for indent, path in shown():

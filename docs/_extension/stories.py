@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from flask_supertokens.config import Settings, read_settings
 from flask_supertokens.protocol.model import AccessToken, Line, RefreshToken
 from flask_supertokens.protocol.rotation import Decision, Verdict, Window, decide_access, decide_refresh
-from flask_supertokens.protocol.tokens import hash1, read_refresh_token, refresh_token_content
+from flask_supertokens.protocol.tokens import preimage, read_refresh_token, refresh_token_content
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 DEFAULTS: Settings = read_settings({"SECRET_KEY": "of the pictures"})
@@ -53,15 +53,15 @@ class Tree:
 
     def mint(self, parent: str | None, now: int) -> str:
         letter = "ABCDEFGH"[len(self.tokens)]
-        parent_hash1 = None if parent is None else hash1(self.tokens[parent].raw)
-        token = read_refresh_token(letter, refresh_token_content("handle", now, letter, parent_hash1))
+        parent_preimage = None if parent is None else preimage(self.tokens[parent].raw)
+        token = read_refresh_token(letter, refresh_token_content("handle", now, letter, parent_preimage))
         if token is None:
             raise ValueError("the rule no longer reads what it writes")
         self.tokens[letter], self.parents[letter] = token, parent
         return letter
 
-    def letter_of(self, hash2: str) -> str:
-        return next(letter for letter, token in self.tokens.items() if token.hash2 == hash2)
+    def letter_of(self, fingerprint: str) -> str:
+        return next(letter for letter, token in self.tokens.items() if token.fingerprint == fingerprint)
 
 
 class Player:
@@ -73,7 +73,7 @@ class Player:
         self.confirmed: set[str] = set()
         self.window = Window(DEFAULTS.race_window, DEFAULTS.refresh_token_lifetime)
         first = self.tree.tokens[self.tree.mint(None, START)]
-        self.line: Line | None = Line(first.hash2, 0, None, START + self.window.refresh_lifetime)
+        self.line: Line | None = Line(first.fingerprint, 0, None, START + self.window.refresh_lifetime)
 
     @property
     def current(self) -> str | None:
@@ -102,7 +102,7 @@ class Player:
         token = self.tree.tokens[step.token]
         if self.now - token.born >= DEFAULTS.access_token_lifetime:
             return Played(step, "the access token has expired", Verdict.TRY_REFRESH, None)
-        if token.parent_hash2 is None or step.token in self.confirmed:
+        if token.parent_fingerprint is None or step.token in self.confirmed:
             return Played(step, "the signature is good; the store is not asked", Verdict.PASS, None)
         first = self.line is not None and self.line.used_at is None
         decision = decide_access(self.line, self._access_token(token), self.now, self.window)
@@ -137,8 +137,8 @@ class Player:
             "sessionHandle": token.handle,
             "iat": token.born // 1000,
             "exp": (token.born + DEFAULTS.access_token_lifetime) // 1000,
-            "refreshTokenHash1": token.hash2,
-            "parentRefreshTokenHash1": token.parent_hash2,
+            "refreshTokenHash1": token.fingerprint,
+            "parentRefreshTokenHash1": token.parent_fingerprint,
         }
         return AccessToken(f"access token of {token.raw}", "d-1", 5, claims)
 

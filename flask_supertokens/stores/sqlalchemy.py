@@ -709,7 +709,7 @@ class SQLAlchemyStore(Store):
 
 @dataclass
 class _RowOnOneConnection(Row):
-    """Reads and writes a session on the same connection of the pool."""
+    """Reads and writes a session on the same connection of the pool. The turn has made the tables, where they were missing."""
 
     store: SQLAlchemyStore
     _connection: Connection | None = None
@@ -719,7 +719,6 @@ class _RowOnOneConnection(Row):
         if not _is_handle(handle):
             return self
         try:
-            store._prepare()
             connection = self._connection = store._autocommit.connect()
             named = {"h": handle, "app": store._app_id}
             try:

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...protocol.model import AS_SET, AccessToken, Payload, RefreshToken, SessionRecord, SessionTokens, TokenKind
+from ...protocol.model import (
+    AS_SET,
+    AccessToken,
+    Masked,
+    Payload,
+    RefreshToken,
+    SessionRecord,
+    SessionTokens,
+    TokenKind,
+)
 from ...protocol.payloads import STATIC_KEY, lasting, parse_json_object, with_auth_time
 from ...protocol.tokens import access_token_claims, front_token, marks_of
 from ...signing import AccessTokenSigner
@@ -40,6 +49,7 @@ class Minting:
         expires_at, refresh_expires_at = settings.limit(record.created_at, *lifetimes)
         if kind.dynamic is None and STATIC_KEY in record.payload and STATIC_KEY in parse_json_object(record.payload):
             kind = replace(kind, dynamic=False)  # as the session was created
+        key = self._access_tokens.keys.signing_key(now, kind.dynamic)  # the store may be asked, and fail
         claims = access_token_claims(
             record,
             token_fingerprint=token.fingerprint,
@@ -49,7 +59,6 @@ class Minting:
             extra=self._extra,
             version=kind.version,
         )
-        key = self._access_tokens.keys.signing_key(now, kind.dynamic)  # the store may fail here
         access = self._access_tokens.sign(claims, now, kind, key, marks_of(record))
         if not is_new:
             return access, SessionTokens(access.raw, access.expires_at, front_token(claims))
@@ -94,10 +103,12 @@ class Minting:
             claims = with_auth_time(claims, token.claims)
         if only_if_changed and lasting(claims) == lasting(token.claims):
             return Grant(token)
+        content = Masked(claims)
+        del claims  # while the store may be asked, and fail
+        key = self._access_tokens.keys.signing_key(now, token.kind.dynamic)
         marks = marks_of(record, None if parent_fingerprint is None else token.born)
-        key = self._access_tokens.keys.signing_key(now, token.kind.dynamic)  # the store may fail here
-        access = self._access_tokens.sign(claims, now, token.kind, key, marks)
-        return Grant(access, SessionTokens(access.raw, access.expires_at, front_token(claims)))
+        access = self._access_tokens.sign(content.value, now, token.kind, key, marks)
+        return Grant(access, SessionTokens(access.raw, access.expires_at, front_token(content.value)))
 
     def check_size(self, record: SessionRecord, kind: TokenKind = AS_SET) -> None:
         """Check that a cookie holds the largest access token that a session can come to have.

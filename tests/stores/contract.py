@@ -150,7 +150,7 @@ class StoreContract:
         """The row has the session, and what is decided is swapped in."""
         new = replace(LINE, children=1)
         store.add(RECORD)
-        with store.row("handle-1") as row:
+        with store.turn(), store.row("handle-1") as row:
             assert row.record == RECORD
             assert row.swap(new, NOW + 7) is True
         assert store.read("handle-1") == replace(RECORD, line=new, refreshed_at=NOW + 7)
@@ -159,21 +159,21 @@ class StoreContract:
     def test_a_decision_changes_nothing(self, store: Store, handle: str) -> None:
         """A row that is only read stays as it is."""
         store.add(RECORD)
-        with store.row(handle) as row:
+        with store.turn(), store.row(handle) as row:
             assert row.record == (RECORD if handle == "handle-1" else None)
         assert store.read("handle-1") == RECORD
 
     @pytest.mark.parametrize("handle", ["unknown", "\0"])
     def test_there_is_nothing_to_decide_on(self, store: Store, handle: str) -> None:
         """A line for a session that is not there makes none."""
-        with store.row(handle) as row:
+        with store.turn(), store.row(handle) as row:
             assert row.swap(LINE, NOW) is False
         assert store.read(handle) is None
 
     def test_a_decision_raises(self, store: Store) -> None:
         """Its error is left as it is, and nothing is written."""
         store.add(RECORD)
-        with pytest.raises(UnauthorisedError), store.row("handle-1"):
+        with pytest.raises(UnauthorisedError), store.turn(), store.row("handle-1"):
             raise UnauthorisedError
         assert store.read("handle-1") == RECORD
 
@@ -199,7 +199,7 @@ class StoreContract:
         with store.turn(), store.turn():
             store.add(RECORD)
             store.add(a_record("handle-2"), replacing="handle-1")
-            with store.row("handle-2") as row:
+            with store.turn(), store.row("handle-2") as row:
                 assert row.swap(replace(LINE, children=1), NOW) is True
             assert store.remove(["handle-2"]) == ["handle-2"]
 
@@ -576,7 +576,7 @@ class SharedStoreContract(StoreContract):
         """What was decided on the old one is not written."""
         newer = replace(LINE, children=1)
         store.add(RECORD)
-        with store.row("handle-1") as row:
+        with store.turn(), store.row("handle-1") as row:
             assert store.swap_line(RECORD, newer, NOW) is True
             assert row.swap(replace(LINE, children=2), NOW) is False
         assert store.read("handle-1") == replace(RECORD, line=newer, refreshed_at=NOW)

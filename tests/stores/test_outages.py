@@ -28,7 +28,7 @@ from ..support.records import LINE, NOW, RECORD, a_key, a_record, sql_store, sql
 
 def decide(store: Store) -> None:
     """A row that is only read."""
-    with store.row("handle-1"):
+    with store.turn(), store.row("handle-1"):
         pass
 
 

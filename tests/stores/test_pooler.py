@@ -79,7 +79,7 @@ def use(state: State, uri: str) -> None:
         record, next_one = (a_record(f"{name}-{number}-{n}", user_id=name) for n in range(2))
         store.add(record)
         assert store.read(record.handle) == record
-        with store.row(record.handle) as row:
+        with store.turn(), store.row(record.handle) as row:
             assert row.swap(LINE, record.refreshed_at)
         assert store.write_data(record.handle, "{}", 0)
         assert store.add(next_one, replacing=record.handle, at_most=1) == [record.handle]

@@ -32,6 +32,7 @@ from .errors import (
     TokenTheftError,
     TryRefreshTokenError,
 )
+from .protocol.claims import SessionClaim, SessionClaimValidator
 from .protocol.hosts import is_local, is_one_of
 from .protocol.model import AllowedMethod, Payload
 from .protocol.navigation import plain_root
@@ -51,7 +52,6 @@ from .protocol.transport import (
 from .refusals import RefusalLog
 
 if TYPE_CHECKING:
-    from .claims import SessionClaim, SessionClaimValidator
     from .sessions import Session
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from flask import has_request_context
 from werkzeug.local import LocalProxy
@@ -16,15 +16,13 @@ from werkzeug.local import LocalProxy
 from ..context import AppState, RequestState, is_serving, plain, request_state
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
+from ..protocol.claims import SessionClaim, SessionClaimValidator
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
 from .effects import plan_sets, tell_revoked, without_response
 from .stored import get_session_information, merge_into_session_data, update_session_data
 from .validators import check_validators, objections
-
-if TYPE_CHECKING:
-    from ..claims import SessionClaim, SessionClaimValidator
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..context import AppState, plain
+from ..protocol.claims import ClaimValidationResult, SessionClaimValidator
 from ..protocol.model import Payload
 from ..protocol.tokens import to_json_object
 
-if TYPE_CHECKING:
-    from ..claims import ClaimValidationResult, SessionClaimValidator
-
-    Validators = (
-        Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValidator]], Iterable[SessionClaimValidator]]
-    )
+Validators = Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValidator]], Iterable[SessionClaimValidator]]
 _OF_A_VALIDATOR = ("id", "claim", "should_refetch", "validate", "validate_fetched")
 
 

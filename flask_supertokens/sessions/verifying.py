@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import Literal, overload
 
 from ..context import AppState, RequestState, app_state, request_state
 from ..errors import SuperTokensError, UnauthorisedError
@@ -13,10 +13,7 @@ from .arguments import MaxAge, asks_for_anti_csrf, text
 from .effects import error_of, noting, plan_sets, tell_confirmed, without_response
 from .own_routes import is_for_our_route
 from .session import Session, current_session
-from .validators import validators_for
-
-if TYPE_CHECKING:
-    from .validators import Validators
+from .validators import Validators, validators_for
 
 _NO_METHODS: frozenset[Method] = frozenset()
 

@@ -30,6 +30,7 @@ from flask_supertokens import (
     merge_into_access_token_payload,
     merge_into_session_data,
     refresh_session_without_request,
+    replace_session_data,
     revoke_all_sessions_for_user,
     revoke_multiple_sessions,
     revoke_session,
@@ -312,9 +313,21 @@ def test_data_is_kept_on_the_server() -> None:
     session = a_session(app, session_data={"cart": [1, None]})
     with app.app_context():
         assert session.get_data() == {"cart": [1, None]}
-        session.update_data({"cart": []})
+        session.replace_data({"cart": []})
         assert (session.get_data(), session.get_information().session_data) == ({"cart": []}, {"cart": []})
     assert "cart" not in session.access_token_payload
+
+
+def test_data_is_replaced_as_a_whole(make: Make) -> None:
+    """By the session and by its handle: what is not named is gone; both functions have an earlier name."""
+    app = make()
+    session = a_session(app, session_data={"cart": [1], "step": 1})
+    with app.app_context():
+        session.replace_data({"cart": [2]})
+        assert session.get_data() == {"cart": [2]}
+        assert replace_session_data(session.handle, {"step": 2}) is True
+        assert session.get_data() == {"step": 2}
+    assert (update_session_data, Session.update_data) == (replace_session_data, Session.replace_data)
 
 
 def test_something_is_merged_into_the_data() -> None:
@@ -353,11 +366,11 @@ def test_a_session_is_revoked(method: str) -> None:
     [
         lambda session: session.get_data(),
         lambda session: session.get_information(),
-        lambda session: session.update_data({}),
+        lambda session: session.replace_data({}),
         lambda session: session.merge_into_session_data({}),
         lambda session: session.merge_into_access_token_payload({"x": 1}),
     ],
-    ids=["get_data", "get_information", "update_data", "merge_data", "merge"],
+    ids=["get_data", "get_information", "replace_data", "merge_data", "merge"],
 )
 def test_a_session_ended_elsewhere(action: Callable[[Session], Any]) -> None:
     """Its methods raise *unauthorised*, and the client's tokens are cleared."""
@@ -395,7 +408,7 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
 
     def view() -> list[Any]:
         handle = current_session.handle
-        done = [update_session_data(handle, {"x": 1}), merge_into_access_token_payload(handle, {"role": "admin"})]
+        done = [replace_session_data(handle, {"x": 1}), merge_into_access_token_payload(handle, {"role": "admin"})]
         done += [revoke_session(handle), "role" in current_session.access_token_payload]
         return done
 
@@ -435,7 +448,7 @@ def test_a_payload_is_merged_by_handle(app: Flask) -> None:
 
 def test_a_handle_is_unknown(app: Flask) -> None:
     """Nothing happens, and the answer says so."""
-    assert not any([revoke_session("h"), update_session_data("h", {}), merge_into_access_token_payload("h", {})])
+    assert not any([revoke_session("h"), replace_session_data("h", {}), merge_into_access_token_payload("h", {})])
     assert (get_session_information("h"), revoke_multiple_sessions(["h"])) == (None, [])
 
 

@@ -21,7 +21,7 @@ from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload
 from ..protocol.tokens import AUTH_TIME, front_token, merged, without_protected
 from .arguments import json_object, seconds
 from .effects import plan_sets, tell_revoked, without_response
-from .stored import get_session_information, merge_into_session_data, update_session_data
+from .stored import get_session_information, merge_into_session_data, replace_session_data
 from .validators import check_validators, objections
 
 T = TypeVar("T")
@@ -129,14 +129,18 @@ class Session:
         """
         return self.get_information().session_data
 
-    def update_data(self, data: Mapping[str, Any]) -> None:
+    def replace_data(self, data: Mapping[str, Any]) -> None:
         """Replace all of the session data. To change a part of it: `merge_into_session_data`.
+
+        `update_data` is an earlier name of this.
 
         :raises ValueError: not JSON; the old data stays.
         :raises UnauthorisedError: the session has ended.
         """
-        if not update_session_data(self.handle, data):
+        if not replace_session_data(self.handle, data):
             raise self._ended()
+
+    update_data = replace_data
 
     def merge_into_session_data(self, update: Mapping[str, Any]) -> None:
         """Merge into the session data (shallow, ``None`` deletes a key), so that parallel requests lose nothing of each other's.

@@ -114,14 +114,19 @@ def get_session_information(handle: str) -> SessionInformation | None:
         return state.engine.information(handle)
 
 
-def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
+def replace_session_data(handle: str, data: Mapping[str, Any]) -> bool:
     """Replace all of a session's data; ``False`` if it has ended. To change a part of it: `merge_into_session_data`.
+
+    `update_session_data` is an earlier name of this.
 
     :raises ValueError: not a JSON object; the old data stays.
     """
     state, handle, wanted = app_state(), text(handle, "handle"), json_object(data, "session data")
     with without_response(state):
         return state.engine.write_data(handle, wanted)
+
+
+update_session_data = replace_session_data
 
 
 def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pathlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from typing import Any
@@ -42,7 +43,7 @@ from flask_supertokens.stores.base import BATCH
 
 from .support.both import ENGINES, Make, maker
 from .support.cookies import set_cookies
-from .support.records import a_record
+from .support.records import a_record, sql_store, sqlite_uri
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -501,6 +502,32 @@ def test_the_sessions_of_a_user_are_listed_in_pages(app: Flask) -> None:
     revoke_session(handles[1])
     assert [known.handle for known in list_sessions("user-1", after=page[-1].position, limit=2)] == handles[2:4]
     assert list_sessions("user-1", after=list_sessions("user-1")[-1].position) == []
+
+
+@pytest.fixture(params=["embedded", "sqlite", "remote"])
+def somewhere(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Flask]:
+    """An app in its context: on each engine, and on a database too."""
+    with ExitStack() as stack:
+        is_sql = request.param == "sqlite"
+        app = an_app(stack.enter_context(sql_store(sqlite_uri(tmp_path)))) if is_sql else maker(request)()
+        stack.enter_context(app.app_context())
+        yield app
+
+
+def test_the_sessions_of_one_tenant_are_listed(somewhere: Flask) -> None:
+    """In pages too; another user has none there, and without a tenant those of all are listed."""
+    made_in = []
+    for tenant in ("public", "t1", "public", "t1", "t1"):
+        made_in.append((tenant, made(tenant_id=tenant)))
+        clock_of(somewhere).wait(SECOND)
+    handles = [handle for tenant, handle in made_in if tenant == "t1"]
+    assert [known.handle for known in list_sessions("user-1", tenant_id="t1")] == handles
+    page = list_sessions("user-1", tenant_id="t1", limit=2)
+    assert [known.handle for known in page] == handles[:2]
+    rest = list_sessions("user-1", tenant_id="t1", limit=2, after=page[-1].position)
+    assert [(known.handle, known.tenant_id) for known in rest] == [(handles[2], "t1")]
+    assert list_sessions("user-2", tenant_id="t1") == []
+    assert [known.handle for known in list_sessions("user-1")] == [handle for _, handle in made_in]
 
 
 @pytest.mark.parametrize("page", [{"limit": 0}, {"limit": True}, {"limit": "5"}, {"after": 5}, {"after": "unknown"}])

@@ -77,9 +77,12 @@ def get_all_session_handles_for_user(
         return state.engine.handles_of(user_id, tenant_id, start, limit)
 
 
-def list_sessions(user_id: str, *, limit: int | None = None, after: str | None = None) -> list[SessionInformation]:
-    """A user's sessions that have not ended, oldest first: "your devices".
+def list_sessions(
+    user_id: str, *, tenant_id: str | None = None, limit: int | None = None, after: str | None = None
+) -> list[SessionInformation]:
+    """List a user's sessions that have not ended, oldest first: "your devices".
 
+    :param tenant_id: list those of one tenant, which a core must know; ``None``: of all.
     :param limit: so many at most. Fewer than that means that there are no more.
     :param after: where the page begins: the ``position`` of the last session of the page before, which may have ended since;
         or the handle of a session that has not.
@@ -90,7 +93,7 @@ def list_sessions(user_id: str, *, limit: int | None = None, after: str | None =
     request = known_request_state()
     current = None if request is None or request.session is None else request.session.handle
     with without_response(state):
-        found = state.engine.sessions_of(user_id, None, start, limit)
+        found = state.engine.sessions_of(user_id, tenant_id, start, limit)
     return [replace(known, is_current=known.handle == current) for known in found]
 
 

@@ -160,6 +160,7 @@ def get_session_without_request(
     anti_csrf_check: bool = False,
     check_database: bool | None = None,
     claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
 ) -> Session:
     """Verify an access token that came some other way: a websocket, a queue, gRPC.
 
@@ -167,9 +168,11 @@ def get_session_without_request(
     :param anti_csrf_check: ask for one: ``None`` is refused then, and is not otherwise. Ask where a browser sent the access
         token by itself, in a cookie.
     :param claim_validators: as in `get_session`.
-    :raises ValueError: a token is no string.
+    :param max_age: as in `get_session`.
+    :raises ValueError: a token is no string, or the age is none.
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable, or the anti-CSRF token is not this session's.
+    :raises InvalidClaimError: a validator is not content, or the log-in is too old.
     """
     state = app_state()
     token = state.engine.read_access_token(text(access_token, "access_token"))
@@ -188,4 +191,6 @@ def get_session_without_request(
         validators = validators_for(state, claim_validators)
         if validators:
             session.assert_claims(validators)
+        if max_age is not None:
+            session.assert_recent_login(max_age)
         return session

@@ -6,10 +6,11 @@ import logging
 import pathlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, render_template_string, request
 from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
@@ -512,6 +513,22 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterato
         app = an_app(stack.enter_context(sql_store(sqlite_uri(tmp_path)))) if is_sql else maker(request)()
         stack.enter_context(app.app_context())
         yield app
+
+
+def test_the_times_of_a_session_are_datetimes_too(somewhere: Flask) -> None:
+    """Aware, in UTC, exact to the millisecond; a core does not tell when a session was refreshed; a template shows them."""
+    clock_of(somewhere).wait(5)
+    tokens = create_new_session_without_request("user-1").tokens
+    for _ in range(2):
+        clock_of(somewhere).wait(HOUR)
+        tokens = refresh_session_without_request(str(tokens.refresh_token)).tokens
+    (known,) = list_sessions("user-1")
+    created = datetime(2023, 11, 14, 22, 13, 20, 5000, tzinfo=timezone.utc)
+    assert (known.created, known.created.utcoffset(), known.created_at) == (created, timedelta(0), 1_700_000_000_005)
+    assert known.expires == created + timedelta(days=100, hours=2)
+    assert known.last_refreshed == (None if known.last_refreshed_at is None else created + timedelta(hours=2))
+    shown = render_template_string("{{ known.created }} {{ known.expires.year }}", known=known)
+    assert shown == "2023-11-14 22:13:20.005000+00:00 2024"
 
 
 def test_the_sessions_of_one_tenant_are_listed(somewhere: Flask) -> None:

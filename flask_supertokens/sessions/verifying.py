@@ -169,7 +169,7 @@ def get_session_without_request(
         token by itself, in a cookie.
     :param claim_validators: as in `get_session`.
     :param max_age: as in `get_session`.
-    :raises ValueError: a token is no string, or the age is none.
+    :raises ValueError: a token is no string, or ``max_age`` is no age.
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable, or the anti-CSRF token is not this session's.
     :raises InvalidClaimError: a validator is not content, or the log-in is too old.

@@ -31,7 +31,7 @@ autodoc_class_signature = "separated"
 nitpicky = True
 nitpick_ignore_regex = [  # names of others, whose sites are not asked; and types that are for type checkers only
     ("py:class", r"(datetime|collections\.abc|flask|werkzeug|sqlalchemy|requests)\..*"),
-    ("py:class", r"(flask_supertokens\.[\w.]+\.)?([A-Z]|Validators|MaxAge|DatabaseEngine)"),
+    ("py:class", r"(flask_supertokens\.[\w.]+\.)?([A-Z]|MaxAge|DatabaseEngine)"),
     ("py:class", r"flask_supertokens\.protocol\.model\.AccessToken"),
     ("any", r"requests\.PreparedRequest"),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -19,12 +17,6 @@ from flask_supertokens.browser import asked_target
 from .pages import sign_in
 
 blueprint = Blueprint("devices", __name__)
-
-
-@blueprint.app_template_filter("moment")
-def moment(milliseconds: int) -> datetime:
-    """A time of a session, to show."""
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
 @blueprint.route("/log-in", methods=["GET", "POST"])

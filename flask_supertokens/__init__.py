@@ -30,11 +30,12 @@ from .sessions import (
     merge_into_session_data,
     refresh_session,
     refresh_session_without_request,
+    replace_session_data,
     revoke_all_sessions_for_user,
     revoke_multiple_sessions,
     revoke_session,
-    update_session_data,
 )
+from .sessions import update_session_data as update_session_data  # an earlier name of replace_session_data
 
 __all__ = [
     "CrossSiteRequestError",
@@ -64,9 +65,9 @@ __all__ = [
     "merge_into_session_data",
     "refresh_session",
     "refresh_session_without_request",
+    "replace_session_data",
     "revoke_all_sessions_for_user",
     "revoke_multiple_sessions",
     "revoke_session",
-    "update_session_data",
     "verify_session",
 ]

@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
 from functools import partial
 from typing import IO, Any, TypeVar
 
@@ -90,7 +89,7 @@ def sessions(user_id: str, limit: int | None, after: str | None, wants_json: boo
         if wants_json:
             click.echo(("[\n" if number == 1 else ",\n") + json.dumps(_described(known), indent=2), nl=False)
         else:
-            times = f"created {_moment(known.created_at)}  ends {_moment(known.expires_at)}"
+            times = f"created {known.created:%Y-%m-%d %H:%M} UTC  ends {known.expires:%Y-%m-%d %H:%M} UTC"
             click.echo(f"{known.handle}  {times}  {known.user_agent or ''}")
     if wants_json:
         click.echo("\n]" if number else "[]")
@@ -354,7 +353,3 @@ def _progress(wants_json: bool, label: str, length: int) -> Any:
 
 def _described(known: SessionInformation) -> dict[str, Any]:
     return asdict(known)
-
-
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -15,12 +15,9 @@ from .protocol.requests import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, seconds
 from .sessions.own_routes import passes_guard
 from .sessions.request import is_before_view
-from .sessions.validators import check_validators
+from .sessions.validators import Validators, check_validators
 from .sessions.verifying import verify_request
 from .state import AppState, app_state
-
-if TYPE_CHECKING:
-    from .sessions.validators import Validators
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from .protocol.claims import SessionClaim, SessionClaimValidator
 from .protocol.model import Payload
-
-if TYPE_CHECKING:
-    from .claims import SessionClaim, SessionClaimValidator
 
 T = TypeVar("T")
 

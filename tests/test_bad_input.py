@@ -425,7 +425,7 @@ def test_a_change_is_not_json(what: str, value: Any) -> None:
     """A ValueError; nothing is changed."""
     app = an_app()
     session = a_session(app, access_token_payload={"x": "old"}, session_data={"x": "old"})
-    change = session.merge_into_access_token_payload if what == "merge" else session.update_data
+    change = session.merge_into_access_token_payload if what == "merge" else session.replace_data
     with app.app_context():
         with pytest.raises(ValueError, match="must be JSON"):
             change({"x": value})

@@ -38,6 +38,7 @@ from flask_supertokens.claims import (
 from flask_supertokens.engines import remote
 from flask_supertokens.engines.embedded import engine as embedded_engine
 from flask_supertokens.engines.embedded import rows
+from flask_supertokens.protocol import claims as rules
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
@@ -815,7 +816,7 @@ def test_a_view_without_validators_reads_no_payload(make: Make, monkeypatch: pyt
     def refuse(*_: Any) -> None:
         raise AssertionError("the payload was looked at")
 
-    for module in (arguments, validators, claims, embedded_engine, rows, remote):
+    for module in (arguments, validators, rules, embedded_engine, rows, remote):
         monkeypatch.setattr(module, "to_json_object", refuse)
     monkeypatch.setattr(Session, "access_token_payload", property(refuse))
     assert call(app, "GET", "/me", access=token).status_code == 200

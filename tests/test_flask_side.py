@@ -247,7 +247,7 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
     @verify_session
     def by_handle() -> Any:
         st.merge_into_access_token_payload(current_session.handle, {"x": 1})
-        st.update_session_data(current_session.handle, {"cart": [1]})
+        st.replace_session_data(current_session.handle, {"cart": [1]})
         return current_session.get_data()
 
     @app.post("/method")

@@ -20,9 +20,9 @@ from flask_supertokens import (
     get_session_without_request,
     list_sessions,
     refresh_session_without_request,
+    replace_session_data,
     revoke_all_sessions_for_user,
     signals,
-    update_session_data,
     verify_session,
 )
 from flask_supertokens.engines.base import Engine
@@ -91,7 +91,7 @@ def test_the_limit_is_introduced_later() -> None:
         assert contents(session.access_token)[1]["exp"] * SECOND == NOW + 1_800_000
         clock_of(app).wait(1_800_000)
         assert (list_sessions("user-1"), get_session_information(old.handle)) == ([], None)
-        assert update_session_data(old.handle, {"x": 1}) is False
+        assert replace_session_data(old.handle, {"x": 1}) is False
         with pytest.raises(UnauthorisedError):
             refresh_session_without_request(str(old.tokens.refresh_token))
         with pytest.raises(UnauthorisedError):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import pathlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from flask import Flask, request
+from flask import Flask, render_template_string, request
 from flask.typing import ResponseReturnValue
 from werkzeug.test import TestResponse
 
@@ -30,6 +32,7 @@ from flask_supertokens import (
     merge_into_access_token_payload,
     merge_into_session_data,
     refresh_session_without_request,
+    replace_session_data,
     revoke_all_sessions_for_user,
     revoke_multiple_sessions,
     revoke_session,
@@ -41,7 +44,7 @@ from flask_supertokens.stores.base import BATCH
 
 from .support.both import ENGINES, Make, maker
 from .support.cookies import set_cookies
-from .support.records import a_record
+from .support.records import a_record, sql_store, sqlite_uri
 from .support.wire import (
     BrokenStore,
     a_session,
@@ -312,9 +315,21 @@ def test_data_is_kept_on_the_server() -> None:
     session = a_session(app, session_data={"cart": [1, None]})
     with app.app_context():
         assert session.get_data() == {"cart": [1, None]}
-        session.update_data({"cart": []})
+        session.replace_data({"cart": []})
         assert (session.get_data(), session.get_information().session_data) == ({"cart": []}, {"cart": []})
     assert "cart" not in session.access_token_payload
+
+
+def test_data_is_replaced_as_a_whole(make: Make) -> None:
+    """By the session and by its handle: what is not named is gone; both functions have an earlier name."""
+    app = make()
+    session = a_session(app, session_data={"cart": [1], "step": 1})
+    with app.app_context():
+        session.replace_data({"cart": [2]})
+        assert session.get_data() == {"cart": [2]}
+        assert replace_session_data(session.handle, {"step": 2}) is True
+        assert session.get_data() == {"step": 2}
+    assert (update_session_data, Session.update_data) == (replace_session_data, Session.replace_data)
 
 
 def test_something_is_merged_into_the_data() -> None:
@@ -353,11 +368,11 @@ def test_a_session_is_revoked(method: str) -> None:
     [
         lambda session: session.get_data(),
         lambda session: session.get_information(),
-        lambda session: session.update_data({}),
+        lambda session: session.replace_data({}),
         lambda session: session.merge_into_session_data({}),
         lambda session: session.merge_into_access_token_payload({"x": 1}),
     ],
-    ids=["get_data", "get_information", "update_data", "merge_data", "merge"],
+    ids=["get_data", "get_information", "replace_data", "merge_data", "merge"],
 )
 def test_a_session_ended_elsewhere(action: Callable[[Session], Any]) -> None:
     """Its methods raise *unauthorised*, and the client's tokens are cleared."""
@@ -395,7 +410,7 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
 
     def view() -> list[Any]:
         handle = current_session.handle
-        done = [update_session_data(handle, {"x": 1}), merge_into_access_token_payload(handle, {"role": "admin"})]
+        done = [replace_session_data(handle, {"x": 1}), merge_into_access_token_payload(handle, {"role": "admin"})]
         done += [revoke_session(handle), "role" in current_session.access_token_payload]
         return done
 
@@ -435,7 +450,7 @@ def test_a_payload_is_merged_by_handle(app: Flask) -> None:
 
 def test_a_handle_is_unknown(app: Flask) -> None:
     """Nothing happens, and the answer says so."""
-    assert not any([revoke_session("h"), update_session_data("h", {}), merge_into_access_token_payload("h", {})])
+    assert not any([revoke_session("h"), replace_session_data("h", {}), merge_into_access_token_payload("h", {})])
     assert (get_session_information("h"), revoke_multiple_sessions(["h"])) == (None, [])
 
 
@@ -488,6 +503,48 @@ def test_the_sessions_of_a_user_are_listed_in_pages(app: Flask) -> None:
     revoke_session(handles[1])
     assert [known.handle for known in list_sessions("user-1", after=page[-1].position, limit=2)] == handles[2:4]
     assert list_sessions("user-1", after=list_sessions("user-1")[-1].position) == []
+
+
+@pytest.fixture(params=["embedded", "sqlite", "remote"])
+def somewhere(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Flask]:
+    """An app in its context: on each engine, and on a database too."""
+    with ExitStack() as stack:
+        is_sql = request.param == "sqlite"
+        app = an_app(stack.enter_context(sql_store(sqlite_uri(tmp_path)))) if is_sql else maker(request)()
+        stack.enter_context(app.app_context())
+        yield app
+
+
+def test_the_times_of_a_session_are_datetimes_too(somewhere: Flask) -> None:
+    """Aware, in UTC, exact to the millisecond; a core does not tell when a session was refreshed; a template shows them."""
+    clock_of(somewhere).wait(5)
+    tokens = create_new_session_without_request("user-1").tokens
+    for _ in range(2):
+        clock_of(somewhere).wait(HOUR)
+        tokens = refresh_session_without_request(str(tokens.refresh_token)).tokens
+    (known,) = list_sessions("user-1")
+    created = datetime(2023, 11, 14, 22, 13, 20, 5000, tzinfo=timezone.utc)
+    assert (known.created, known.created.utcoffset(), known.created_at) == (created, timedelta(0), 1_700_000_000_005)
+    assert known.expires == created + timedelta(days=100, hours=2)
+    assert known.last_refreshed == (None if known.last_refreshed_at is None else created + timedelta(hours=2))
+    shown = render_template_string("{{ known.created }} {{ known.expires.year }}", known=known)
+    assert shown == "2023-11-14 22:13:20.005000+00:00 2024"
+
+
+def test_the_sessions_of_one_tenant_are_listed(somewhere: Flask) -> None:
+    """In pages too; another user has none there, and without a tenant those of all are listed."""
+    made_in = []
+    for tenant in ("public", "t1", "public", "t1", "t1"):
+        made_in.append((tenant, made(tenant_id=tenant)))
+        clock_of(somewhere).wait(SECOND)
+    handles = [handle for tenant, handle in made_in if tenant == "t1"]
+    assert [known.handle for known in list_sessions("user-1", tenant_id="t1")] == handles
+    page = list_sessions("user-1", tenant_id="t1", limit=2)
+    assert [known.handle for known in page] == handles[:2]
+    rest = list_sessions("user-1", tenant_id="t1", limit=2, after=page[-1].position)
+    assert [(known.handle, known.tenant_id) for known in rest] == [(handles[2], "t1")]
+    assert list_sessions("user-2", tenant_id="t1") == []
+    assert [known.handle for known in list_sessions("user-1")] == [handle for _, handle in made_in]
 
 
 @pytest.mark.parametrize("page", [{"limit": 0}, {"limit": True}, {"limit": "5"}, {"after": 5}, {"after": "unknown"}])

@@ -77,6 +77,24 @@ def test_a_function_asks_for_a_fresh_log_in(make: Make) -> None:
     assert run(app, lambda: bool(get_session(max_age=60)), access=token).status_code == 403
 
 
+@pytest.mark.parametrize("max_age", [60, datetime.timedelta(minutes=1)])
+def test_a_token_without_a_request_must_be_of_a_fresh_log_in(make: Make, max_age: Any) -> None:
+    """``get_session_without_request`` knows ``max_age`` too: good to the last second, then *invalid claim* with both ages."""
+    app = make()
+    token = signed_in(app).access_token
+    clock_of(app).wait(60 * SECOND)
+    with app.app_context():
+        assert get_session_without_request(token, max_age=max_age).user_id == "user-1"
+        clock_of(app).wait(SECOND)
+        with pytest.raises(InvalidClaimError) as caught:
+            get_session_without_request(token, max_age=max_age)
+        assert get_session_without_request(token).user_id == "user-1"
+        with pytest.raises(ValueError, match="an age must be"):
+            get_session_without_request(token, max_age=-1)
+    reason = {"message": "log in again", "ageInSeconds": 61, "maxAgeInSeconds": 60}
+    assert caught.value.errors == [{"id": "st-auth-time", "reason": reason}]
+
+
 def test_a_log_in_is_too_old(make: Make) -> None:
     """403 with the id ``st-auth-time``, both ages, and nothing cleared; other views go on."""
     app = make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -13,6 +14,7 @@ Payload = dict[str, Any]
 Position = tuple[int, str]
 """Where a session stands among its user's: when it was created, and its handle."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 PUBLIC_TENANT = "public"
 FIRST_APP = "public"
 """The app that is there without being added."""
@@ -190,7 +192,9 @@ class SessionTokens:
 
 @dataclass(frozen=True)
 class SessionInformation:
-    """What is known of a session without its tokens; for lists of devices. Times are milliseconds since the epoch.
+    """What is known of a session without its tokens; for lists of devices.
+
+    Each time is there twice: in milliseconds since the epoch, and as an aware datetime in UTC (``created_at`` and ``created``).
 
     ``last_refreshed_at``, ``user_agent`` and ``ip`` are ``None`` on a core, which does not tell them, and the last two where they
     are not kept (``SUPERTOKENS_STORE_USER_AGENT``, ``SUPERTOKENS_STORE_IP``). ``is_current``: it is the session of this request.
@@ -208,6 +212,21 @@ class SessionInformation:
     user_agent: str | None = None
     ip: str | None = None
     is_current: bool = False
+
+    @property
+    def created(self) -> datetime:
+        """``created_at`` as a datetime: when the user signed in."""
+        return _EPOCH + timedelta(milliseconds=self.created_at)
+
+    @property
+    def last_refreshed(self) -> datetime | None:
+        """``last_refreshed_at`` as a datetime; ``None`` where that is."""
+        return None if self.last_refreshed_at is None else _EPOCH + timedelta(milliseconds=self.last_refreshed_at)
+
+    @property
+    def expires(self) -> datetime:
+        """``expires_at`` as a datetime: when the session ends unless it is refreshed."""
+        return _EPOCH + timedelta(milliseconds=self.expires_at)
 
     @property
     def position(self) -> str:

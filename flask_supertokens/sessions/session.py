@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from flask import has_request_context
 from werkzeug.local import LocalProxy
@@ -16,6 +16,7 @@ from werkzeug.local import LocalProxy
 from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
 from ..hooks import require_sync
+from ..protocol.claims import SessionClaim, SessionClaimValidator
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
 from ..protocol.payloads import AUTH_TIME, merged, without_protected
 from ..protocol.response_plan import Sets
@@ -24,12 +25,9 @@ from ..state import AppState
 from .arguments import json_object, seconds
 from .consequences import note, without_response
 from .request import RequestState, is_serving, request_state
-from .stored import get_session_information, merge_into_session_data, update_session_data
+from .stored import get_session_information, merge_into_session_data, replace_session_data
 from .telling import tell_revoked
 from .validators import check_validators, objections
-
-if TYPE_CHECKING:
-    from ..claims import SessionClaim, SessionClaimValidator
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -136,14 +134,18 @@ class Session:
         """
         return self.get_information().session_data
 
-    def update_data(self, data: Mapping[str, Any]) -> None:
+    def replace_data(self, data: Mapping[str, Any]) -> None:
         """Replace all of the session data. To change a part of it: `merge_into_session_data`.
+
+        `update_data` is an earlier name of this.
 
         :raises ValueError: not JSON; the old data stays.
         :raises UnauthorisedError: the session has ended.
         """
-        if not update_session_data(self.handle, data):
+        if not replace_session_data(self.handle, data):
             raise self._ended()
+
+    update_data = replace_data
 
     def merge_into_session_data(self, update: Mapping[str, Any]) -> None:
         """Merge into the session data (shallow, ``None`` deletes a key), so that parallel requests lose nothing of each other's.

@@ -79,9 +79,12 @@ def get_all_session_handles_for_user(
         return state.engine.handles_of(user_id, tenant_id, start, limit)
 
 
-def list_sessions(user_id: str, *, limit: int | None = None, after: str | None = None) -> list[SessionInformation]:
-    """A user's sessions that have not ended, oldest first: "your devices".
+def list_sessions(
+    user_id: str, *, tenant_id: str | None = None, limit: int | None = None, after: str | None = None
+) -> list[SessionInformation]:
+    """List a user's sessions that have not ended, oldest first: "your devices".
 
+    :param tenant_id: list those of one tenant, which a core must know; ``None``: of all.
     :param limit: so many at most. Fewer than that means that there are no more.
     :param after: where the page begins: the ``position`` of the last session of the page before, which may have ended since;
         or the handle of a session that has not.
@@ -92,7 +95,7 @@ def list_sessions(user_id: str, *, limit: int | None = None, after: str | None =
     request = known_request_state()
     current = None if request is None or request.session is None else request.session.handle
     with without_response(state):
-        found = state.engine.sessions_of(user_id, None, start, limit)
+        found = state.engine.sessions_of(user_id, tenant_id, start, limit)
     return [replace(known, is_current=known.handle == current) for known in found]
 
 
@@ -116,14 +119,19 @@ def get_session_information(handle: str) -> SessionInformation | None:
         return state.engine.information(handle)
 
 
-def update_session_data(handle: str, data: Mapping[str, Any]) -> bool:
+def replace_session_data(handle: str, data: Mapping[str, Any]) -> bool:
     """Replace all of a session's data; ``False`` if it has ended. To change a part of it: `merge_into_session_data`.
+
+    `update_session_data` is an earlier name of this.
 
     :raises ValueError: not a JSON object; the old data stays.
     """
     state, handle, wanted = app_state(), text(handle, "handle"), json_object(data, "session data")
     with without_response(state):
         return state.engine.write_data(handle, wanted)
+
+
+update_session_data = replace_session_data
 
 
 def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..hooks import require_sync
+from ..protocol.claims import ClaimValidationResult, SessionClaimValidator
 from ..protocol.model import Payload
 from ..protocol.payloads import to_json_object
 from ..state import AppState
 
-if TYPE_CHECKING:
-    from ..claims import ClaimValidationResult, SessionClaimValidator
-
-    Validators = (
-        Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValidator]], Iterable[SessionClaimValidator]]
-    )
+Validators = Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValidator]], Iterable[SessionClaimValidator]]
 _OF_A_VALIDATOR = ("id", "claim", "should_refetch", "validate", "validate_fetched")
 
 

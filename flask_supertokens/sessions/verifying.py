@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, overload
+from typing import Literal, overload
 
 from ..errors import SuperTokensError, UnauthorisedError
 from ..protocol.model import Masked, Method
@@ -15,10 +15,7 @@ from .own_routes import is_for_our_route
 from .request import RequestState, request_state
 from .session import Session, current_session, session_of
 from .telling import tell_confirmed
-from .validators import validators_for
-
-if TYPE_CHECKING:
-    from .validators import Validators
+from .validators import Validators, validators_for
 
 _NO_METHODS: frozenset[Method] = frozenset()
 
@@ -168,6 +165,7 @@ def get_session_without_request(
     anti_csrf_check: bool = False,
     check_database: bool | None = None,
     claim_validators: Validators | None = None,
+    max_age: MaxAge = None,
 ) -> Session:
     """Verify an access token that came some other way: a websocket, a queue, gRPC.
 
@@ -175,9 +173,11 @@ def get_session_without_request(
     :param anti_csrf_check: ask for one: ``None`` is refused then, and is not otherwise. Ask where a browser sent the access
         token by itself, in a cookie.
     :param claim_validators: as in `get_session`.
-    :raises ValueError: a token is no string.
+    :param max_age: as in `get_session`.
+    :raises ValueError: a token is no string, or ``max_age`` is no age.
     :raises UnauthorisedError: not an access token of ours, or the session has ended.
     :raises TryRefreshTokenError: expired or not acceptable, or the anti-CSRF token is not this session's.
+    :raises InvalidClaimError: a validator is not content, or the log-in is too old.
     """
     state = app_state()
     token = state.engine.read_access_token(text(access_token, "access_token"))
@@ -196,4 +196,6 @@ def get_session_without_request(
         validators = validators_for(state, claim_validators)
         if validators:
             session.assert_claims(validators)
+        if max_age is not None:
+            session.assert_recent_login(max_age)
         return session

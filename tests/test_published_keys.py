@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from flask_supertokens.core_client import CoreClient
+from flask_supertokens.engines.remote.client import CoreClient
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.signing import COOL_DOWN, PublishedKeys
 

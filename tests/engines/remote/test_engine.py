@@ -11,18 +11,18 @@ import pytest
 import requests
 
 from flask_supertokens.core.apps import Core
-from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.base import RefreshRequest
-from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.engines.remote.client import CoreClient
+from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.both import served
-from ..support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
-from ..support.plans import HOUR, SECOND, Clock
-from ..support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
+from ...support.both import served
+from ...support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
+from ...support.plans import HOUR, SECOND, Clock
+from ...support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
 
 
 class Calls(list[str]):

@@ -34,9 +34,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import ProxyManager
 
-from .errors import GeneralError
-from .forks import ForkSafeLock
-from .protocol.cdi import (
+from ...errors import GeneralError
+from ...forks import ForkSafeLock
+from ...protocol.cdi import (
     VERSIONS,
     CoreAnswerError,
     CoreRequest,
@@ -48,7 +48,7 @@ from .protocol.cdi import (
     refuses_version,
     versions_request,
 )
-from .protocol.model import PUBLIC_TENANT
+from ...protocol.model import PUBLIC_TENANT
 
 CONNECT_TIMEOUT = 3.0
 PASS_OVER = 5.0

@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core_client import CoreClient
-from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.cdi import (
+from ...errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ...protocol.cdi import (
     CoreAnswerError,
     CoreInformation,
     CoreRequest,
@@ -39,8 +38,8 @@ from ..protocol.cdi import (
     remove_user_request,
     verify_request,
 )
-from ..protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
-from ..protocol.tokens import (
+from ...protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
+from ...protocol.tokens import (
     AUTH_TIME,
     front_token,
     header_names,
@@ -49,8 +48,8 @@ from ..protocol.tokens import (
     to_json_object,
     to_utf8_json,
 )
-from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import (
+from ...signing import AccessTokenVerifier, BoundedCache, PublishedKeys
+from ..base import (
     Engine,
     Grant,
     NewSession,
@@ -60,6 +59,7 @@ from .base import (
     end_in_batches,
     too_large,
 )
+from .client import CoreClient
 
 ALGORITHM = "RS256"
 BATCH = 500

@@ -86,7 +86,7 @@ def test_a_core_gives_away_its_private_key(make: Make) -> None:
     """Such a key is not published here."""
     app = make()
     client = state_of(app).engine.client  # type: ignore[attr-defined]
-    client.keys = lambda _: ([{"kid": "d-1", "kty": "RSA", "d": "secret"}, {"kid": "d-2"}, "nonsense"], None)
+    client.fetch_keys = lambda _: ([{"kid": "d-1", "kty": "RSA", "d": "secret"}, {"kid": "d-2"}, "nonsense"], None)
     assert jwks(app) == [{"kid": "d-2"}]
 
 

@@ -17,7 +17,7 @@ LIMITS = {
     "verify": Figures(calls=53, files=16, switches=37, depth=11),
     "create": Figures(calls=194, files=19, switches=93, depth=10),
     "refresh": Figures(calls=186, files=24, switches=96, depth=12),
-    "refresh on a core": Figures(calls=180, files=21, switches=79, depth=11),
+    "refresh on a core": Figures(calls=175, files=23, switches=82, depth=11),
 }
 """What is counted today. A way that becomes shorter lowers its line."""
 MADE_UP = """

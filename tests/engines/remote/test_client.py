@@ -117,7 +117,7 @@ def test_keys_are_fetched(core: ScriptedCore) -> None:
     core.answers["/.well-known/jwks.json"] = reply(
         {"keys": [{"kid": "d-1"}]}, Cache_Control="max-age=77, must-revalidate"
     )
-    assert a_client(core).keys(None) == ([{"kid": "d-1"}], 77)
+    assert a_client(core).fetch_keys(None) == ([{"kid": "d-1"}], 77)
     (request,) = core.requests
     assert {"api-key", "cdi-version"}.isdisjoint(request.headers)
 
@@ -726,7 +726,7 @@ def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, p
     core.answers[path] = reply(answer.encode(), 400)
     client = a_client(core)
     with pytest.raises(GeneralError) as caught:
-        client.keys(None) if path.endswith("jwks.json") else ask(client)
+        client.fetch_keys(None) if path.endswith("jwks.json") else ask(client)
     assert f"The core at {core.uri} has {said}" in str(caught.value.description)
     assert (caught.value.code, caught.value.retry) == (500, False)
 
@@ -750,7 +750,7 @@ def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
 
 def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more of it is read than can be an answer."""
-    monkeypatch.setattr(client_module, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(client_module, "MAX_RESPONSE", 1000)
     core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
     assert "larger than 1000 bytes" in failure(a_client(core))
 
@@ -758,7 +758,7 @@ def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 307 x\r\nLocation: http://127.0.0.1:1/\r\n"])
 def test_an_answer_never_ends(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     """However fast it comes, it is not kept; that of a redirect neither."""
-    monkeypatch.setattr(client_module, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(client_module, "MAX_RESPONSE", 100_000)
     sent: list[int] = []
 
     def flood(connection: socket.socket, _: Request) -> None:
@@ -881,7 +881,7 @@ def test_keys_are_nonsense(core: ScriptedCore, answer: Any) -> None:
     """That is a failure of the core, not an empty list of keys."""
     core.answers["/.well-known/jwks.json"] = reply(answer)
     with pytest.raises(GeneralError, match="something else than keys"):
-        a_client(core).keys(None)
+        a_client(core).fetch_keys(None)
 
 
 def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> None:
@@ -889,8 +889,8 @@ def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> 
     core.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}]})
     other.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}, {"kid": "d-2"}]})
     client = a_client(core, other)
-    assert [len(client.keys("d-2")[0]) for _ in range(2)] == [2, 2]
-    assert client.keys("d-3")[0]
+    assert [len(client.fetch_keys("d-2")[0]) for _ in range(2)] == [2, 2]
+    assert client.fetch_keys("d-3")[0]
 
 
 KEYS = "/.well-known/jwks.json"
@@ -903,14 +903,14 @@ def test_the_first_host_has_no_keys(core: ScriptedCore, other: ScriptedCore, ans
     """Whatever it answers instead, the next one is asked."""
     core.answers[KEYS] = answer
     other.answers[KEYS] = reply({"keys": [{"kid": "d-1"}]})
-    assert a_client(core, other).keys("d-1") == ([{"kid": "d-1"}], None)
+    assert a_client(core, other).fetch_keys("d-1") == ([{"kid": "d-1"}], None)
 
 
 def test_no_host_has_keys(core: ScriptedCore, nobody: str) -> None:
     """Each is named with what it did."""
     core.answers[KEYS] = reply(b"<html>", 500)
     with pytest.raises(GeneralError) as caught:
-        a_client(core, nobody).keys("d-1")
+        a_client(core, nobody).fetch_keys("d-1")
     text = str(caught.value.description)
     assert "answered 500" in text
     assert f"{nobody}: " in text
@@ -922,11 +922,11 @@ def test_hosts_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -
     uris = [f"{host.uri}/{base}" for host in (core, other) for base in "abc"]
     start = time.monotonic()
     with pytest.raises(GeneralError):
-        a_client(*uris, timeout=0.3).keys(None)
+        a_client(*uris, timeout=0.3).fetch_keys(None)
     assert time.monotonic() - start < 1.3
 
 
 def test_a_core_has_no_keys(core: ScriptedCore) -> None:
     """An empty list is an answer."""
     core.answers[KEYS] = reply({"keys": []})
-    assert a_client(core).keys("d-1") == ([], None)
+    assert a_client(core).fetch_keys("d-1") == ([], None)

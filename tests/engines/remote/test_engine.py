@@ -127,7 +127,7 @@ def test_a_session_lives_on_cores_of_two_versions(
             assert [known.session_data["a"] for known in engine.sessions_of("user-1", None)] == [1]
             assert engine.information(first.access.handle) is not None
             assert engine.revoke_user("user-1", None, None) == [first.access.handle]
-    assert engine.client.versions() == {one: versions[0], other: versions[1]}
+    assert engine.client.versions_by_host() == {one: versions[0], other: versions[1]}
 
 
 @pytest.mark.parametrize("where", ["tenant", "app"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import time
@@ -23,7 +22,6 @@ from ..protocol.model import (
     SessionInformation,
     SessionRecord,
     SessionTokens,
-    SigningKey,
     TokenKind,
 )
 from ..protocol.rotation import Change, Decision, Verdict, Window, decide_access, decide_refresh
@@ -33,7 +31,6 @@ from ..protocol.tokens import (
     STATIC_KEY,
     access_token_claims,
     front_token,
-    is_dynamic,
     kept,
     lasting,
     marks_of,
@@ -45,15 +42,11 @@ from ..protocol.tokens import (
 )
 from ..protocol.transport import same_secret
 from ..signing import (
-    PUBLISH_AHEAD,
     AccessTokenSigner,
     BoundedCache,
     KeySettings,
     RefreshTokenSigner,
     Sealer,
-    from_the_future,
-    public_half,
-    to_jwk,
 )
 from ..stores.base import BATCH, Row, Store
 from .base import (
@@ -68,13 +61,9 @@ from .base import (
     end_in_batches,
     too_large,
 )
-
-logger: logging.Logger = logging.getLogger("flask_supertokens")
+from .embedded_upkeep import EmbeddedUpkeep
 
 ATTEMPTS = 20
-SWEEP_EVERY = 60_000
-"""How often a process looks for expired sessions, in ms, when it creates one."""
-SWEEP_SIZE = 100
 PAGE = 1000
 """How many sessions are read at a time."""
 _ANY_HASH = "0" * 64
@@ -110,13 +99,13 @@ class EmbeddedEngine(Engine):
         self.clock = clock
         self._settings = settings
         self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.rules.audience)
-        self._sealer = sealer = Sealer(settings.secret_keys)
-        self._access_tokens = AccessTokenSigner(settings.keys, sealer, store, settings.cache_size)
+        self._access_tokens = AccessTokenSigner(settings.keys, Sealer(settings.secret_keys), store, settings.cache_size)
+        self._upkeep = EmbeddedUpkeep(store, self._access_tokens, settings.keys, self.now)
         self._quiet: BoundedCache[_Quiet] = BoundedCache(settings.cache_size)
-        self._swept_at = 0
 
-    def create_tables(self) -> None:
-        self.store.create_tables()
+    @property
+    def upkeep(self) -> EmbeddedUpkeep:
+        return self._upkeep
 
     def now(self) -> int:
         return self.clock()
@@ -129,45 +118,10 @@ class EmbeddedEngine(Engine):
     def is_genuine(self, token: AccessToken) -> bool:
         return self._access_tokens.is_genuine(token, self.clock())
 
-    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
-        to_json_object(payload, "the payload")
-        if "sessionHandle" in payload:
-            raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
-        now = self.clock()
-        claims = {**({} if issuer is None else {"iss": issuer}), **payload}
-        claims |= {"iat": now // 1000, "exp": (now + lifetime) // 1000}
-        return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
-
-    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        try:
-            self.make_keys()  # whoever keeps an answer for days finds the key of a JWT that is made tomorrow
-        except GeneralError:
-            if not self.keys():
-                raise
-        return [to_jwk(key) for key in reversed(self.keys())], PUBLISH_AHEAD // 1000  # a key may be rotated at any time
-
-    def make_keys(self) -> None:
-        """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
-        for dynamic in (False, True):
-            self._access_tokens.keys.signing_key(self.clock(), dynamic)
-
-    def seconds_until_next_key(self) -> int:
-        """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
-        now, settings = self.clock(), self._settings.keys
-        ours = [
-            key.created_at
-            for key in self.keys()
-            if is_dynamic(key.kid) and key.algorithm == settings.algorithm and not from_the_future(key, now)
-        ]
-        return max(60, (max(ours, default=now) + settings.lifetime - now) // 1000)
-
     @property
     def refresh_lifetime(self) -> int:
         """How long a session lives unused, in ms."""
         return self._settings.window.refresh_lifetime
-
-    def keys(self) -> list[SigningKey]:
-        return self._access_tokens.keys.stored(self.clock())
 
     # -- create, verify, refresh, regenerate
 
@@ -193,7 +147,7 @@ class EmbeddedEngine(Engine):
         grant = self._mint(record, token, now, new.kind)
         ended = self.store.add(record, replacing, self._settings.sessions_per_user)
         self._forget([*ended, *([] if replacing is None else [replacing])])
-        self._sweep(now)
+        self._upkeep.sweep(now)
         return replace(grant, ended=tuple(ended))
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
@@ -351,64 +305,6 @@ class EmbeddedEngine(Engine):
             after = max(after or (0, ""), (now - longest + 1, ""))
         found = map(self._limited, self.store.of_user(user_id, tenant_id, now, after, limit))
         return [record for record in found if record is not None]
-
-    # -- upkeep
-
-    def ping(self) -> None:
-        self.store.read("")
-
-    def rotate_keys(self, ending: frozenset[str] = frozenset()) -> SigningKey:
-        """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired.
-
-        :param ending: those that end now instead.
-        """
-        return self._access_tokens.keys.rotate(self.clock(), ending)
-
-    def reseal_keys(self) -> list[str]:
-        """Seal the keys that a fallback opens under ``SECRET_KEY``; their ids. Every process must have it by then."""
-        return self._access_tokens.keys.reseal(self.clock())
-
-    def keys_sealed_elsewhere(self) -> list[str]:
-        """Ids of the keys that neither ``SECRET_KEY`` nor a fallback opens, as long as that matters to somebody."""
-        self.keys()
-        return self._access_tokens.keys.unopened(self.clock())
-
-    def keys_under_fallbacks(self) -> list[str]:
-        """Ids of the keys that end when ``SECRET_KEY_FALLBACKS`` goes."""
-        self.keys()
-        return self._access_tokens.keys.under_fallbacks()
-
-    @property
-    def algorithm(self) -> str:
-        """What new signing keys are for."""
-        return self._settings.keys.algorithm
-
-    def public_half(self, key: SigningKey) -> str | None:
-        """The public half of what a key holds sealed; ``None`` if the ``SECRET_KEY`` of the settings does not open it."""
-        return public_half(key, self._sealer)
-
-    def count_expired(self) -> int:
-        """How many sessions `remove_expired` would find."""
-        return self.store.count_expired(self.clock())
-
-    def remove_expired(self, at_most: int) -> int:
-        """Remove one batch of sessions that have expired; how many there were."""
-        return self.store.remove_expired(self.clock(), at_most)
-
-    def _sweep(self, now: int) -> None:
-        """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it.
-
-        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high. Only what was removed
-        counts: where this host's clock is ahead of the database's, nothing is.
-        """
-        if abs(now - self._swept_at) < SWEEP_EVERY:
-            return
-        self._swept_at = now
-        try:
-            if self.store.remove_expired(now, SWEEP_SIZE) == SWEEP_SIZE:
-                self._swept_at = now - SWEEP_EVERY
-        except GeneralError as error:
-            logger.warning("Expired sessions could not be removed: %s", error.description)
 
     # -- limits
 

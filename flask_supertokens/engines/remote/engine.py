@@ -38,7 +38,7 @@ from ...protocol.cdi import (
     remove_user_request,
     verify_request,
 )
-from ...protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
+from ...protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens
 from ...protocol.tokens import (
     AUTH_TIME,
     front_token,
@@ -55,6 +55,7 @@ from ..base import (
     NewSession,
     RefreshRequest,
     TokenRules,
+    Upkeep,
     check_access_token,
     end_in_batches,
     too_large,
@@ -82,6 +83,40 @@ class RemoteSettings:
     max_token: int
 
 
+class RemoteUpkeep(Upkeep):
+    """The keys and JWTs of cores, and whether they can be reached; tables, expired sessions and the life of keys are theirs."""
+
+    def __init__(self, client: CoreClient) -> None:
+        self._client = client
+
+    def ping(self) -> None:
+        """Ask for a session: it needs version and API key, as every call does; /hello needs neither."""
+        _read_session(self._client, "no session")
+
+    def ping_each(self) -> dict[str, str | GeneralError]:
+        found: dict[str, str | GeneralError] = {}
+        for host, client in self._client.clients_by_host().items():
+            try:
+                client.call(lambda _: information_request("no session"))
+                found |= client.versions_by_host()
+            except GeneralError as error:
+                found[host] = error
+        return found
+
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        keys, max_age = self._client.fetch_keys(None)
+        public = [key for key in keys if isinstance(key, dict) and not _PRIVATE_PARTS & key.keys()]
+        return public, 60 if max_age is None else max_age
+
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        _check_json(payload, "the payload")
+        issuer = payload.get("iss", issuer)  # a core takes it apart from the payload
+        request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
+        response, _ = self._client.call(lambda _: request)
+        _read(read_status, response, "OK")
+        return _read(read_jwt, response)
+
+
 class RemoteEngine(Engine):
     """Asks a core for what it decides, and verifies access tokens itself in the usual case."""
 
@@ -93,46 +128,18 @@ class RemoteEngine(Engine):
     ) -> None:
         self.client = client
         self.clock = clock
+        self._upkeep = RemoteUpkeep(client)
         self._settings = settings
         self._dynamic = settings.rules.dynamic is not False
         keys = PublishedKeys(client.fetch_keys, settings.jwks_interval)
         self._access_tokens = AccessTokenVerifier(keys, ALGORITHM, BoundedCache(settings.cache_size))
 
-    def create_tables(self) -> None:
-        """A core makes its own."""
+    @property
+    def upkeep(self) -> RemoteUpkeep:
+        return self._upkeep
 
     def now(self) -> int:
         return self.clock()
-
-    def keys(self) -> list[SigningKey]:
-        return []
-
-    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        keys, max_age = self.client.fetch_keys(None)
-        public = [key for key in keys if isinstance(key, dict) and not _PRIVATE_PARTS & key.keys()]
-        return public, 60 if max_age is None else max_age
-
-    def ping(self) -> None:
-        """Needs version and API key, as every call does; /hello needs neither."""
-        self.information("no session")
-
-    def ping_each(self) -> dict[str, str | GeneralError]:
-        found: dict[str, str | GeneralError] = {}
-        for host, client in self.client.clients_by_host().items():
-            try:
-                client.call(lambda _: information_request("no session"))
-                found |= client.versions_by_host()
-            except GeneralError as error:
-                found[host] = error
-        return found
-
-    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
-        _check_json(payload, "the payload")
-        issuer = payload.get("iss", issuer)  # a core takes it apart from the payload
-        request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
-        response, _ = self.client.call(lambda _: request)
-        _read(read_status, response, "OK")
-        return _read(read_jwt, response)
 
     def read_access_token(self, raw: str) -> AccessToken | None:
         return self._access_tokens.read(raw)
@@ -210,7 +217,7 @@ class RemoteEngine(Engine):
         return self._grant_of(session)
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
-        found = self._read_session(token.handle)
+        found = _read_session(self.client, token.handle)
         if found is None:
             raise UnauthorisedError("The session has ended.")
         payload = self._merge_payload(found, update)
@@ -226,7 +233,7 @@ class RemoteEngine(Engine):
 
     def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
         """Not atomic: CDI has no merge, so the last of two writers wins."""
-        found = self._read_session(handle)
+        found = _read_session(self.client, handle)
         if found is None:
             return False
         payload = self._merge_payload(found, update)
@@ -266,7 +273,7 @@ class RemoteEngine(Engine):
         return sorted(removed)
 
     def information(self, handle: str) -> SessionInformation | None:
-        found = self._read_session(handle)
+        found = _read_session(self.client, handle)
         if found is None:
             return None
         return SessionInformation(
@@ -295,13 +302,6 @@ class RemoteEngine(Engine):
         return [known.handle for known in self.sessions_of(user_id, tenant_id, after, limit)]
 
     # -- shared
-
-    def _read_session(self, handle: str) -> CoreInformation | None:
-        """Read a session with all that the core keeps in its payload, names of ours too; ``None`` if it has ended."""
-        response, _ = self.client.call(lambda _: information_request(handle))
-        if _read(read_status, response, "OK", "UNAUTHORISED") == "UNAUTHORISED":
-            return None
-        return _read(read_information, response)
 
     def _list_handles(self, user_id: str, tenant_id: str | None) -> list[str]:
         response, _ = self.client.call(lambda version: handles_request(version, user_id, tenant_id))
@@ -362,6 +362,14 @@ class RemoteEngine(Engine):
     def _check_length(self, length: int) -> None:
         if length > self._settings.max_token:
             raise too_large(length, self._settings.max_token)
+
+
+def _read_session(client: CoreClient, handle: str) -> CoreInformation | None:
+    """Read a session with all that the core keeps in its payload, names of ours too; ``None`` if it has ended."""
+    response, _ = client.call(lambda _: information_request(handle))
+    if _read(read_status, response, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+        return None
+    return _read(read_information, response)
 
 
 def _check_auth_time(token: AccessToken, payload: Mapping[str, Any]) -> None:

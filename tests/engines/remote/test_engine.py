@@ -142,8 +142,8 @@ def test_the_core_has_no_such_tenant(core_server: Serving, core: Core, clock: Cl
         lambda: engine.revoke_user("user-1", tenant_id, None),
         lambda: engine.handles_of("user-1", tenant_id),
     ]
-    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.ping]
-    asked += [] if where == "tenant" else [engine.published_keys]
+    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.upkeep.ping]
+    asked += [] if where == "tenant" else [engine.upkeep.published_keys]
     for ask in asked:
         with pytest.raises(GeneralError, match=said) as caught:
             ask()

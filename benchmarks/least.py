@@ -31,7 +31,7 @@ _SELECT = select(sessions).where(sessions.c.handle == bindparam("h"))
 _UPDATE = (
     update(sessions)
     .where(sessions.c.handle == bindparam("h"))
-    .values(current_hash2=bindparam("hash2"), refreshed_at=bindparam("now"), expires_at=bindparam("end"))
+    .values(current_hash2=bindparam("fingerprint"), refreshed_at=bindparam("now"), expires_at=bindparam("end"))
 )
 
 
@@ -60,7 +60,7 @@ def bare_sql(app: Flask) -> Call:
         with database.begin() as connection:
             row = connection.execute(_SELECT, {"h": handle}).one()
             later = {"now": row.refreshed_at + 1, "end": row.expires_at + 1}
-            connection.execute(_UPDATE, {"h": handle, "hash2": row.current_hash2[::-1], **later})
+            connection.execute(_UPDATE, {"h": handle, "fingerprint": row.current_hash2[::-1], **later})
         jwt.encode(claims, key, algorithm="ES256")
 
     return refresh

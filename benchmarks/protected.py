@@ -87,6 +87,6 @@ def _case(calls: int, app: Flask, path: str, *clients: Sent) -> Case:
 def decoding(app: Flask, header: Sent) -> Any:
     """What a program without any extension does with the same token and key."""
     raw = header["HTTP_AUTHORIZATION"].removeprefix("Bearer ")
-    keys = {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in engine_of(app).published_keys()[0]}
+    keys = {jwk["kid"]: jwt.PyJWK(jwk).key for jwk in engine_of(app).upkeep.published_keys()[0]}
     key = keys[jwt.get_unverified_header(raw)["kid"]]
     return lambda: jwt.decode(raw, key, algorithms=["ES256"])

@@ -18,8 +18,8 @@ from .stores.base import Store
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
-    from .core_client import Hook
-    from .engines.remote import RemoteEngine
+    from .engines.remote.client import Hook
+    from .engines.remote.engine import RemoteEngine
     from .stores.sqlalchemy import SQLAlchemyStore
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -101,8 +101,8 @@ def embedded_settings(settings: Settings) -> EmbeddedSettings:
 
 
 def _remote_engine(settings: Settings, hooks: Iterable[Hook]) -> RemoteEngine:
-    from .core_client import CoreClient  # noqa: PLC0415 - slow to import
-    from .engines.remote import RemoteEngine, RemoteSettings  # noqa: PLC0415
+    from .engines.remote.client import CoreClient  # noqa: PLC0415 - slow to import
+    from .engines.remote.engine import RemoteEngine, RemoteSettings  # noqa: PLC0415
 
     logger.info("Sessions are kept by a SuperTokens core; SECRET_KEY and SUPERTOKENS_DATABASE_URI are not used.")
     client = CoreClient(settings.core_uris, settings.api_key, settings.core_timeout / 1000, hooks)

@@ -180,7 +180,7 @@ def jwks() -> Any:
 
     :raises GeneralError: there are none at hand, and the store or the core can't be reached.
     """
-    keys, max_age = app_state().engine.published_keys()
+    keys, max_age = app_state().engine.upkeep.published_keys()
     return _public({"keys": keys}, max_age)
 
 
@@ -190,7 +190,7 @@ def discovery() -> Any:
     :raises GeneralError: as `jwks`.
     """
     state = app_state()
-    settings, (keys, max_age) = state.settings, state.engine.published_keys()
+    settings, (keys, max_age) = state.settings, state.engine.upkeep.published_keys()
     algorithms = sorted({key["alg"] for key in keys if "alg" in key})
     answer = {
         "issuer": settings.issuer,

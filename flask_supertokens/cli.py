@@ -23,7 +23,6 @@ from flask.cli import AppGroup
 from . import transfer, values
 from .assembly import other_store
 from .doctor import examine
-from .engines.embedded import EmbeddedEngine
 from .engines.embedded.rows import PAGE
 from .errors import SuperTokensError
 from .protocol.cdi import VERSIONS
@@ -31,8 +30,9 @@ from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .public_url import PublicURL
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
-from .signing import RELOAD_EVERY
+from .signing import RELOAD_EVERY, KeyRing
 from .state import app_state
+from .stores.base import Store
 
 T = TypeVar("T")
 BATCH = 50
@@ -47,7 +47,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 @_as_json
 def init_db(wants_json: bool) -> None:
     """Create the tables that are missing, and bring older ones up to date."""
-    _do(_embedded().create_tables)
+    _do(_own(app_state().engine.upkeep.store).create_tables)
     _tell(wants_json, {"status": "OK"}, "The session tables are there.")
 
 
@@ -101,7 +101,7 @@ def sessions(user_id: str, limit: int | None, after: str | None, wants_json: boo
 
 def _sessions_of(user_id: str, after: str | None, limit: int | None) -> Iterator[SessionInformation]:
     """Page by page; from a core, which has no pages, all at once."""
-    size = PAGE if isinstance(app_state().engine, EmbeddedEngine) else sys.maxsize
+    size = PAGE if app_state().engine.upkeep.store is not None else sys.maxsize
     left = sys.maxsize if limit is None else limit
     while left > 0:
         asked = min(size, left)
@@ -135,9 +135,10 @@ def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json:
 @_as_json
 def cleanup(batch: int, wants_json: bool) -> None:
     """Remove expired sessions, in batches."""
-    engine, removed = _embedded(), 0
-    with _progress(wants_json, "Removing", _do(engine.count_expired)) as bar:
-        while number := _do(lambda: engine.remove_expired(batch)):
+    engine, removed = app_state().engine, 0
+    store = _own(engine.upkeep.store)
+    with _progress(wants_json, "Removing", _do(lambda: store.count_expired(engine.now()))) as bar:
+        while number := _do(lambda: store.remove_expired(engine.now(), batch)):
             removed += number
             bar.update(number)
     _tell(wants_json, {"removed": removed}, f"{removed} expired sessions removed.")
@@ -162,17 +163,18 @@ def rotate_keys(reseal: bool, revoke_old: bool, app_id: str, yes: bool, wants_js
     """
     if reseal and revoke_old:
         raise click.UsageError("Seal the old keys again, or end them: not both.")
-    signers = _do(lambda: _signers(_embedded(), app_id))
+    now = app_state().engine.now
+    store, rings = _do(lambda: _rings(app_id))
     if reseal:
         _ask(yes, "Do all processes, on every host, have the new SECRET_KEY?")
-        resealed = _do(signers[0].reseal_keys)
+        resealed = _do(lambda: rings[0].reseal(now()))
         _tell(
             wants_json, {"resealed": resealed}, f"Sealed under SECRET_KEY: {', '.join(resealed) or 'all were before'}."
         )
         return
     _ask(yes, "End all signing keys and make a new one?" if revoke_old else "Make a new signing key?")
-    old = sorted(_do(lambda: [key.kid for key in signers[0].store.keys()])) if revoke_old else []
-    kids = [key.kid for key in _do(lambda: [each.rotate_keys(frozenset(old)) for each in signers])]
+    old = sorted(_do(lambda: [key.kid for key in store.keys()])) if revoke_old else []
+    kids = [key.kid for key in _do(lambda: [ring.rotate(now(), frozenset(old)) for ring in rings])]
     sentence = f"Signing a minute from now on: {', '.join(kids)}."
     if revoke_old:
         sentence = (
@@ -212,11 +214,12 @@ def copy_sessions(uri: str, end_others: bool, keep_others: bool, wants_json: boo
     if end_others and keep_others:
         raise click.UsageError("End what the other database alone has, or keep it: not both.")
     others: transfer.Others = "end" if end_others else "keep" if keep_others else "refuse"
-    engine = _embedded()
+    engine = app_state().engine
+    store, keys = _own(engine.upkeep.store), _own(engine.upkeep.keys)
     with contextlib.ExitStack() as stack:
         target = _do(lambda: stack.enter_context(other_store(uri, current_app.instance_path)))
         _do(target.create_tables)
-        copy = _do(lambda: transfer.Copy(engine.store, target, engine.public_half, engine.now(), others))
+        copy = _do(lambda: transfer.Copy(store, target, keys.public_half, engine.now(), others))
         with _progress(wants_json, "Copying", copy.sessions) as bar:
             done = _do(lambda: copy.run(bar.update))
     _tell(wants_json, done._asdict(), " ".join(_said(done, others)))
@@ -320,25 +323,33 @@ def _ask(yes: bool, question: str) -> None:
         raise click.Abort()
 
 
-def _signers(engine: EmbeddedEngine, app_id: str) -> list[EmbeddedEngine]:
-    """The app's own engine, and that of a core whose keys are in the same database; or that of another app of the core."""
+def _rings(app_id: str) -> tuple[Store, list[KeyRing]]:
+    """Where the keys of an app are, and who signs with them: the app itself, and a core on the same database; or another app of
+    the core.
+
+    :raises ValueError: the core has no such app.
+    """
     from .core.apps import make_core  # noqa: PLC0415 - as above
 
+    upkeep = app_state().engine.upkeep
+    store, ring = _own(upkeep.store), _own(upkeep.keys)
+    others = {key.algorithm for key in store.keys()} - {ring.algorithm}
+    if app_id == FIRST_APP and not others:
+        return store, [ring]
     apps = make_core(app_state(), needs_api_keys=False)
     if not apps.has(app_id, PUBLIC_TENANT):
         raise ValueError(f"There is no app {app_id} in this database.")
-    core = apps.engine_of(app_id)
+    core = apps.engine_of(app_id).upkeep
     if app_id != FIRST_APP:
-        return [core]
-    others = {key.algorithm for key in engine.store.keys()} - {engine.algorithm}
-    return [engine, core] if core.algorithm in others else [engine]
+        return core.store, [core.keys]
+    return store, [ring, core.keys] if core.keys.algorithm in others else [ring]
 
 
-def _embedded() -> EmbeddedEngine:
-    engine = app_state().engine
-    if not isinstance(engine, EmbeddedEngine):
+def _own(part: T | None) -> T:
+    """What a command is about, if it is in this app's care."""
+    if part is None:
         raise _failure("This is for the embedded engine; a SuperTokens core does it by itself.")
-    return engine
+    return part
 
 
 def _tell(wants_json: bool, content: dict[str, Any], sentence: str) -> None:

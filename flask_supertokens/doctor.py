@@ -63,10 +63,10 @@ def examine(state: AppState, url: PublicURL | None = None) -> Report:
     :param url: ask the app that runs there as well.
     """
     facts = {**_versions(), **_settings(state), **_cookies(state)}
-    hints = [*_hints(state), *_of_database(_store(state))]
+    hints = [*_hints(state), *_of_database(state.engine.upkeep.store)]
     findings = [*_of_settings(state), *_of_routes(state), *_of_app(state)]
     try:
-        cores = state.engine.ping_each()
+        cores = state.engine.upkeep.ping_each()
         findings += _of_cores(cores)
         hints += _of_versions(cores)
         facts |= _of_engine(state)
@@ -115,7 +115,7 @@ def _versions() -> dict[str, Any]:
 def _settings(state: AppState) -> dict[str, Any]:
     settings = state.settings
     facts: dict[str, Any] = {"engine": type(state.engine).__name__}
-    if isinstance(state.engine, EmbeddedEngine):
+    if state.engine.upkeep.store is not None:
         limit = settings.session_lifetime
         facts |= {
             "access token lifetime (s)": settings.access_token_lifetime / SECOND,
@@ -162,13 +162,14 @@ def _of_engine(state: AppState) -> dict[str, Any]:
     """
     :raises GeneralError: it can't be reached.
     """
-    engine, store = state.engine, _store(state)
-    engine.ping()
+    upkeep, now = state.engine.upkeep, state.engine.now
+    store: Any = upkeep.store
+    upkeep.ping()
     facts: dict[str, Any] = {}
-    if isinstance(engine, EmbeddedEngine):
-        facts["keys"] = ", ".join(key.kid for key in engine.keys()) or "none yet"
+    if upkeep.keys is not None:
+        facts["keys"] = ", ".join(key.kid for key in upkeep.keys.stored(now())) or "none yet"
     else:
-        facts["keys"] = ", ".join(str(key.get("kid")) for key in engine.published_keys()[0])
+        facts["keys"] = ", ".join(str(key.get("kid")) for key in upkeep.published_keys()[0])
     if hasattr(store, "address"):
         facts["database"] = store.address()
         facts["version of the tables"] = store.schema_version()
@@ -177,7 +178,7 @@ def _of_engine(state: AppState) -> dict[str, Any]:
             facts["pooler"] = f"there is one; {pooled}"
         theirs = store.server_time()
         if theirs is not None:
-            facts["clock ahead of the database (s)"] = (engine.now() - theirs) / SECOND
+            facts["clock ahead of the database (s)"] = (now() - theirs) / SECOND
     return facts
 
 
@@ -187,7 +188,7 @@ def _payload_that_fits(state: AppState) -> int:
     Measured with sessions that nobody keeps, made as these settings say.
     """
     settings = replace(state.settings, secret_keys=("for keys that nobody keeps",))
-    if not isinstance(state.engine, EmbeddedEngine):
+    if state.engine.upkeep.keys is None:
         settings = replace(settings, algorithm="RS256")  # a core's
     store, its = MemoryStore(), embedded_settings(settings)
     key = make_key(its.keys, Sealer(its.secret_keys), state.engine.now())  # the log need not tell of it
@@ -212,15 +213,12 @@ def _size_of_log_in(state: AppState, text: str) -> int:
     return len(str(response.headers)) + _OF_A_SERVER
 
 
-def _store(state: AppState) -> Any:
-    return getattr(state.engine, "store", None)
-
-
 # -- what is wrong -----------------------------------------------------------------------------------------------------
 
 
 def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
-    sealed = state.engine.keys_sealed_elsewhere() if isinstance(state.engine, EmbeddedEngine) else []
+    keys = state.engine.upkeep.keys
+    sealed = keys.unopened(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The SECRET_KEY of here does not open the signing keys {', '.join(sealed)}: what they signed is not believed."
@@ -235,7 +233,8 @@ def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_sealing(state: AppState) -> Iterator[str]:
-    sealed = state.engine.keys_under_fallbacks() if isinstance(state.engine, EmbeddedEngine) else []
+    keys = state.engine.upkeep.keys
+    sealed = keys.under_fallbacks(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The signing keys {', '.join(sealed)} are sealed under one of SECRET_KEY_FALLBACKS and end with it. Before you take"
@@ -245,9 +244,10 @@ def _of_sealing(state: AppState) -> Iterator[str]:
 
 def _of_users(state: AppState) -> Iterator[str]:
     """Who has more sessions than a person has devices; looked for among those that were used last, which costs little."""
-    if not isinstance(state.engine, EmbeddedEngine):
+    store = state.engine.upkeep.store
+    if store is None:
         return
-    crowds = state.engine.store.crowds(MANY, AMONG)
+    crowds = store.crowds(MANY, AMONG)
     for user_id, number in sorted(crowds.items(), key=lambda crowd: -crowd[1])[:_NAMED]:
         mend = (
             ""
@@ -263,7 +263,7 @@ def _of_users(state: AppState) -> Iterator[str]:
 
 
 def _of_cores(found: Mapping[str, str | GeneralError]) -> Iterator[str]:
-    """Of several: those that can't be used. Where all or the only one can't, `Engine.ping` says so."""
+    """Of several: those that can't be used. Where all or the only one can't, `Upkeep.ping` says so."""
     if len(found) < 2:  # noqa: PLR2004 - several
         return
     for host, said in found.items():
@@ -273,13 +273,14 @@ def _of_cores(found: Mapping[str, str | GeneralError]) -> Iterator[str]:
 
 def _try_to_write(state: AppState) -> None:
     """Something that changes nothing, but that a read-only database refuses."""
-    if isinstance(state.engine, EmbeddedEngine):
-        state.engine.store.swap_payload("no session", "", "{}")
+    store = state.engine.upkeep.store
+    if store is not None:
+        store.swap_payload("no session", "", "{}")
 
 
 def _of_settings(state: AppState) -> Iterator[str]:
     settings = state.settings
-    if isinstance(state.engine, EmbeddedEngine) and settings.race_window < SHORT_WINDOW:
+    if state.engine.upkeep.store is not None and settings.race_window < SHORT_WINDOW:
         yield (
             f"The race window is {settings.race_window / SECOND:g} s: tabs that refresh together, or a lost answer, can look"
             " like a theft. Set SUPERTOKENS_REFRESH_RACE_WINDOW to 30 and SUPERTOKENS_ACCESS_TOKEN_LIFETIME to more than that."
@@ -290,7 +291,7 @@ def _of_settings(state: AppState) -> Iterator[str]:
     if settings.cookie_secure is False and api.scheme == "https":
         yield "Cookies are not Secure, though the API is https: remove SUPERTOKENS_COOKIE_SECURE."
     secret = current_app.secret_key
-    if isinstance(state.engine, EmbeddedEngine) and secret and len(secret) < 16:  # noqa: PLR2004 - a hex key of 64 bits
+    if state.engine.upkeep.keys is not None and secret and len(secret) < 16:  # noqa: PLR2004 - a hex key of 64 bits
         yield "SECRET_KEY is short: make one with python -c 'import secrets; print(secrets.token_hex())'."
 
 

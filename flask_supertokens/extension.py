@@ -27,7 +27,7 @@ from .stores.base import Store
 if TYPE_CHECKING:
     from sqlalchemy import Engine as DatabaseEngine
 
-    from .core_client import Hook
+    from .engines.remote.client import Hook
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 L = TypeVar("L", bound=Callable[[str], Any])

@@ -21,6 +21,7 @@ from flask_supertokens import Session, create_jwt, create_new_session, current_s
 from flask_supertokens.protocol.model import AS_SET
 
 from .support.cookies import set_cookies
+from .support.engines import keys_of
 from .support.names import spelled
 from .support.wire import (
     CLAIMS,
@@ -233,7 +234,7 @@ def test_the_public_key_is_used_as_a_secret(algorithm: str) -> None:
     """HS256 under our public key, the classic confusion: foreign, whatever we sign with."""
     app = an_app(access_token_algorithm=algorithm)
     header, claims = contents(signed_in(app).access_token)
-    pem = state_of(app).engine.keys()[0].public_pem
+    pem = keys_of(state_of(app).engine)[0].public_pem
     signed = f"{encoded({**header, 'alg': 'HS256'})}.{encoded(claims)}"
     token = f"{signed}.{encoded(hmac.new(pem.encode(), signed.encode(), hashlib.sha256).digest())}"
     asserted_answer(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)

@@ -38,7 +38,7 @@ from .support.both import served
 from .support.cookies import set_cookies
 from .support.core_process import CoreProcess
 from .support.docs import ROOT, blocks
-from .support.engines import SETTINGS
+from .support.engines import SETTINGS, an_engine, keys_of, rotate_keys
 from .support.older_core import older_core
 from .support.plans import HOUR, Clock
 from .support.records import a_record, kids_of, sql_store, sqlite_uri
@@ -175,10 +175,19 @@ def test_expired_sessions_are_cleaned_up(app: Flask) -> None:
 def test_keys_are_rotated(app: Flask) -> None:
     """A new one is published at once; the old one stays."""
     created(app)
-    before = {key.kid for key in app.extensions["supertokens"].engine.keys()}
+    before = {key.kid for key in keys_of(app.extensions["supertokens"].engine)}
     kid = told(app, "rotate-keys", "--yes")["kid"]
-    assert {key.kid for key in app.extensions["supertokens"].engine.keys()} == {*before, kid}
+    assert {key.kid for key in keys_of(app.extensions["supertokens"].engine)} == {*before, kid}
     assert run(app, "rotate-keys", input="n\n").exit_code == 1
+
+
+def test_keys_of_an_engine_of_ones_own_are_rotated() -> None:
+    """The engine has them, so the app's SECRET_KEY is not asked for."""
+    app = Flask("cli")
+    SuperTokens(app, session_engine=an_engine(MemoryStore(), Clock()))
+    kid = told(app, "rotate-keys", "--yes")["kid"]
+    assert kids_of(keys_of(app.extensions["supertokens"].engine)) == [kid]
+    assert told(app, "rotate-keys", "--reseal", "--yes") == {"resealed": []}
 
 
 def with_old_secret(store: MemoryStore) -> Flask:
@@ -194,7 +203,7 @@ def test_keys_are_sealed_again() -> None:
     """Status asks for it as long as a key ends with the fallback; without the fallback they then are what they were."""
     store = MemoryStore()
     created(an_app(store))
-    an_app(store).extensions["supertokens"].engine.make_keys()
+    an_app(store).extensions["supertokens"].engine.upkeep.make_keys()
     kids = sorted(kids_of(store.keys()))
     app = with_old_secret(store)
     before = told(app, "status")
@@ -222,7 +231,7 @@ def test_the_secret_key_is_replaced_step_by_step() -> None:
     for number, (secret, fallbacks, hints) in enumerate(STEPS):
         app = an_app(store, SECRET_KEY=secret, SECRET_KEY_FALLBACKS=fallbacks)
         app.extensions["supertokens"].engine.clock = now
-        app.extensions["supertokens"].engine.make_keys()
+        app.extensions["supertokens"].engine.upkeep.make_keys()
         if number == STEPS.index((NEW, [SECRET], 0)):
             told(app, "rotate-keys", "--reseal", "--yes")
         created(app)
@@ -239,7 +248,7 @@ def test_the_fallback_goes_without_sealing_again(weeks: int) -> None:
     for secret in (SECRET, NEW):
         app = an_app(store, SECRET_KEY=secret)
         app.extensions["supertokens"].engine.clock = now
-        app.extensions["supertokens"].engine.make_keys()
+        app.extensions["supertokens"].engine.upkeep.make_keys()
         created(app)
     now.wait((1 + 7 * weeks) * 24 * HOUR)
     assert told(app, "status")["findings"] == []
@@ -262,7 +271,7 @@ def test_a_secret_key_leaked() -> None:
     """With a new one and all old keys ended nothing is left of it, in the table, in what is published, and in status."""
     store = MemoryStore()
     for before in (an_app(store), without_old_secret(store)):
-        before.extensions["supertokens"].engine.make_keys()
+        before.extensions["supertokens"].engine.upkeep.make_keys()
     app, old = without_old_secret(store), sorted(kids_of(store.keys()))
     done = told(app, "rotate-keys", "--revoke-old", "--yes")
     assert (done["ended"], len(old)) == (old, 4)
@@ -291,7 +300,7 @@ def test_old_keys_of_an_app_and_its_core_are_ended() -> None:
     with app.app_context():
         core = make_core(app.extensions["supertokens"], needs_api_keys=False).engine_of("public")
     for engine in (app.extensions["supertokens"].engine, core):
-        engine.make_keys()
+        engine.upkeep.make_keys()
     kids = told(app, "rotate-keys", "--revoke-old", "--yes")["kids"]
     assert {key.kid: key.algorithm for key in store.keys()} == dict(zip(kids, ["ES256", "RS256"], strict=True))
 
@@ -483,7 +492,7 @@ def test_a_copy_is_killed(tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri
     (tmp_path / "app.py").write_text(AN_APP)
     with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
         source.create_tables()
-        EmbeddedEngine(source, SETTINGS).rotate_keys()
+        rotate_keys(EmbeddedEngine(source, SETTINGS))
         for number in range(1000):
             source.add(a_record(f"handle-{number}", expires_at=2**60))
         for uri in (postgres_uri, mariadb_uri):
@@ -562,7 +571,7 @@ def test_a_core_shares_the_database() -> None:
     created(app)
     with app.app_context():
         core = make_core(app.extensions["supertokens"], needs_api_keys=False).engine_of("public")
-    core.make_keys()
+    core.upkeep.make_keys()
     kids = told(app, "rotate-keys", "--yes")["kids"]
     keys = {key.kid: key.algorithm for key in app.extensions["supertokens"].engine.store.keys()}
     assert [keys[kid] for kid in kids] == ["ES256", "RS256"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from flask_supertokens.core_client import CoreClient
+from flask_supertokens.engines.remote.client import CoreClient
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.signing import COOL_DOWN, PublishedKeys
 
@@ -339,7 +339,7 @@ def test_hosts_of_a_core_differ() -> None:
     """One flight looks for the key at the next host; a key that is nowhere is nobody's, whoever answered."""
     old, new = ({"keys": [{**JWK, "kid": kid} for kid in kids]} for kids in (["d-1"], ["d-1", "d-2"]))
     with scripted(jwks=reply(old)) as one, scripted(jwks=reply(new)) as two:
-        keys = PublishedKeys(CoreClient((one.uri, two.uri), None, 5).keys, HOUR)
+        keys = PublishedKeys(CoreClient((one.uri, two.uri), None, 5).fetch_keys, HOUR)
         assert keys.public_key("d-2", 0) is not None
         assert (len(one.requests), len(two.requests)) == (1, 1)
         two.answers["/.well-known/jwks.json"] = hang_up

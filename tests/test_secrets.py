@@ -137,7 +137,7 @@ def test_secret_key_and_database_are_stolen() -> None:
     store = MemoryStore()
     before = an_app(store)
     tokens = signed_in(before)
-    state_of(before).engine.published_keys()
+    state_of(before).engine.upkeep.published_keys()
     claims = {**jwt.decode(tokens.access_token, options={"verify_signature": False}), "sub": "admin", "auth_time": 1}
     stolen = private_halves(store)
     forged = [jwt.encode(claims, key, "ES256", {"kid": kid, "version": "5"}) for kid, key in stolen.items()]

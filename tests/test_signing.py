@@ -700,8 +700,8 @@ def test_keys_are_sealed_again() -> None:
     token = a_signer(shelf, "old").sign(CLAIMS, NOW)
     both = a_ring(shelf, "old", "new")
     static = both.signing_key(NOW, False)[0]
-    assert both.under_fallbacks() == [token.kid]
-    assert (both.reseal(NOW + 1), both.reseal(NOW + 2), both.under_fallbacks()) == ([token.kid], [], [])
+    assert both.under_fallbacks(NOW) == [token.kid]
+    assert (both.reseal(NOW + 1), both.reseal(NOW + 2), both.under_fallbacks(NOW + 2)) == ([token.kid], [], [])
     after = a_signer(shelf, "new")
     assert after.is_genuine(token, NOW + 1)
     assert {key.kid for key in after.keys.stored(NOW + 1)} == {token.kid, static}

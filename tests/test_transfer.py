@@ -17,7 +17,7 @@ from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 from flask_supertokens.transfer import Copied, Copy, Others
 
-from .support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed
+from .support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
 from .support.plans import WINDOW, Clock
 from .support.records import NOW, a_record, kids_of, sql_store, sqlite_uri
 from .support.wire import BrokenStore
@@ -27,14 +27,14 @@ NOTHING = Copied(0, 0, 0, 0, 0, 0, (), ())
 
 def copied(source: Store, target: Store, others: Others = "refuse", now: int = NOW) -> Copied:
     """One run, by an app with the secret of the tests."""
-    return Copy(source, target, an_engine(source, Clock()).public_half, now, others).run()
+    return Copy(source, target, an_engine(source, Clock()).upkeep.keys.public_half, now, others).run()
 
 
 def stores(*handles: str, **changes: Any) -> tuple[MemoryStore, MemoryStore, EmbeddedEngine]:
     """A source with a key and these sessions, a target that is empty, and the engine on the source."""
     source = MemoryStore()
     engine = an_engine(source, Clock(NOW))
-    engine.rotate_keys()
+    rotate_keys(engine)
     for handle in handles:
         source.add(a_record(handle, **changes))
     return source, MemoryStore(), engine
@@ -79,7 +79,7 @@ def test_there_are_more_sessions_than_a_batch_holds() -> None:
     source, target, engine = stores(*map(str, range(BATCH + 5)))
     source.add(a_record("0 ended", expires_at=NOW))
     batches: list[int] = []
-    copy = Copy(source, target, engine.public_half, NOW)
+    copy = Copy(source, target, engine.upkeep.keys.public_half, NOW)
     assert (copy.sessions, copy.run(batches.append).copied, batches) == (BATCH + 5, BATCH + 5, [BATCH - 1, 6])
     source.remove(map(str, range(BATCH + 5)))
     assert copied(source, target, "end").ended == BATCH + 5
@@ -115,14 +115,14 @@ def test_the_secret_key_is_another_one() -> None:
     source, target, _ = stores("handle-1")
     other = an_engine(source, Clock(), secret_keys=("another secret",))
     with pytest.raises(ValueError, match="SECRET_KEY_FALLBACKS"):
-        Copy(source, target, other.public_half, NOW)
+        Copy(source, target, other.upkeep.keys.public_half, NOW)
     assert (records_of(target), target.keys()) == ([], [])
 
 
 def test_the_target_has_another_secret_key() -> None:
     """It is another app's: nothing is copied, whatever is allowed."""
     source, target, _ = stores("handle-1")
-    an_engine(target, Clock(), secret_keys=("another secret",)).rotate_keys()
+    rotate_keys(an_engine(target, Clock(), secret_keys=("another secret",)))
     with pytest.raises(ValueError, match="cannot decrypt"):
         copied(source, target, "keep")
     assert records_of(target) == []
@@ -170,8 +170,8 @@ def test_keys_change_during_a_copy() -> None:
 def test_a_key_is_made_during_a_copy() -> None:
     """It is copied too: it may have signed tokens of the sessions that were."""
     source, target, engine = stores("handle-1")
-    copy = Copy(source, target, engine.public_half, NOW)
-    made = engine.rotate_keys()
+    copy = Copy(source, target, engine.upkeep.keys.public_half, NOW)
+    made = rotate_keys(engine)
     copy.run()
     assert made.kid in kids_of(target.keys())
 
@@ -181,7 +181,7 @@ def test_a_key_was_ended_at_the_target() -> None:
     source, target, _ = stores("handle-1")
     (kid,) = kids_of(source.keys())
     copied(source, target)
-    an_engine(target, Clock(NOW)).rotate_keys(frozenset({kid}))
+    rotate_keys(an_engine(target, Clock(NOW)), kid)
     assert copied(source, target, "keep").ended_keys == (kid,)
     assert kid not in kids_of(target.keys())
 
@@ -190,7 +190,7 @@ def test_a_key_was_ended_at_the_source() -> None:
     """It does not stay at the target, where somebody may have stolen it; but nobody is told so by the key alone."""
     source, target, engine = stores("handle-1")
     copied(source, target)
-    engine.rotate_keys(frozenset(kids_of(source.keys())))
+    rotate_keys(engine, *kids_of(source.keys()))
     with pytest.raises(ValueError, match=r"0 sessions and 1 keys that are not here.*--end-others"):
         copied(source, target)
     copied(source, target, "end")
@@ -201,7 +201,7 @@ def test_the_target_has_a_key_of_its_own() -> None:
     """An app made it, so it is in use: its keys can't be ended, only kept."""
     source, target, _ = stores("handle-1")
     copied(source, target)
-    made = an_engine(target, Clock(NOW)).rotate_keys()
+    made = rotate_keys(an_engine(target, Clock(NOW)))
     with pytest.raises(ValueError, match="--keep-others"):
         copied(source, target, "end")
     copied(source, target, "keep")
@@ -267,7 +267,7 @@ def test_a_session_is_ended_at_the_source_during_a_copy(there: dict[str, int] | 
         source.remove(["handle-1"] if record.handle == "handle-2" else [])
         return add(record)
 
-    copy = Copy(source, target, engine.public_half, NOW, "keep")
+    copy = Copy(source, target, engine.upkeep.keys.public_half, NOW, "keep")
     target.add = add_and_revoke  # type: ignore[assignment, method-assign]
     assert copy.run().ended == ended
     assert [record.handle for record in records_of(target)] == ["handle-1", "handle-2"][ended:]
@@ -334,7 +334,7 @@ def test_data_alone_differs(changed: dict[str, str]) -> None:
 def test_the_target_alone_has_sessions() -> None:
     """They stay there if it is in use; until that is said, nothing is copied."""
     source, target, _ = stores("handle-1")
-    an_engine(target, Clock(NOW)).rotate_keys()
+    rotate_keys(an_engine(target, Clock(NOW)))
     target.add(a_record("theirs"))
     with pytest.raises(ValueError, match="has 1 sessions"):
         copied(source, target)

@@ -135,7 +135,7 @@ class Core:
         While the store can't be reached they are left to the first call that needs them.
         """
         try:
-            self._first.make_keys()
+            self._first.upkeep.make_keys()
         except GeneralError as error:
             logger.warning("The core has no signing keys yet; the first call makes them: %s", error.description)
 
@@ -153,7 +153,7 @@ class Core:
         if (app_id, tenant_id) == (FIRST_APP, PUBLIC_TENANT):  # it is always there
             return False
         if tenant_id == PUBLIC_TENANT:
-            self.engine_of(app_id).make_keys()
+            self.engine_of(app_id).upkeep.make_keys()
         return self._store.of_app(app_id).add_tenant(tenant_id)
 
     def config_of(self, app_id: str) -> Payload:
@@ -190,8 +190,8 @@ def make_core(state: AppState, *, needs_api_keys: bool) -> Core:
 
     :raises ValueError: the engine has no store, or there are no API keys.
     """
-    settings = state.settings
-    if not isinstance(state.engine, EmbeddedEngine):
+    settings, store = state.settings, state.engine.upkeep.store
+    if store is None:
         raise ValueError("A core needs the embedded engine: remove SUPERTOKENS_CONNECTION_URI, and set a database.")
     if needs_api_keys and not settings.core_api_keys:
         raise ValueError(
@@ -199,7 +199,7 @@ def make_core(state: AppState, *, needs_api_keys: bool) -> Core:
             " make one with python -c 'import secrets; print(secrets.token_hex())'."
         )
     return Core(
-        state.engine.store,
+        store,
         embedded_settings(settings),
         settings.core_api_keys,
         race_window=settings.longest_race_window,

@@ -76,7 +76,7 @@ def _check_token(call: Call, token: AccessToken, checks_anti_csrf: bool) -> None
     :raises TryRefreshTokenError: the token is forged, expired, or lacks its anti-CSRF token.
     """
     if not call.engine.is_genuine(token):
-        known = any(key.kid == token.kid for key in call.engine.keys())
+        known = any(key.kid == token.kid for key in call.engine.upkeep.keys.stored(call.engine.now()))
         raise TryRefreshTokenError(_FORGED if known else "Key not found")
     if call.engine.now() >= token.expires_at:
         raise TryRefreshTokenError("Access token expired")
@@ -214,14 +214,15 @@ def make_jwt(call: Call) -> Payload:
         raise CallError(400, "validity must be greater than or equal to 0")
     if algorithm != "RS256":
         return {"status": "UNSUPPORTED_ALGORITHM_ERROR"}
-    token = call.engine.create_jwt(payload, issuer=issuer, lifetime=seconds * 1000, static=static)
+    token = call.engine.upkeep.create_jwt(payload, issuer=issuer, lifetime=seconds * 1000, static=static)
     return {"status": "OK", "jwt": token}
 
 
 def list_keys(call: Call) -> Payload:
     """List the public keys of an app, the newest first."""
-    call.engine.make_keys()
-    return {"keys": [to_jwk(key) for key in reversed(call.engine.keys()) if key.algorithm == "RS256"]}
+    call.engine.upkeep.make_keys()
+    stored = call.engine.upkeep.keys.stored(call.engine.now())
+    return {"keys": [to_jwk(key) for key in reversed(stored) if key.algorithm == "RS256"]}
 
 
 def list_keys_with_status(call: Call) -> Payload:

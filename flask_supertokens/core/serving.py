@@ -85,7 +85,7 @@ def serve(path: str = "") -> Response:
         return _write_text(200, content)
     response = Response(json.dumps(content, separators=(",", ":")), content_type="application/json;charset=UTF-8")
     if endpoint.run is list_keys:
-        response.headers["Cache-Control"] = f"max-age={call.engine.seconds_until_next_key()}, must-revalidate"
+        response.headers["Cache-Control"] = f"max-age={call.engine.upkeep.seconds_until_next_key()}, must-revalidate"
         response.headers["Access-Control-Allow-Origin"] = "*"
     return response
 

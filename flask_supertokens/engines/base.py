@@ -1,7 +1,7 @@
-"""What an engine must do, and what it answers. Engines know nothing of Flask, cookies or headers.
+"""What an engine must do, and what it returns. Engines know nothing of Flask, cookies or headers.
 
-An engine judges; it does not act on a theft and writes no response. Every method may raise `GeneralError` when what is
-behind the engine can't be reached; then nothing is known about the session.
+`Engine` has the verbs of sessions, `Upkeep` the rest. An engine judges; it does not act on a theft and writes no response.
+Every method may raise `GeneralError` when what is behind the engine can't be reached; then nothing is known about the session.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import GeneralError, SuperTokensError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.model import AS_SET, AccessToken, Position, SessionInformation, SessionTokens, SigningKey, TokenKind
+from ..protocol.model import AS_SET, AccessToken, Position, SessionInformation, SessionTokens, TokenKind
+from ..signing import KeyRing
+from ..stores.base import Store
 
 BREATH = 0.005
 """Seconds between two batches: SQLite gives no turns, so who waits must find it free for a moment."""
@@ -101,16 +103,17 @@ class TokenRules:
 
         :raises TryRefreshTokenError: a refresh brings one that is right.
         """
-        claims = token.claims
+        claims, audience = token.claims, token.claims.get("aud")
         if now >= token.expires_at or now < claims.get("nbf", 0) * 1000:
             error = TryRefreshTokenError("The access token has expired.")
             error.expired = True
             raise error
+        audiences = audience if isinstance(audience, list) else [audience]
         if self.dynamic is not None and token.kid.startswith("d-") != self.dynamic:
             raise TryRefreshTokenError("The access token is signed with the other kind of key.")
         if self.checks_issuer and claims.get("iss") != self.issuer:
             raise TryRefreshTokenError("The access token is of another issuer.")
-        if self.audience is not None and self.audience not in _audiences(claims.get("aud")):
+        if self.audience is not None and self.audience not in audiences:
             raise TryRefreshTokenError("The access token is for another audience.")
 
 
@@ -140,7 +143,7 @@ def end_in_batches(handles: Iterable[str], size: int, end: Callable[[list[str]],
 
 
 def too_large(size: int, limit: int) -> ValueError:
-    """The error of a payload that no cookie holds. Who comes near it meets nginx's limit before."""
+    """Make the error of a payload that no cookie holds. Who comes near it meets nginx's limit before."""
     return ValueError(
         f"With this payload the access token would have {size} bytes; a cookie holds {limit}. Keep less in the access token's"
         " payload; session_data has no such limit. Behind nginx a log-in is 502 from about 800 bytes of payload on, unless"
@@ -148,32 +151,63 @@ def too_large(size: int, limit: int) -> ValueError:
     )
 
 
-def _audiences(claimed: Any) -> list[Any]:
-    return claimed if isinstance(claimed, list) else [claimed]
+class Upkeep(ABC):
+    """What an engine does besides sessions: tell whether it can be reached, publish its keys, sign JWTs for other services.
+
+    And what is in this app's care: ``store``, where sessions are kept, with tables and expired sessions, and ``keys``, which sign
+    access tokens. Each is ``None`` where others look after it, as a SuperTokens core does.
+    """
+
+    store: Store | None = None
+    keys: KeyRing | None = None
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask what is behind the engine whether it is there.
+
+        :raises GeneralError: it can't be reached.
+        """
+
+    def ping_each(self) -> Mapping[str, str | GeneralError]:
+        """Ask each of several hosts behind the engine: the version that it speaks, or why it can't be used."""
+        return {}
+
+    @abstractmethod
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        """Read the members of the JWKS, and for how many seconds it may be cached."""
+
+    @abstractmethod
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        """Make a JWT for another service, signed with one of the published keys (CDI: POST /recipe/jwt).
+
+        :param lifetime: ms, cut to seconds.
+        :raises ValueError: the payload is no JSON object.
+        """
 
 
 class Engine(ABC):
-    """Create, verify, refresh, regenerate, revoke, read, write, keys. Times are ms since the epoch."""
+    """Create, verify, refresh, regenerate, revoke, read, write: the verbs of sessions. Times are ms since the epoch."""
 
+    @property
     @abstractmethod
-    def create_tables(self) -> None:
-        """Make the tables that are missing, where there are tables."""
+    def upkeep(self) -> Upkeep:
+        """What this engine does besides sessions."""
 
     @abstractmethod
     def now(self) -> int:
-        """The engine's clock."""
+        """The time by the engine's clock."""
 
     @abstractmethod
     def read_access_token(self, raw: str) -> AccessToken | None:
-        """The token if its structure is ours; ``None`` for anything foreign. The signature is not looked at."""
+        """Read a token whose structure is ours; ``None`` for anything foreign. The signature is not looked at."""
 
     @abstractmethod
     def is_genuine(self, token: AccessToken) -> bool:
-        """Whether we signed this token, expired or not."""
+        """Tell whether we signed this token, expired or not."""
 
     @abstractmethod
     def create(self, new: NewSession, replacing: str | None = None) -> Grant:
-        """A new session (CDI: POST /recipe/session); the session ``replacing`` ends in the same step.
+        """Create a session (CDI: POST /recipe/session), and revoke the session ``replacing`` in the same step.
 
         :raises ValueError: payload or data are not JSON, or the access token would not fit a cookie.
         """
@@ -223,35 +257,35 @@ class Engine(ABC):
 
     @abstractmethod
     def current_handle(self, refresh_token: str) -> str | None:
-        """The session that this refresh token, the current one or a child of it, belongs to, else ``None``; changes nothing."""
+        """Find the session of a refresh token that is the current one or a child of it, else ``None``; nothing is changed."""
 
     def session_of(self, refresh_token: str) -> str | None:
-        """The session that a refresh token of ours names, whether it lives or not; ``None``: not ours, or nobody can tell."""
+        """Read which session a refresh token of ours names, whether it lives or not; ``None``: not ours, or nobody can tell."""
         return None
 
     @abstractmethod
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        """End sessions; those that were there, in the order given (CDI: POST /recipe/session/remove).
+        """Revoke sessions; returns those that were there, in the order given (CDI: POST /recipe/session/remove).
 
-        :raises GeneralError: it failed; ``ended`` are those that it had ended before.
+        :raises GeneralError: it failed; ``ended`` are those that it had revoked before.
         """
 
     @abstractmethod
     def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
-        """End a user's sessions, of one tenant or of all, but one: all that were there when it was called.
+        """Revoke a user's sessions, of one tenant or of all, but one: all that were there when it was called.
 
-        :raises GeneralError: as `revoke`; the same call once more ends the rest.
+        :raises GeneralError: as `revoke`; the same call once more revokes the rest.
         """
 
     @abstractmethod
     def information(self, handle: str) -> SessionInformation | None:
-        """What is known of a session that has not ended (CDI: GET /recipe/session)."""
+        """Read what is known of a session; ``None`` if it has ended (CDI: GET /recipe/session)."""
 
     @abstractmethod
     def sessions_of(
         self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
     ) -> list[SessionInformation]:
-        """A user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user).
+        """List a user's sessions that have not ended, oldest first (CDI: GET /recipe/session/user).
 
         With ``after`` those behind this position, with ``limit`` so many at most. Fewer than that means that no more are there.
         """
@@ -260,30 +294,4 @@ class Engine(ABC):
     def handles_of(
         self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
     ) -> list[str]:
-        """The handles of what `sessions_of` lists."""
-
-    @abstractmethod
-    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
-        """A JWT for another service, signed with one of the published keys (CDI: POST /recipe/jwt).
-
-        :param lifetime: ms, cut to seconds.
-        :raises ValueError: the payload is no JSON object.
-        """
-
-    @abstractmethod
-    def keys(self) -> list[SigningKey]:
-        """The keys that verify access tokens, oldest first."""
-
-    @abstractmethod
-    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        """The members of the JWKS, and for how many seconds it may be cached."""
-
-    @abstractmethod
-    def ping(self) -> None:
-        """
-        :raises GeneralError: what is behind the engine can't be reached.
-        """
-
-    def ping_each(self) -> Mapping[str, str | GeneralError]:
-        """Where several hosts are behind the engine: the version that each speaks, or why it can't be used."""
-        return {}
+        """List the handles of these sessions."""

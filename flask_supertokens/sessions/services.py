@@ -26,7 +26,7 @@ def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_s
     if "sessionHandle" in wanted:
         raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
     with without_response(state):
-        return state.engine.create_jwt(
+        return state.engine.upkeep.create_jwt(
             wanted, issuer=state.settings.issuer, lifetime=int(lifetime) * 1000, static=use_static_key
         )
 
@@ -38,7 +38,7 @@ def check_health() -> None:
     """
     state = app_state()
     with without_response(state):
-        state.engine.ping()
+        state.engine.upkeep.ping()
 
 
 def get_cors_headers() -> list[str]:

@@ -11,7 +11,6 @@ from .keys import (
     KeySettings,
     from_the_future,
     make_key,
-    public_half,
     to_jwk,
 )
 from .published import PublishedKeys
@@ -33,6 +32,5 @@ __all__ = [
     "Sealer",
     "from_the_future",
     "make_key",
-    "public_half",
     "to_jwk",
 ]

@@ -86,6 +86,8 @@ class KeyRing:
         store: KeyStore,
         on_removal: Callable[[], None],
     ) -> None:
+        self.algorithm: str = settings.algorithm
+        """What new keys are for."""
         self._settings = settings
         self._sealer = sealer
         self._store = store
@@ -165,7 +167,7 @@ class KeyRing:
         done: list[str] = []
         for _ in range(_ATTEMPTS):
             self._reload(now)
-            waiting = {kid: self._rows[kid].sealed_private for kid in self.under_fallbacks()}
+            waiting = {kid: self._rows[kid].sealed_private for kid in self.under_fallbacks(now)}
             if not waiting:
                 return sorted(done)
             done += [
@@ -173,12 +175,14 @@ class KeyRing:
             ]
         raise GeneralError("The signing keys are being changed by other processes all the time. Try again.")
 
-    def under_fallbacks(self) -> list[str]:
+    def under_fallbacks(self, now: int) -> list[str]:
         """Ids of the keys that a fallback opens and ``SECRET_KEY`` itself does not: they end when the fallback goes."""
+        self._reload_when_stale(now)
         return sorted(kid for kid in self._keys if not self._sealer.is_newest(self._rows[kid].sealed_private))
 
     def unopened(self, now: int) -> list[str]:
         """Ids of the keys that can't be used, as long as a token of theirs could be good if they could."""
+        self._reload_when_stale(now)
         return sorted(
             kid for kid, row in self._rows.items() if kid not in self._keys and not self._is_succeeded(row, now)
         )
@@ -187,6 +191,16 @@ class KeyRing:
         """All keys that verify, oldest first."""
         self._reload_when_stale(now)
         return [key.stored for key in self._keys.values()]
+
+    def public_half(self, key: SigningKey) -> str | None:
+        """The public half (PEM) of what is sealed in a key, which the one in clear may not be; ``None`` if it does not open."""
+        secret = self._sealer.open(key.sealed_private)
+        if secret is None:
+            return None
+        try:
+            return _pem(_load(secret).public_key())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return None
 
     def _add_key(self, now: int, dynamic: bool, ending: frozenset[str] = frozenset()) -> SigningKey | None:
         """``None``: another process has changed the keys meanwhile."""
@@ -365,17 +379,6 @@ def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | No
 def _pem(public: Any) -> str:
     encoded: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded.decode()
-
-
-def public_half(key: SigningKey, sealer: Sealer) -> str | None:
-    """The public half (PEM) of what is sealed in a key; ``None`` if it does not open, or is none. The one in clear may differ."""
-    secret = sealer.open(key.sealed_private)
-    if secret is None:
-        return None
-    try:
-        return _pem(_load(secret).public_key())
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
 
 
 def to_jwk(key: SigningKey) -> dict[str, str]:

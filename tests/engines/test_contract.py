@@ -8,7 +8,7 @@ import pytest
 
 from flask_supertokens.engines.base import Engine
 from flask_supertokens.engines.embedded import EmbeddedEngine
-from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore

@@ -22,7 +22,7 @@ from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.cookies import set_cookies
-from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed
+from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
 from ..support.plans import HOUR, SECOND, Clock
 from ..support.wire import an_app, call, contents, front, run
 
@@ -98,7 +98,7 @@ def test_cookies_shall_end_with_the_browser(clock: Clock, payload: dict[str, Any
     engine = an_engine(MemoryStore(), clock)
     first = engine.create(a_session(payload={"role": "admin", **payload}))
     child = refreshed(engine, first)
-    engine.rotate_keys()
+    rotate_keys(engine)
     clock.wait(2 * 60 * SECOND)
     rotated = refreshed(engine, child)
     changed = engine.regenerate(rotated.access, {"role": "user", "st-remember": True})

@@ -9,7 +9,7 @@ import pytest
 from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
-from ..support.engines import a_session, an_engine, issued, presented, refresh_token_of
+from ..support.engines import a_session, an_engine, issued, keys_of, presented, refresh_token_of
 from ..support.plans import HOUR, WINDOW, Clock, Jar
 from ..support.records import kids_of, sqlite_uri
 from ..support.workers import State, Workers
@@ -111,4 +111,4 @@ def test_four_processes_start_on_an_empty_database(uri: str) -> None:
 
 
 def known_keys(state: State) -> list[str]:
-    return kids_of(state["engine"].keys())
+    return kids_of(keys_of(state["engine"]))

@@ -10,7 +10,7 @@ from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
-from ..support.engines import a_session, an_engine, presented, refresh_token_of
+from ..support.engines import a_session, an_engine, presented, refresh_token_of, rotate_keys
 from ..support.plans import HOUR, UNITS, WINDOW, Clock, Jar
 from ..support.records import sqlite_uri
 from ..support.workers import State, Workers
@@ -66,26 +66,27 @@ def refresh_is(state: State, jar: Jar, now: int) -> str:
 
 def rotate(state: State, now: int) -> str:
     state["clock"].now = now
-    return str(state["engine"].rotate_keys().kid)
+    return rotate_keys(state["engine"]).kid
 
 
 def end_old_keys(state: State, now: int) -> None:
     state["clock"].now = now
-    state["engine"].rotate_keys(frozenset(key.kid for key in state["engine"].store.keys()))
+    rotate_keys(state["engine"], *(key.kid for key in state["engine"].store.keys()))
 
 
 def reseal(state: State) -> list[str]:
-    return list(state["engine"].reseal_keys())
+    return list(state["engine"].upkeep.keys.reseal(state["engine"].now()))
 
 
 def published(state: State, now: int) -> set[str]:
     state["clock"].now = now
-    return {key["kid"] for key in state["engine"].published_keys()[0]}
+    return {key["kid"] for key in state["engine"].upkeep.published_keys()[0]}
 
 
 def said(state: State) -> tuple[list[str], list[str]]:
     """What `status` tells of: keys that end with a fallback, and keys that do not open."""
-    return state["engine"].keys_under_fallbacks(), state["engine"].keys_sealed_elsewhere()
+    keys, now = state["engine"].upkeep.keys, state["engine"].now()
+    return keys.under_fallbacks(now), keys.unopened(now)
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------

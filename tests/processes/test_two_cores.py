@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import make_url
 
-from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.base import Grant, RefreshRequest
-from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.engines.remote.client import CoreClient
+from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.errors import GeneralError, SuperTokensError
 
 from ..support.core_process import CoreProcess

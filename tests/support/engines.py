@@ -10,7 +10,7 @@ from typing import Any
 from flask_supertokens.engines.base import Engine, Grant, NewSession, RefreshRequest, TokenRules
 from flask_supertokens.engines.embedded import EmbeddedEngine, EmbeddedSettings
 from flask_supertokens.errors import SuperTokensError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
-from flask_supertokens.protocol.model import AccessToken, SessionTokens
+from flask_supertokens.protocol.model import AccessToken, SessionTokens, SigningKey
 from flask_supertokens.protocol.rotation import Window
 from flask_supertokens.signing import KeySettings
 from flask_supertokens.stores.base import Store
@@ -41,6 +41,16 @@ def an_engine(store: Store, clock: Callable[[], int], **changes: Any) -> Embedde
 def a_session(user_id: str = "user-1", **changes: Any) -> NewSession:
     """What a session is created from."""
     return replace(NewSession(user_id, user_id, "public", {"role": "admin"}, {"cart": [1, None]}, False), **changes)
+
+
+def rotate_keys(engine: EmbeddedEngine, *ending: str) -> SigningKey:
+    """Publish a new signing key; those of these ids end."""
+    return engine.upkeep.keys.rotate(engine.now(), frozenset(ending))
+
+
+def keys_of(engine: EmbeddedEngine) -> list[SigningKey]:
+    """The keys that verify access tokens, oldest first."""
+    return engine.upkeep.keys.stored(engine.now())
 
 
 def presented(engine: Engine, raw: str) -> AccessToken:

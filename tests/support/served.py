@@ -17,8 +17,8 @@ from waitress.server import create_server
 
 from flask_supertokens.core.apps import Core
 from flask_supertokens.core.serving import STATE, make_core_app
-from flask_supertokens.core_client import CoreClient
-from flask_supertokens.engines.remote import RemoteEngine, RemoteSettings
+from flask_supertokens.engines.remote.client import CoreClient
+from flask_supertokens.engines.remote.engine import RemoteEngine, RemoteSettings
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.signing import Sealer, make_key
 from flask_supertokens.stores.base import Store

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ...errors import TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from ...protocol.model import (
     PUBLIC_TENANT,
     AccessToken,
@@ -17,7 +16,6 @@ from ...protocol.model import (
     RefreshToken,
     SessionInformation,
     SessionRecord,
-    SigningKey,
 )
 from ...protocol.payloads import (
     AUTH_TIME,
@@ -29,16 +27,12 @@ from ...protocol.payloads import (
     to_json_object,
 )
 from ...protocol.rotation import Change, Decision, Verdict, decide_access, decide_refresh
-from ...protocol.tokens import is_dynamic, same_secret
+from ...protocol.tokens import same_secret
 from ...signing import (
-    PUBLISH_AHEAD,
     AccessTokenSigner,
     BoundedCache,
     RefreshTokenSigner,
     Sealer,
-    from_the_future,
-    public_half,
-    to_jwk,
 )
 from ...stores.base import BATCH, Store
 from ..base import (
@@ -54,12 +48,7 @@ from ..base import (
 from .limits import EmbeddedSettings
 from .minting import Minting
 from .rows import ATTEMPTS, Rows, describe, too_busy, wait_for_others
-
-logger: logging.Logger = logging.getLogger("flask_supertokens")
-
-SWEEP_EVERY = 60_000
-"""How often a process looks for expired sessions, in ms, when it creates one."""
-SWEEP_SIZE = 100
+from .upkeep import EmbeddedUpkeep
 
 
 @dataclass(frozen=True)
@@ -81,15 +70,15 @@ class EmbeddedEngine(Engine):
         self.clock = clock
         self._settings = settings
         self._refresh_tokens = RefreshTokenSigner(settings.secret_keys, settings.rules.audience)
-        self._sealer = sealer = Sealer(settings.secret_keys)
-        self._access_tokens = AccessTokenSigner(settings.keys, sealer, store, settings.cache_size)
+        self._access_tokens = AccessTokenSigner(settings.keys, Sealer(settings.secret_keys), store, settings.cache_size)
+        self._upkeep = EmbeddedUpkeep(store, self._access_tokens, settings.keys, self.now)
         self._minting = Minting(settings, self._access_tokens)
         self._rows = Rows(store, settings, self.now)
         self._open_windows: BoundedCache[_OpenWindow] = BoundedCache(settings.cache_size)
-        self._swept_at = 0
 
-    def create_tables(self) -> None:
-        self.store.create_tables()
+    @property
+    def upkeep(self) -> EmbeddedUpkeep:
+        return self._upkeep
 
     def now(self) -> int:
         return self.clock()
@@ -102,45 +91,10 @@ class EmbeddedEngine(Engine):
     def is_genuine(self, token: AccessToken) -> bool:
         return self._access_tokens.is_genuine(token, self.clock())
 
-    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
-        to_json_object(payload, "the payload")
-        if "sessionHandle" in payload:
-            raise ValueError("the payload must not have sessionHandle: the JWT would pass for an access token")
-        now = self.clock()
-        claims = {**({} if issuer is None else {"iss": issuer}), **payload}
-        claims |= {"iat": now // 1000, "exp": (now + lifetime) // 1000}
-        return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
-
-    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        try:
-            self.make_keys()  # whoever keeps an answer for days finds the key of a JWT that is made tomorrow
-        except GeneralError:
-            if not self.keys():
-                raise
-        return [to_jwk(key) for key in reversed(self.keys())], PUBLISH_AHEAD // 1000  # a key may be rotated at any time
-
-    def make_keys(self) -> None:
-        """Make the keys of both kinds, if they are not there, so that they are published before a token needs them."""
-        for dynamic in (False, True):
-            self._access_tokens.keys.signing_key(self.clock(), dynamic)
-
-    def seconds_until_next_key(self) -> int:
-        """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
-        now, settings = self.clock(), self._settings.keys
-        ours = [
-            key.created_at
-            for key in self.keys()
-            if is_dynamic(key.kid) and key.algorithm == settings.algorithm and not from_the_future(key, now)
-        ]
-        return max(60, (max(ours, default=now) + settings.lifetime - now) // 1000)
-
     @property
     def refresh_lifetime(self) -> int:
         """How long a session lives unused, in ms."""
         return self._settings.window.refresh_lifetime
-
-    def keys(self) -> list[SigningKey]:
-        return self._access_tokens.keys.stored(self.clock())
 
     # -- create, verify, refresh, regenerate
 
@@ -167,7 +121,7 @@ class EmbeddedEngine(Engine):
         ended = self.store.add(record, replacing, settings.sessions_per_user)
         if ended or replacing is not None:
             self._forget([*ended, *([] if replacing is None else [replacing])])
-        self._sweep(now)
+        self._upkeep.sweep(now)
         return Grant(access, tokens, ended=tuple(ended))
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
@@ -360,64 +314,6 @@ class EmbeddedEngine(Engine):
         self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
     ) -> list[str]:
         return self._rows.list_handles(user_id, tenant_id, after, limit)
-
-    # -- upkeep
-
-    def ping(self) -> None:
-        self.store.read("")
-
-    def rotate_keys(self, ending: frozenset[str] = frozenset()) -> SigningKey:
-        """Publish a new signing key now; it signs after a minute, and the old ones verify until their last token has expired.
-
-        :param ending: those that end now instead.
-        """
-        return self._access_tokens.keys.rotate(self.clock(), ending)
-
-    def reseal_keys(self) -> list[str]:
-        """Seal the keys that a fallback opens under ``SECRET_KEY``; their ids. Every process must have it by then."""
-        return self._access_tokens.keys.reseal(self.clock())
-
-    def keys_sealed_elsewhere(self) -> list[str]:
-        """Ids of the keys that neither ``SECRET_KEY`` nor a fallback opens, as long as that matters to somebody."""
-        self.keys()
-        return self._access_tokens.keys.unopened(self.clock())
-
-    def keys_under_fallbacks(self) -> list[str]:
-        """Ids of the keys that end when ``SECRET_KEY_FALLBACKS`` goes."""
-        self.keys()
-        return self._access_tokens.keys.under_fallbacks()
-
-    @property
-    def algorithm(self) -> str:
-        """What new signing keys are for."""
-        return self._settings.keys.algorithm
-
-    def public_half(self, key: SigningKey) -> str | None:
-        """The public half of what a key holds sealed; ``None`` if the ``SECRET_KEY`` of the settings does not open it."""
-        return public_half(key, self._sealer)
-
-    def count_expired(self) -> int:
-        """How many sessions `remove_expired` would find."""
-        return self.store.count_expired(self.clock())
-
-    def remove_expired(self, at_most: int) -> int:
-        """Remove one batch of sessions that have expired; how many there were."""
-        return self.store.remove_expired(self.clock(), at_most)
-
-    def _sweep(self, now: int) -> None:
-        """A small batch now and then, so that expired sessions go away by themselves. Nobody's log-in fails over it.
-
-        A batch that was full calls for the next one at the next log-in: no rate of log-ins is too high. Only what was removed
-        counts: where this host's clock is ahead of the database's, nothing is.
-        """
-        if abs(now - self._swept_at) < SWEEP_EVERY:
-            return
-        self._swept_at = now
-        try:
-            if self.store.remove_expired(now, SWEEP_SIZE) == SWEEP_SIZE:
-                self._swept_at = now - SWEEP_EVERY
-        except GeneralError as error:
-            logger.warning("Expired sessions could not be removed: %s", error.description)
 
 
 def _check_request(token: RefreshToken, record: SessionRecord, request: RefreshRequest) -> None:

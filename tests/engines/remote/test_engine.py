@@ -11,18 +11,18 @@ import pytest
 import requests
 
 from flask_supertokens.core.apps import Core
-from flask_supertokens.core_client import CoreClient
 from flask_supertokens.engines.base import RefreshRequest
-from flask_supertokens.engines.remote import RemoteEngine
+from flask_supertokens.engines.remote.client import CoreClient
+from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.errors import GeneralError, TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.both import served
-from ..support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
-from ..support.plans import HOUR, SECOND, Clock
-from ..support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
+from ...support.both import served
+from ...support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
+from ...support.plans import HOUR, SECOND, Clock
+from ...support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
 
 
 class Calls(list[str]):
@@ -127,7 +127,7 @@ def test_a_session_lives_on_cores_of_two_versions(
             assert [known.session_data["a"] for known in engine.sessions_of("user-1", None)] == [1]
             assert engine.information(first.access.handle) is not None
             assert engine.revoke_user("user-1", None, None) == [first.access.handle]
-    assert engine.client.versions() == {one: versions[0], other: versions[1]}
+    assert engine.client.versions_by_host() == {one: versions[0], other: versions[1]}
 
 
 @pytest.mark.parametrize("where", ["tenant", "app"])
@@ -142,8 +142,8 @@ def test_the_core_has_no_such_tenant(core_server: Serving, core: Core, clock: Cl
         lambda: engine.revoke_user("user-1", tenant_id, None),
         lambda: engine.handles_of("user-1", tenant_id),
     ]
-    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.ping]
-    asked += [] if where == "tenant" else [engine.published_keys]
+    asked += [] if where == "tenant" else [lambda: engine.refresh(RefreshRequest("x")), engine.upkeep.ping]
+    asked += [] if where == "tenant" else [engine.upkeep.published_keys]
     for ask in asked:
         with pytest.raises(GeneralError, match=said) as caught:
             ask()

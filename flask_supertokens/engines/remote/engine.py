@@ -12,11 +12,10 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from ..core_client import CoreClient
-from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
-from ..protocol.cdi import (
+from ...errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
+from ...protocol.cdi import (
     CoreAnswerError,
     CoreInformation,
     CoreRequest,
@@ -39,20 +38,23 @@ from ..protocol.cdi import (
     remove_user_request,
     verify_request,
 )
-from ..protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens, SigningKey
-from ..protocol.payloads import AUTH_TIME, encode_json, merged, shown, to_json_object
-from ..protocol.tokens import front_token, header_names
-from ..signing import AccessTokenVerifier, BoundedCache, PublishedKeys
-from .base import (
+from ...protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens
+from ...protocol.payloads import AUTH_TIME, encode_json, merged, shown, to_json_object
+from ...protocol.tokens import front_token, header_names
+from ...signing import AccessTokenVerifier, BoundedCache, PublishedKeys
+from ..base import (
     Engine,
     Grant,
     NewSession,
     RefreshRequest,
     TokenRules,
+    Upkeep,
     end_in_batches,
     too_large,
 )
+from .client import CoreClient
 
+T = TypeVar("T")
 ALGORITHM = "RS256"
 BATCH = 500
 """How many sessions one call ends: a core of ours takes a body of 1 MiB."""
@@ -73,8 +75,42 @@ class RemoteSettings:
     max_token: int
 
 
+class RemoteUpkeep(Upkeep):
+    """The keys and JWTs of cores, and whether they can be reached; tables, expired sessions and the life of keys are theirs."""
+
+    def __init__(self, client: CoreClient) -> None:
+        self._client = client
+
+    def ping(self) -> None:
+        """Ask for a session: it needs version and API key, as every call does; /hello needs neither."""
+        _read_session(self._client, "no session")
+
+    def ping_each(self) -> dict[str, str | GeneralError]:
+        found: dict[str, str | GeneralError] = {}
+        for host, client in self._client.clients_by_host().items():
+            try:
+                client.call(lambda _: information_request("no session"))
+                found |= client.versions_by_host()
+            except GeneralError as error:
+                found[host] = error
+        return found
+
+    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
+        keys, max_age = self._client.fetch_keys(None)
+        public = [key for key in keys if isinstance(key, dict) and not _PRIVATE_PARTS & key.keys()]
+        return public, 60 if max_age is None else max_age
+
+    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
+        _check_json(payload, "the payload")
+        issuer = payload.get("iss", issuer)  # a core takes it apart from the payload
+        request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
+        response, _ = self._client.call(lambda _: request)
+        _read(read_status, response, "OK")
+        return _read(read_jwt, response)
+
+
 class RemoteEngine(Engine):
-    """The verbs of an engine, answered by a core."""
+    """Asks a core for what it decides, and verifies access tokens itself in the usual case."""
 
     def __init__(
         self,
@@ -84,45 +120,18 @@ class RemoteEngine(Engine):
     ) -> None:
         self.client = client
         self.clock = clock
+        self._upkeep = RemoteUpkeep(client)
         self._settings = settings
-        keys = PublishedKeys(client.keys, settings.jwks_interval)
+        self._dynamic = settings.rules.dynamic is not False
+        keys = PublishedKeys(client.fetch_keys, settings.jwks_interval)
         self._access_tokens = AccessTokenVerifier(keys, ALGORITHM, BoundedCache(settings.cache_size))
 
-    def create_tables(self) -> None:
-        """A core makes its own."""
+    @property
+    def upkeep(self) -> RemoteUpkeep:
+        return self._upkeep
 
     def now(self) -> int:
         return self.clock()
-
-    def keys(self) -> list[SigningKey]:
-        return []
-
-    def published_keys(self) -> tuple[list[dict[str, Any]], int]:
-        keys, max_age = self.client.keys(None)
-        public = [key for key in keys if isinstance(key, dict) and not _PRIVATE_PARTS & key.keys()]
-        return public, 60 if max_age is None else max_age
-
-    def ping(self) -> None:
-        """Needs version and API key, as every call does; /hello needs neither."""
-        self.information("no session")
-
-    def ping_each(self) -> dict[str, str | GeneralError]:
-        found: dict[str, str | GeneralError] = {}
-        for host, client in self.client.each().items():
-            try:
-                client.call(lambda _: information_request("no session"))
-                found |= client.versions()
-            except GeneralError as error:
-                found[host] = error
-        return found
-
-    def create_jwt(self, payload: Mapping[str, Any], *, issuer: str | None, lifetime: int, static: bool) -> str:
-        _check_json(payload, "the payload")
-        issuer = payload.get("iss", issuer)  # a core takes it apart from the payload
-        request = jwt_request(dict(payload), issuer=issuer, seconds=lifetime // 1000, static=static)
-        answer, _ = self.client.call(lambda _: request)
-        _read(read_status, answer, "OK")
-        return str(_read(read_jwt, answer))
 
     def read_access_token(self, raw: str) -> AccessToken | None:
         return self._access_tokens.read(raw)
@@ -138,7 +147,7 @@ class RemoteEngine(Engine):
         _check_json(new.data, "session_data")
         self._check_size(new.user_id, new.tenant_id, payload)
         ended = self.revoke([replacing]) if replacing is not None else []
-        answer, _ = self.client.call(
+        response, _ = self.client.call(
             lambda version: create_request(
                 version,
                 user_id=new.recipe_user_id,
@@ -146,12 +155,13 @@ class RemoteEngine(Engine):
                 payload=payload,
                 data=dict(new.data),
                 anti_csrf=new.anti_csrf,
-                dynamic=self._dynamic(),
+                dynamic=self._dynamic,
             )
         )
-        session = _read(read_session, answer, "OK")
+        _read(read_status, response, "OK")
+        session = _read(read_session, response)
         try:
-            grant = self._granted(session)
+            grant = self._grant_of(session)
         except ValueError:
             self.revoke([session.handle])
             raise
@@ -164,69 +174,68 @@ class RemoteEngine(Engine):
             raise TryRefreshTokenError("The access token's signature is not ours.")
         if token.parent_fingerprint is None and not check_database:
             return Grant(token)
-        answer, _ = self.client.call(lambda _: verify_request(token.raw, check_database=check_database))
-        status = _read(read_status, answer, "OK", "UNAUTHORISED", "TRY_REFRESH_TOKEN")
+        response, _ = self.client.call(lambda _: verify_request(token.raw, check_database=check_database))
+        status = _read(read_status, response, "OK", "UNAUTHORISED", "TRY_REFRESH_TOKEN")
         if status == "UNAUTHORISED":
-            raise UnauthorisedError(f"The core says: {_message(answer)}")
+            raise UnauthorisedError(f"The core says: {_message(response)}")
         if status == "TRY_REFRESH_TOKEN":
-            raise TryRefreshTokenError(f"The core says: {_message(answer)}")
-        session = _read(read_session, answer)
+            raise TryRefreshTokenError(f"The core says: {_message(response)}")
+        session = _read(read_session, response)
         confirmed = token.parent_fingerprint is not None and session.access is not None
-        grant = self._granted(session) if session.access is not None else Grant(token)
-        _check_same_login(token, grant.access.claims)
+        grant = self._grant_of(session) if session.access is not None else Grant(token)
+        _check_auth_time(token, grant.access.claims)
         return Grant(grant.access, grant.tokens, confirmed=confirmed)
 
     def refresh(self, request: RefreshRequest) -> Grant:
         if request.refusal is not None:
             raise request.refusal  # a core judges and rotates in one call: there is no verdict to be had before
-        answer, _ = self.client.call(
+        response, _ = self.client.call(
             lambda _: refresh_request(
                 request.token,
                 anti_csrf=request.checks_anti_csrf,
                 anti_csrf_token=request.anti_csrf_token,
-                dynamic=self._dynamic(),
+                dynamic=self._dynamic,
             )
         )
-        status = _read(read_status, answer, "OK", "UNAUTHORISED", "TOKEN_THEFT_DETECTED")
+        status = _read(read_status, response, "OK", "UNAUTHORISED", "TOKEN_THEFT_DETECTED")
         if status == "UNAUTHORISED":
-            raise UnauthorisedError(f"The core says: {_message(answer)}")
+            raise UnauthorisedError(f"The core says: {_message(response)}")
         if status == "TOKEN_THEFT_DETECTED":
-            handle, user_id = _read(read_stolen, answer)
+            handle, user_id = _read(read_stolen, response)
             raise TokenTheftError("The core detected a token theft.", user_id=user_id, session_handle=handle)
-        session = _read(read_session, answer)
+        session = _read(read_session, response)
         if request.access_handle not in (None, session.handle):
             raise UnauthorisedError("Access and refresh token are of different sessions; a cookie was tossed in.")
-        grant = self._granted(session)
         if session.refresh is not None and session.refresh.token == request.token:
-            return self._echoed(grant)
-        return grant
+            session = replace(session, refresh=None)  # a young one, repeated; set again it could overwrite its sibling
+        return self._grant_of(session)
 
     def regenerate(self, token: AccessToken, update: Mapping[str, Any]) -> Grant:
-        found = self._find(token.handle)
+        found = _read_session(self.client, token.handle)
         if found is None:
             raise UnauthorisedError("The session has ended.")
-        payload = self._merged(found, update)
+        payload = self._merge_payload(found, update)
         if AUTH_TIME not in update:
-            _check_same_login(token, found.payload)
-        answer, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
-        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
-            raise UnauthorisedError(f"The core says: {_message(answer)}")
-        session = _read(read_session, answer)
-        return self._granted(session) if session.access is not None else Grant(token)
+            _check_auth_time(token, found.payload)
+        response, _ = self.client.call(lambda _: regenerate_request(token.raw, payload))
+        if _read(read_status, response, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+            raise UnauthorisedError(f"The core says: {_message(response)}")
+        session = _read(read_session, response)
+        return self._grant_of(session) if session.access is not None else Grant(token)
 
     # -- by handle and by user
 
     def merge_payload(self, handle: str, update: Mapping[str, Any]) -> bool:
         """Not atomic: CDI has no merge, so the last of two writers wins."""
-        found = self._find(handle)
+        found = _read_session(self.client, handle)
         if found is None:
             return False
-        payload = self._merged(found, update)
-        return self._put(payload_request(handle, payload))
+        payload = self._merge_payload(found, update)
+        return self._write(payload_request(handle, payload))
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
         _check_json(data, "session data")
-        return self._put(data_request(handle, dict(data)))
+        return self._write(data_request(handle, dict(data)))
 
     def merge_data(self, handle: str, update: Mapping[str, Any]) -> bool:
         """Not atomic: CDI has no merge of session data, so the last of two writers wins."""
@@ -239,26 +248,26 @@ class RemoteEngine(Engine):
         return None
 
     def revoke(self, handles: Iterable[str]) -> list[str]:
-        return end_in_batches(handles, BATCH, self._end)
+        return end_in_batches(handles, BATCH, self._revoke_batch)
 
-    def _end(self, wanted: list[str]) -> list[str]:
-        answer, repeated = self.client.call(lambda version: remove_request(version, wanted))
-        _read(read_status, answer, "OK")
-        removed = set(_read(read_handles, answer, "sessionHandlesRevoked"))
+    def _revoke_batch(self, wanted: list[str]) -> list[str]:
+        response, repeated = self.client.call(lambda version: remove_request(version, wanted))
+        _read(read_status, response, "OK")
+        removed = set(_read(read_handles, response, "sessionHandlesRevoked"))
         self._access_tokens.forget(wanted)
         return [handle for handle in wanted if repeated or handle in removed]
 
     def revoke_user(self, user_id: str, tenant_id: str | None, except_handle: str | None) -> list[str]:
         if except_handle is not None:
-            return self.revoke(handle for handle in self._handles(user_id, tenant_id) if handle != except_handle)
-        answer, _ = self.client.call(lambda version: remove_user_request(version, user_id, tenant_id))
-        _read(read_status, answer, "OK")
-        removed = _read(read_handles, answer, "sessionHandlesRevoked")
+            return self.revoke(handle for handle in self._list_handles(user_id, tenant_id) if handle != except_handle)
+        response, _ = self.client.call(lambda version: remove_user_request(version, user_id, tenant_id))
+        _read(read_status, response, "OK")
+        removed = _read(read_handles, response, "sessionHandlesRevoked")
         self._access_tokens.forget(removed)
         return sorted(removed)
 
     def information(self, handle: str) -> SessionInformation | None:
-        found = self._find(handle)
+        found = _read_session(self.client, handle)
         if found is None:
             return None
         return SessionInformation(
@@ -276,8 +285,8 @@ class RemoteEngine(Engine):
     def sessions_of(
         self, user_id: str, tenant_id: str | None, after: Position | None = None, limit: int | None = None
     ) -> list[SessionInformation]:
-        """One call for the handles and one for each of them, for a page as well: a core knows no order."""
-        known = map(self.information, self._handles(user_id, tenant_id))
+        """Make one call for the handles and one for each of them, for a page as well: a core knows no order."""
+        known = map(self.information, self._list_handles(user_id, tenant_id))
         found = (info for info in known if info and (after is None or _position(info) > after))
         return sorted(found, key=_position) if limit is None else heapq.nsmallest(limit, found, key=_position)
 
@@ -288,25 +297,16 @@ class RemoteEngine(Engine):
 
     # -- shared
 
-    def _find(self, handle: str) -> CoreInformation | None:
-        """A session with all that the core keeps in its payload, names of ours too."""
-        answer, _ = self.client.call(lambda _: information_request(handle))
-        if _read(read_status, answer, "OK", "UNAUTHORISED") == "UNAUTHORISED":
-            return None
-        found: CoreInformation = _read(read_information, answer)
-        return found
+    def _list_handles(self, user_id: str, tenant_id: str | None) -> list[str]:
+        response, _ = self.client.call(lambda version: handles_request(version, user_id, tenant_id))
+        _read(read_status, response, "OK")
+        return _read(read_handles, response, "sessionHandles")
 
-    def _handles(self, user_id: str, tenant_id: str | None) -> list[str]:
-        answer, _ = self.client.call(lambda version: handles_request(version, user_id, tenant_id))
-        _read(read_status, answer, "OK")
-        handles: list[str] = _read(read_handles, answer, "sessionHandles")
-        return handles
+    def _write(self, request: CoreRequest) -> bool:
+        response, _ = self.client.call(lambda _: request)
+        return _read(read_status, response, "OK", "UNAUTHORISED") == "OK"
 
-    def _put(self, request: CoreRequest) -> bool:
-        answer, _ = self.client.call(lambda _: request)
-        return bool(_read(read_status, answer, "OK", "UNAUTHORISED") == "OK")
-
-    def _granted(self, session: CoreSession) -> Grant:
+    def _grant_of(self, session: CoreSession) -> Grant:
         assert session.access is not None, "asked for before"  # noqa: S101 - an invariant, not input
         token = self._access_tokens.read(session.access.token)
         if token is None:
@@ -322,21 +322,13 @@ class RemoteEngine(Engine):
         )
         return Grant(token, tokens)
 
-    def _echoed(self, grant: Grant) -> Grant:
-        """A core of ours repeats a refresh token that is still young; setting it again could overwrite its sibling."""
-        assert grant.tokens is not None, "it was granted just now"  # noqa: S101 - an invariant, not input
-        return replace(grant, tokens=replace(grant.tokens, refresh_token=None, refresh_token_expires_at=None))
-
-    def _dynamic(self) -> bool:
-        return self._settings.rules.dynamic is not False
-
     def _with_issuer(self, payload: Mapping[str, Any]) -> Payload:
-        """A core puts into the token what stands in the payload, and nothing by itself."""
+        """Add issuer and audience: a core puts into the token what stands in the payload, and nothing by itself."""
         system = {"iss": self._settings.rules.issuer, "aud": self._settings.rules.audience}
         return {**payload, **{name: value for name, value in system.items() if value is not None}}
 
-    def _merged(self, stored: CoreInformation, update: Mapping[str, Any]) -> Payload:
-        """A core keeps nothing but a payload, so names of ours stay where they are in it."""
+    def _merge_payload(self, stored: CoreInformation, update: Mapping[str, Any]) -> Payload:
+        """Merge into a stored payload. A core keeps nothing but that, so names of ours stay where they are in it."""
         _check_json(update, "the update")
         payload = merged(stored.payload, shown(update))
         _check_json(payload, "access_token_payload")
@@ -344,7 +336,10 @@ class RemoteEngine(Engine):
         return payload
 
     def _check_size(self, user_id: str, tenant_id: str, payload: Mapping[str, Any]) -> None:
-        """Before a core stores it: no refresh of the session would succeed any more."""
+        """Check the size of the access token before a core stores its payload: no refresh would succeed any more.
+
+        :raises ValueError: no cookie would hold it.
+        """
         own = {"sub": user_id, "rsub": user_id, "tId": tenant_id, "sessionHandle": f"{_UUID}_{tenant_id}"}
         own |= {"refreshTokenHash1": _HASH, "parentRefreshTokenHash1": _HASH, "antiCsrfToken": _UUID}
         header = {
@@ -363,8 +358,17 @@ class RemoteEngine(Engine):
             raise too_large(length, self._settings.max_token)
 
 
-def _check_same_login(token: AccessToken, payload: Mapping[str, Any]) -> None:
-    """A core puts the payload that is stored into any token of a session; one from before a step-up must not gain by that.
+def _read_session(client: CoreClient, handle: str) -> CoreInformation | None:
+    """Read a session with all that the core keeps in its payload, names of ours too; ``None`` if it has ended."""
+    response, _ = client.call(lambda _: information_request(handle))
+    if _read(read_status, response, "OK", "UNAUTHORISED") == "UNAUTHORISED":
+        return None
+    return _read(read_information, response)
+
+
+def _check_auth_time(token: AccessToken, payload: Mapping[str, Any]) -> None:
+    """Check that a token has the ``auth_time`` of the stored payload, which a core puts into any token of the session: one from
+    before a step-up must not gain by that.
 
     :raises TryRefreshTokenError: the user has proved again who they are since this token was made; a refresh tells of it.
     """
@@ -372,13 +376,10 @@ def _check_same_login(token: AccessToken, payload: Mapping[str, Any]) -> None:
         raise TryRefreshTokenError("The user has proved again who they are since this access token was made.")
 
 
-def _read(reader: Callable[..., Any], answer: Any, *arguments: str) -> Any:
-    """Read an answer; what CDI does not know is an engine failure."""
+def _read(reader: Callable[..., T], response: Any, *arguments: str) -> T:
+    """Read a part of a response; what CDI does not know is a failure of the core, and says nothing about a session."""
     try:
-        if reader is read_session and arguments:
-            read_status(answer, *arguments)
-            return read_session(answer)
-        return reader(answer, *arguments)
+        return reader(response, *arguments)
     except CoreAnswerError as error:
         raise GeneralError(f"The core's answer can't be read: {error}.") from error
 
@@ -387,8 +388,8 @@ def _position(known: SessionInformation) -> Position:
     return known.created_at, known.handle
 
 
-def _message(answer: Any) -> str:
-    return str(answer.get("message", ""))[:200]
+def _message(response: Any) -> str:
+    return str(response.get("message", ""))[:200]
 
 
 def _fits_64_bits(value: Any) -> bool:
@@ -400,7 +401,10 @@ def _fits_64_bits(value: Any) -> bool:
 
 
 def _check_json(value: Mapping[str, Any], what: str) -> None:
-    """JSON that a core can keep: integers of 64 bits at most."""
+    """Check that a core can keep a value: JSON, with integers of 64 bits at most.
+
+    :raises ValueError: it can't.
+    """
     to_json_object(value, what)
     if not _fits_64_bits(value):
         raise ValueError(

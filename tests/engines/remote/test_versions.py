@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from flask_supertokens import core_client
-from flask_supertokens.core_client import CoreClient
+from flask_supertokens.engines.remote import client as client_module
+from flask_supertokens.engines.remote.client import CoreClient
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest
 
-from .support.scripted import Answer, Request, ScriptedCore, hang_up, keep_silent, reply, scripted
-from .support.threads import at_once
+from ...support.scripted import Answer, Request, ScriptedCore, hang_up, keep_silent, reply, scripted
+from ...support.threads import at_once
 
 OLD, NEW = ("4.0", "5.0", "5.3"), ("5.3", "5.4")
 OLDEST = ("2.21",)
@@ -179,14 +179,14 @@ def test_many_threads_meet_a_core_that_does_not_tell_its_versions(new: ScriptedC
 def test_a_gateway_is_busy_when_it_is_asked_for_versions(new: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """That is waited for, as with any call."""
     waits: list[float] = []
-    monkeypatch.setattr(core_client.time, "sleep", waits.append)
+    monkeypatch.setattr(client_module.time, "sleep", waits.append)
 
     def busy_once(connection: Any, request: Request) -> None:
         (reply({"versions": NEW}) if waits else reply(b"slow down", 429))(connection, request)
 
     new.answers["/apiversion"] = busy_once
     assert a_client(new).call(log_in) == (OK, False)
-    assert (waits, agreements(new)) == ([core_client.WAITS_AFTER_429[0]], 2)
+    assert (waits, agreements(new)) == ([client_module.WAITS_AFTER_429[0]], 2)
 
 
 # -- replaced cores ----------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_cores_of_different_versions_are_behind_one_address(backends: Any, round
         assert [client.call(log_in) for _ in range(8)] == [(OK, False)] * 8
         common = set.intersection(*map(set, backends))
         assert set(spoken(balanced)[-4:]) <= common
-        assert agreements(balanced) <= core_client.AGREEMENTS
+        assert agreements(balanced) <= client_module.AGREEMENTS
 
 
 def test_cores_behind_one_address_have_no_version_in_common() -> None:
@@ -253,7 +253,7 @@ def test_cores_behind_one_address_have_no_version_in_common() -> None:
 
         with pytest.raises(GeneralError, match=f"{balanced.uri}: it refuses the versions that it offers") as caught:
             a_client(balanced, hooks=[swap]).call(log_in)
-        assert (caught.value.code, len(balanced.requests)) == (503, 2 * core_client.AGREEMENTS)
+        assert (caught.value.code, len(balanced.requests)) == (503, 2 * client_module.AGREEMENTS)
         assert a_client(balanced, other, hooks=[swap]).call(log_in) == (OK, False)
 
 
@@ -326,7 +326,7 @@ def test_a_core_is_replaced_in_mid_load(
     place: int, before: Any, after: Any, new: ScriptedCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends with what it has in hand, and another one begins at its port: the other host has what it lost, and none fails."""
-    monkeypatch.setattr(core_client, "PASS_OVER", 0.05)
+    monkeypatch.setattr(client_module, "PASS_OVER", 0.05)
     with contextlib.ExitStack() as first:
         core = first.enter_context(scripted(versions=before))
         client = a_client(*([core, new] if place == 0 else [new, core]))

@@ -20,16 +20,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from flask_supertokens import core_client
-from flask_supertokens.core_client import CoreClient, _Host
+from flask_supertokens.engines.remote import client as client_module
+from flask_supertokens.engines.remote.client import CoreClient, _Host
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest, Repeat
 
-from .support.core_process import a_free_port
-from .support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
-from .support.threads import at_once
-from .support.workers import State, Workers, fork_in_c, in_a_fork
+from ...support.core_process import a_free_port
+from ...support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
+from ...support.threads import at_once
+from ...support.workers import State, Workers, fork_in_c, in_a_fork
 
 KEY = "an-api-key-that-must-not-be-told"
 REFRESH = cdi.refresh_request("a-refresh-token", anti_csrf=False, anti_csrf_token=None, dynamic=True)
@@ -117,7 +117,7 @@ def test_keys_are_fetched(core: ScriptedCore) -> None:
     core.answers["/.well-known/jwks.json"] = reply(
         {"keys": [{"kid": "d-1"}]}, Cache_Control="max-age=77, must-revalidate"
     )
-    assert a_client(core).keys(None) == ([{"kid": "d-1"}], 77)
+    assert a_client(core).fetch_keys(None) == ([{"kid": "d-1"}], 77)
     (request,) = core.requests
     assert {"api-key", "cdi-version"}.isdisjoint(request.headers)
 
@@ -242,7 +242,7 @@ def test_a_core_does_not_know_what_it_offers(core: ScriptedCore) -> None:
     """It is asked again some times, not for ever."""
     core.answers["/recipe/session/refresh"] = reply(b"cdi-version 5.4 not supported\n", 400)
     assert f"{core.uri}: it refuses the versions that it offers" in failure(a_client(core))
-    assert len(core.requests) == 2 * core_client.AGREEMENTS
+    assert len(core.requests) == 2 * client_module.AGREEMENTS
 
 
 def test_many_threads_find_that_a_core_was_replaced(core: ScriptedCore) -> None:
@@ -322,8 +322,8 @@ def test_a_host_refuses(core: ScriptedCore, nobody: str, monkeypatch: pytest.Mon
     for _ in range(6):
         ask(client)
     assert sum(url.startswith(nobody) for url in attempts) == 1
-    later = time.monotonic() + core_client.PASS_OVER
-    monkeypatch.setattr(core_client.time, "monotonic", lambda: later)
+    later = time.monotonic() + client_module.PASS_OVER
+    monkeypatch.setattr(client_module.time, "monotonic", lambda: later)
     for _ in range(2):
         ask(client)
     assert sum(url.startswith(nobody) for url in attempts) == 2
@@ -487,7 +487,7 @@ def in_turn(*answers: Answer) -> Answer:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the client slept."""
     slept: list[float] = []
-    monkeypatch.setattr(core_client.time, "sleep", slept.append)
+    monkeypatch.setattr(client_module.time, "sleep", slept.append)
     return slept
 
 
@@ -496,7 +496,7 @@ def test_a_gateway_is_busy(core: ScriptedCore, waits: list[float], request_: Cor
     """It did not execute the call: growing waits, then it is asked again, a log-in too."""
     core.default = core.answers["/recipe/session/refresh"] = busy(5)
     assert ask(a_client(core), request_) == OK
-    assert waits == list(core_client.WAITS_AFTER_429)
+    assert waits == list(client_module.WAITS_AFTER_429)
 
 
 def test_a_gateway_stays_busy(core: ScriptedCore, waits: list[float]) -> None:
@@ -522,7 +522,7 @@ def test_a_gateway_is_busy_and_odd(core: ScriptedCore, waits: list[float], head:
     """A digit that is none, or no length: its status is enough to know that nothing was executed."""
     core.answers["/recipe/session/refresh"] = in_turn(raw(b"HTTP/1.1 429 x\r\n" + head), reply(OK))
     assert ask(a_client(core)) == OK
-    assert waits == [core_client.WAITS_AFTER_429[0]]
+    assert waits == [client_module.WAITS_AFTER_429[0]]
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -726,7 +726,7 @@ def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, p
     core.answers[path] = reply(answer.encode(), 400)
     client = a_client(core)
     with pytest.raises(GeneralError) as caught:
-        client.keys(None) if path.endswith("jwks.json") else ask(client)
+        client.fetch_keys(None) if path.endswith("jwks.json") else ask(client)
     assert f"The core at {core.uri} has {said}" in str(caught.value.description)
     assert (caught.value.code, caught.value.retry) == (500, False)
 
@@ -750,7 +750,7 @@ def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
 
 def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more of it is read than can be an answer."""
-    monkeypatch.setattr(core_client, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(client_module, "MAX_RESPONSE", 1000)
     core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
     assert "larger than 1000 bytes" in failure(a_client(core))
 
@@ -758,7 +758,7 @@ def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 307 x\r\nLocation: http://127.0.0.1:1/\r\n"])
 def test_an_answer_never_ends(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
     """However fast it comes, it is not kept; that of a redirect neither."""
-    monkeypatch.setattr(core_client, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(client_module, "MAX_RESPONSE", 100_000)
     sent: list[int] = []
 
     def flood(connection: socket.socket, _: Request) -> None:
@@ -881,7 +881,7 @@ def test_keys_are_nonsense(core: ScriptedCore, answer: Any) -> None:
     """That is a failure of the core, not an empty list of keys."""
     core.answers["/.well-known/jwks.json"] = reply(answer)
     with pytest.raises(GeneralError, match="something else than keys"):
-        a_client(core).keys(None)
+        a_client(core).fetch_keys(None)
 
 
 def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> None:
@@ -889,8 +889,8 @@ def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> 
     core.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}]})
     other.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}, {"kid": "d-2"}]})
     client = a_client(core, other)
-    assert [len(client.keys("d-2")[0]) for _ in range(2)] == [2, 2]
-    assert client.keys("d-3")[0]
+    assert [len(client.fetch_keys("d-2")[0]) for _ in range(2)] == [2, 2]
+    assert client.fetch_keys("d-3")[0]
 
 
 KEYS = "/.well-known/jwks.json"
@@ -903,14 +903,14 @@ def test_the_first_host_has_no_keys(core: ScriptedCore, other: ScriptedCore, ans
     """Whatever it answers instead, the next one is asked."""
     core.answers[KEYS] = answer
     other.answers[KEYS] = reply({"keys": [{"kid": "d-1"}]})
-    assert a_client(core, other).keys("d-1") == ([{"kid": "d-1"}], None)
+    assert a_client(core, other).fetch_keys("d-1") == ([{"kid": "d-1"}], None)
 
 
 def test_no_host_has_keys(core: ScriptedCore, nobody: str) -> None:
     """Each is named with what it did."""
     core.answers[KEYS] = reply(b"<html>", 500)
     with pytest.raises(GeneralError) as caught:
-        a_client(core, nobody).keys("d-1")
+        a_client(core, nobody).fetch_keys("d-1")
     text = str(caught.value.description)
     assert "answered 500" in text
     assert f"{nobody}: " in text
@@ -922,11 +922,11 @@ def test_hosts_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -
     uris = [f"{host.uri}/{base}" for host in (core, other) for base in "abc"]
     start = time.monotonic()
     with pytest.raises(GeneralError):
-        a_client(*uris, timeout=0.3).keys(None)
+        a_client(*uris, timeout=0.3).fetch_keys(None)
     assert time.monotonic() - start < 1.3
 
 
 def test_a_core_has_no_keys(core: ScriptedCore) -> None:
     """An empty list is an answer."""
     core.answers[KEYS] = reply({"keys": []})
-    assert a_client(core).keys("d-1") == ([], None)
+    assert a_client(core).fetch_keys("d-1") == ([], None)

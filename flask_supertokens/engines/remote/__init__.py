@@ -1,0 +1,1 @@
+"""The engine that is a SuperTokens core elsewhere."""

@@ -12,12 +12,12 @@ from flask import Blueprint, Flask, Response, current_app, has_request_context, 
 from werkzeug.routing import BaseConverter, Rule, RuleFactory
 
 from . import browser
-from .config import Settings
 from .context import app_state, request_state
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, refresh_session
 from .sessions.own_routes import stands_at
 from .sessions.verifying import verify_request
+from .settings.keys import Settings
 
 _NAME = "supertokens"
 _HOST_VALUE = "supertokens_host"

@@ -21,7 +21,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from . import transfer, values
+from . import transfer
 from .assembly import other_store
 from .context import app_state
 from .doctor import examine
@@ -32,6 +32,7 @@ from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .public_url import PublicURL
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
+from .settings import values
 from .signing import RELOAD_EVERY
 
 T = TypeVar("T")

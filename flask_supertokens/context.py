@@ -24,7 +24,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import dump_cookie
 
 from . import signals
-from .config import Settings
 from .engines.base import Engine
 from .errors import (
     GeneralError,
@@ -49,6 +48,7 @@ from .protocol.transport import (
     read,
 )
 from .refusals import RefusalLog
+from .settings.keys import Settings
 
 if TYPE_CHECKING:
     from .claims import SessionClaim, SessionClaimValidator

@@ -13,10 +13,10 @@ from typing import Any
 
 from flask import Flask
 
-from .config import known_keys, nearest
 from .core.apps import Core
 from .core.serving import STATE, make_blueprint
 from .extension import SuperTokens
+from .settings.keys import known_keys, nearest
 
 __all__ = ["create_app", "create_core", "make_blueprint"]
 

@@ -13,13 +13,13 @@ from .assembly import make_engine
 from .blueprint import give_way, make_blueprint
 from .browser import fetch_script
 from .claims import SessionClaim, SessionClaimValidator
-from .config import read_settings
 from .context import EXTENSION, AppState, Hooks, note_errors
 from .engines.base import Engine
 from .guards import misplaced
 from .handlers import finish, register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
+from .settings.keys import read_settings
 from .stores.base import Store
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ def test_the_protocol_knows_no_clock_and_no_randomness(path: pathlib.Path) -> No
         ("blinker", "signals.py"),
         ("click", "cli.py extension.py"),
         ("waitress", "cli.py"),
-        ("publicsuffixlist", "config.py"),
+        ("publicsuffixlist", "settings"),
     ],
 )
 def test_a_library_has_one_gate(library: str, gate: str) -> None:

@@ -14,10 +14,10 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
+from ..protocol import hosts
+from ..protocol.model import AntiCsrfMode
+from ..signing import ALGORITHMS
 from . import values
-from .protocol import hosts
-from .protocol.model import AntiCsrfMode
-from .signing import ALGORITHMS
 
 SameSite = Literal["lax", "none", "strict"]
 

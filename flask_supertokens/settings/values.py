@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from .protocol.hosts import is_address, is_local
-from .protocol.model import AntiCsrfMode
-from .protocol.navigation import is_own_path, plain_root
+from ..protocol.hosts import is_address, is_local
+from ..protocol.model import AntiCsrfMode
+from ..protocol.navigation import is_own_path, plain_root
 
 _DATABASES = {
     "postgres": "postgresql+psycopg",
@@ -239,7 +239,7 @@ def database(value: Any) -> str:
 
 
 def _parsed(uri: str) -> str:
-    from .stores.sqlalchemy import check_options, is_url  # noqa: PLC0415 - slow; only where it is used
+    from ..stores.sqlalchemy import check_options, is_url  # noqa: PLC0415 - slow; only where it is used
 
     if not is_url(uri):
         raise ValueError(

@@ -16,7 +16,7 @@ from flask import Flask
 
 from flask_supertokens import SuperTokens
 from flask_supertokens.assembly import make_engine
-from flask_supertokens.config import SAMPLE_KEYS, Settings, read_settings
+from flask_supertokens.settings.keys import SAMPLE_KEYS, Settings, read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 DAY = 86_400_000

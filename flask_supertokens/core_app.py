@@ -16,7 +16,7 @@ from flask import Flask
 from .core.apps import Core
 from .core.serving import STATE, make_blueprint
 from .extension import SuperTokens
-from .settings.keys import known_keys, nearest
+from .settings.reading import find_nearest, known_keys
 
 __all__ = ["create_app", "create_core", "make_blueprint"]
 
@@ -69,7 +69,7 @@ def _read_environment() -> dict[str, Any]:
     known = known_keys()
     unknown = sorted(name for name in os.environ if name.startswith("SUPERTOKENS_") and name not in known)
     if unknown:
-        hints = {name: nearest(name, known) for name in unknown}
+        hints = {name: find_nearest(name, known) for name in unknown}
         named = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in hints.items())
         logger.warning("No settings of flask_supertokens, and not used: %s.", named)
     ours = {*known, "SECRET_KEY", "SECRET_KEY_FALLBACKS"}

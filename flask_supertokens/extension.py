@@ -19,7 +19,7 @@ from .guards import misplaced
 from .handlers import finish, register_handlers
 from .protocol.model import Payload
 from .sessions import current_session, current_user
-from .settings.keys import read_settings
+from .settings.reading import read_settings
 from .stores.base import Store
 
 if TYPE_CHECKING:

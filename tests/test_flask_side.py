@@ -16,7 +16,7 @@ import flask_supertokens as st
 from flask_supertokens import SuperTokens, create_new_session, current_session, get_session, signals, verify_session
 from flask_supertokens.errors import LEAVES, GeneralError, SuperTokensError, TokenTheftError, UnauthorisedError
 from flask_supertokens.protocol.model import SessionRecord, SigningKey
-from flask_supertokens.settings.keys import read_settings
+from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import cleared_cookies, cookie_lines, cookie_values

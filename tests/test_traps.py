@@ -25,7 +25,7 @@ from flask_supertokens import (
 )
 from flask_supertokens.protocol import tokens
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS, PROTECTED_NAMES, parse_access_token
-from flask_supertokens.settings.keys import read_settings
+from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import set_cookies

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from flask_supertokens.protocol.model import AccessToken, Line, RefreshToken
 from flask_supertokens.protocol.rotation import Decision, Verdict, Window, decide_access, decide_refresh
 from flask_supertokens.protocol.tokens import hash1, read_refresh_token, refresh_token_content
-from flask_supertokens.settings.keys import Settings, read_settings
+from flask_supertokens.settings.keys import Settings
+from flask_supertokens.settings.reading import read_settings
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 DEFAULTS: Settings = read_settings({"SECRET_KEY": "of the pictures"})

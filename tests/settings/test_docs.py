@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from flask_supertokens.settings.keys import KEYS, RENAMED, read_settings
+from flask_supertokens.settings.keys import KEYS, RENAMED
+from flask_supertokens.settings.reading import read_settings
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")

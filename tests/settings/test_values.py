@@ -1,97 +1,19 @@
-"""Every setting: what it takes, what it refuses, and what follows from it."""
+"""What each setting takes, and what it refuses."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import sys
-import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
 
-from flask_supertokens import SuperTokens
-from flask_supertokens.assembly import make_engine
-from flask_supertokens.settings.keys import SAMPLE_KEYS, Settings, read_settings
-from flask_supertokens.stores.memory import MemoryStore
+from ..support.settings import core_mistakes, core_settings, mistakes, settings
 
 DAY = 86_400_000
-
-
-def settings(**given: Any) -> Settings:
-    """The settings of a config; names without their prefix."""
-    return read_settings({"SECRET_KEY": "k"} | {f"SUPERTOKENS_{name}": value for name, value in given.items()})
-
-
-def mistakes(**given: Any) -> str:
-    """The text of the refusal."""
-    with pytest.raises(ValueError, match="can't start with these settings") as caught:
-        settings(**given)
-    return str(caught.value)
-
-
-# -- one by one --------------------------------------------------------------------------------------------------------
-
-
-def test_nothing_is_set() -> None:
-    """The defaults are those of the documentation."""
-    assert settings() == Settings(
-        core_uris=(),
-        api_key=None,
-        core_api_keys=(),
-        core_timeout=10_000,
-        jwks_interval=4 * 3_600_000,
-        secret_keys=("k",),
-        database_uri="sqlite:///supertokens.sqlite3",
-        has_default_database=True,
-        create_tables=True,
-        access_token_lifetime=3_600_000,
-        refresh_token_lifetime=100 * DAY,
-        session_lifetime=None,
-        sessions_per_user=None,
-        longest_race_window=30_000,
-        race_window=30_000,
-        base_path=None,
-        refresh_path="/refresh",
-        signout_path="/signout",
-        jwks_path="/.well-known/jwks.json",
-        discovery_path="/.well-known/openid-configuration",
-        health_path=None,
-        assets_path="/supertokens-assets",
-        login_url=None,
-        register_routes=frozenset({"refresh", "signout", "jwks", "discovery", "health", "static"}),
-        access_token_path="/",
-        api_domain=None,
-        mounted_at="",
-        websites=(),
-        website_domains=(),
-        website_judges=(),
-        cookie_domain=None,
-        older_cookie_domain=None,
-        cookie_secure=None,
-        cookie_partitioned=False,
-        cookie_same_site="lax",
-        cookie_prefix="auto",
-        anti_csrf="NONE",
-        token_transfer_method="any",
-        session_expired_status=401,
-        invalid_claim_status=403,
-        check_database=False,
-        expose_access_token=False,
-        algorithm="ES256",
-        signing_key_lifetime=7 * DAY,
-        dynamic_signing_key=True,
-        issuer=None,
-        checks_issuer=False,
-        audience=None,
-        cache_size=4096,
-        store_user_agent=True,
-        store_ip=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -198,6 +120,8 @@ def written(value: str) -> Any:
 
 
 YES = ("True", "true", "TRUE", "1", "yes", "Yes", "y", "on", "t", " true ")
+
+
 NO = ("False", "false", "FALSE", "0", "no", "No", "n", "off", "f", " off ")
 
 
@@ -266,20 +190,9 @@ def test_no_route_is_named() -> None:
     assert settings(REGISTER_ROUTES="signout,").register_routes == {"signout"}
 
 
-def test_a_named_route_has_no_path() -> None:
-    """Nothing is accepted and ignored: the key that switches it on is named. ``True`` means those that there are."""
-    assert "the route 'health' needs SUPERTOKENS_HEALTH_PATH" in mistakes(REGISTER_ROUTES=["health", "refresh"])
-    assert "the route 'discovery' needs SUPERTOKENS_API_DOMAIN" in mistakes(REGISTER_ROUTES="discovery")
-    both = settings(REGISTER_ROUTES=["health", "discovery"], HEALTH_PATH="/health", API_DOMAIN="https://a.com")
-    assert both.register_routes == {"health", "discovery"}
-
-
-def test_a_static_key_is_written_as_text() -> None:
-    """What follows from a setting follows from each way to write it."""
-    assert "is never replaced" in mistakes(USE_DYNAMIC_SIGNING_KEY="off", SIGNING_KEY_LIFETIME="60")
-
-
 LIFETIMES = ("ACCESS_TOKEN_LIFETIME", "REFRESH_TOKEN_LIFETIME", "SIGNING_KEY_LIFETIME")
+
+
 FLAGS = (
     "CREATE_TABLES",
     "REGISTER_ROUTES",
@@ -288,6 +201,8 @@ FLAGS = (
     "EXPOSE_ACCESS_TOKEN",
     "USE_DYNAMIC_SIGNING_KEY",
 )
+
+
 NO_LIFETIMES: list[Any] = [
     0,
     -1,
@@ -308,7 +223,11 @@ NO_LIFETIMES: list[Any] = [
     10**12,
     [],
 ]
+
+
 PATHS = ("API_BASE_PATH", "REFRESH_PATH", "SIGNOUT_PATH", "ACCESS_TOKEN_PATH")
+
+
 NO_PATHS: list[Any] = [
     "",
     "refresh",
@@ -325,6 +244,8 @@ NO_PATHS: list[Any] = [
     "/a\n",
     5,
 ]
+
+
 NO_ORIGINS: list[Any] = [
     "",
     "example.com",
@@ -337,6 +258,8 @@ NO_ORIGINS: list[Any] = [
     5,
     ["x"],
 ]
+
+
 NO_WEBSITES: list[Any] = [
     "https://*",
     "https://*.com",
@@ -415,56 +338,6 @@ def test_a_value_is_none(key: str) -> None:
     assert settings(**{key: None}) == settings()
 
 
-# -- keys and databases ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("config", "keys"),
-    [
-        ({"SECRET_KEY": b"k"}, (b"k",)),
-        ({"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": ["old", b"older"]}, ("old", b"older", "new")),
-        ({"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": None}, ("new",)),
-    ],
-)
-def test_secret_keys_are_read(config: dict[str, Any], keys: tuple[Any, ...]) -> None:
-    """Fallbacks first, as Flask orders them."""
-    assert read_settings(config).secret_keys == keys
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"SECRET_KEY": None},
-        {"SECRET_KEY": ""},
-        {"SECRET_KEY": 5},
-        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": "old"},
-        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [None]},
-        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [""]},
-    ],
-)
-def test_secret_keys_are_wrong(config: dict[str, Any]) -> None:
-    """There is no start without them, unless the app brings an engine that signs by itself; no key is in the text."""
-    with pytest.raises(ValueError, match="SECRET_KEY"):
-        read_settings(config)
-    assert read_settings(config, needs_secret=False).secret_keys == ()
-
-
-@pytest.mark.parametrize("key", sorted(SAMPLE_KEYS))
-def test_a_sample_of_the_docs_is_the_secret_key(key: str) -> None:
-    """Refused as key and as fallback, but in debug and in tests. With a core it is no key of ours."""
-    for given in (
-        {"SECRET_KEY": key},
-        {"SECRET_KEY": key.encode()},
-        {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [key]},
-    ):
-        with pytest.raises(ValueError, match="which everybody knows"):
-            read_settings(given)
-        assert read_settings({**given, "DEBUG": True}).secret_keys
-        assert read_settings({**given, "TESTING": True}).secret_keys
-    assert read_settings({"SECRET_KEY": key, "SUPERTOKENS_CONNECTION_URI": "http://localhost:3567"}).secret_keys == ()
-
-
 @pytest.mark.parametrize(
     ("uri", "result"),
     [
@@ -500,216 +373,6 @@ def test_a_database_url_is_an_object() -> None:
     assert "SUPERTOKENS_DATABASE_URI" in mistakes(DATABASE_URI=url)
 
 
-@pytest.mark.parametrize(
-    ("brought", "key", "value"),
-    [
-        ({"needs_database": False}, "DATABASE_URI", "sqlite://"),
-        ({"needs_database": False, "needs_secret": False}, "CREATE_TABLES", False),
-        ({"needs_database": False, "needs_secret": False}, "ACCESS_TOKEN_LIFETIME", 60),
-        ({"needs_database": False, "needs_secret": False}, "ISSUER", "me"),
-    ],
-)
-def test_an_app_brings_its_own_parts(brought: dict[str, bool], key: str, value: Any) -> None:
-    """A store or an engine leaves nothing to these settings: they are refused, not ignored."""
-    with pytest.raises(ValueError, match=f"SUPERTOKENS_{key}: not used with what was passed"):
-        read_settings({"SECRET_KEY": "k", f"SUPERTOKENS_{key}": value}, **brought)
-    read_settings({"SECRET_KEY": "k"}, **brought)
-
-
-# -- all together ------------------------------------------------------------------------------------------------------
-
-
-def test_several_settings_are_wrong() -> None:
-    """All mistakes come in one text, each with its mend, and the nearest name for an unknown key."""
-    text = mistakes(ANTI_CSRF="yes", ACCESS_TOKEN_LIFETIM=5, API_KEY="x", COOKIE_SECURE="perhaps", XYZZY=1)
-    assert text.count("\n  * ") == 5
-    assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM is not a setting" in text
-    assert "Did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?" in text
-    assert "SUPERTOKENS_XYZZY is not a setting of flask_supertokens. Remove it." in text
-
-
-@pytest.mark.parametrize(
-    ("given", "part"),
-    [
-        ({"SESSION_EXPIRED_STATUS_CODE": 403}, "must differ"),
-        ({"INVALID_CLAIM_STATUS_CODE": 401}, "must differ"),
-        ({"COOKIE_SAME_SITE": "none", "COOKIE_SECURE": False}, "browsers refuse such cookies"),
-        ({"COOKIE_SAME_SITE": "none", "API_DOMAIN": "http://api.example.com"}, "browsers refuse such cookies"),
-        ({"COOKIE_SAME_SITE": "none", "API_DOMAIN": "http://localhost:5000"}, "browsers refuse such cookies"),
-        ({"ACCESS_TOKEN_LIFETIME": 60, "REFRESH_TOKEN_LIFETIME": 60}, "must be longer"),
-        ({"REFRESH_PATH": "/x", "SIGNOUT_PATH": "/x"}, "must differ"),
-        ({"COOKIE_PREFIX": "__Secure-", "COOKIE_SECURE": False}, "needs SUPERTOKENS_COOKIE_SECURE"),
-        ({"COOKIE_PARTITIONED": True, "COOKIE_SECURE": False}, "only where they are Secure"),
-        ({"COOKIE_PARTITIONED": True, "API_DOMAIN": "http://localhost:5000"}, "only where they are Secure"),
-        ({"OLDER_COOKIE_DOMAIN": ""}, "is the cookie domain of today"),
-        ({"OLDER_COOKIE_DOMAIN": "a.com", "COOKIE_DOMAIN": ".a.com"}, "is the cookie domain of today"),
-        ({"USE_DYNAMIC_SIGNING_KEY": False, "SIGNING_KEY_LIFETIME": 60}, "is never replaced"),
-    ],
-)
-def test_settings_contradict_each_other(given: dict[str, Any], part: str) -> None:
-    """Each alone is fine."""
-    assert part in mistakes(**given)
-
-
-def test_the_older_cookies_were_of_one_host() -> None:
-    """An empty older domain means host-only cookies."""
-    assert settings(OLDER_COOKIE_DOMAIN="", COOKIE_DOMAIN="example.com").older_cookie_domain == ""
-
-
-@pytest.mark.parametrize("more", [{}, {"COOKIE_SAME_SITE": "lax"}, {"COOKIE_SAME_SITE": "none"}])
-@pytest.mark.parametrize(
-    ("api", "website"),
-    [
-        ("http://127.0.0.1:5000", "http://localhost:3000"),
-        ("http://localhost:5000", "http://127.0.0.1:3000"),
-        ("http://localhost:5000", ["https://www.example.com", "http://[::1]:3000"]),
-        ("http://localhost:5000", "http://app.localhost:3000"),
-        ("http://10.0.0.1", "http://10.0.0.2"),
-    ],
-)
-def test_localhost_and_addresses_are_mixed(api: str, website: Any, more: dict[str, str]) -> None:
-    """To browsers each is a site of its own, so that no cookie would be kept: refused, with both names and the fix."""
-    text = mistakes(API_DOMAIN=api, WEBSITE_DOMAIN=website, **more)
-    assert "Use one name" in text
-    assert api in text
-    assert f"SUPERTOKENS_WEBSITE_DOMAIN {website if isinstance(website, str) else website[-1]}" in text
-    assert settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, TOKEN_TRANSFER_METHOD="header").api_domain == api
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "10.0.0.1", "app.localhost"])
-def test_ports_differ(host: str) -> None:
-    """They make no other site: Lax, without Secure over plain http."""
-    read = settings(API_DOMAIN=f"http://{host}:5000", WEBSITE_DOMAIN=f"http://{host}:3000")
-    assert (read.cookie_same_site, read.cookie_secure) == ("lax", False)
-
-
-def test_two_addresses_have_tls() -> None:
-    """Two sites, whose cookies are Secure, so that browsers may keep them."""
-    read = settings(API_DOMAIN="https://10.0.0.1", WEBSITE_DOMAIN="https://10.0.0.2")
-    assert (read.cookie_same_site, read.cookie_secure) == ("none", None)
-
-
-@pytest.mark.parametrize("base", ["/auth", None])
-def test_a_path_is_explicit(base: str | None) -> None:
-    """It beats the base path."""
-    read = settings(API_BASE_PATH=base, REFRESH_PATH="/r", SIGNOUT_PATH="/s")
-    assert (read.refresh_path, read.signout_path) == ("/r", "/s")
-
-
-def test_the_base_path_is_part_of_the_issuer() -> None:
-    """``iss`` is the API's domain and base path, and checked only when it was set by hand."""
-    read = settings(API_DOMAIN="https://api.example.com", API_BASE_PATH="/auth")
-    assert (read.issuer, read.checks_issuer) == ("https://api.example.com/auth", False)
-
-
-def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
-    """It is cut below that lifetime, the default too; times in a token are cut to seconds, hence the second less."""
-    assert settings(ACCESS_TOKEN_LIFETIME=10).race_window == 9000
-    assert settings(ACCESS_TOKEN_LIFETIME=10, REFRESH_RACE_WINDOW=60).race_window == 9000
-    assert settings(ACCESS_TOKEN_LIFETIME=7200, REFRESH_RACE_WINDOW=3600).race_window == 3_600_000
-
-
-@pytest.mark.parametrize(
-    ("api", "website", "same_site"),
-    [
-        (None, "https://example.com", "lax"),
-        ("https://api.example.com", None, "lax"),
-        ("https://example.com", "https://example.com", "lax"),
-        ("https://api.example.com", "https://www.example.com", "lax"),
-        ("https://api.example.co.uk", "https://other.co.uk", "none"),
-        ("https://a.github.io", "https://b.github.io", "none"),
-        ("https://api.example.com", "http://api.example.com", "none"),
-        ("https://api.example.com", "https://example.org", "none"),
-        ("https://api.example.com", ["https://example.com", "https://example.org"], "none"),
-        ("https://api.example.com", ["https://example.com", "https://www.example.com"], "lax"),
-        ("http://localhost:5000", "http://localhost:3000", "lax"),
-        ("https://10.0.0.1", "https://10.0.0.1:3000", "lax"),
-        ("https://10.0.0.1", "https://10.0.0.2", "none"),
-        ("https://10.0.0.1", "https://localhost", "none"),
-        ("https://api.example.com", "https://*.example.com", "lax"),
-        ("https://example.com", "https://*.shop.example.com", "lax"),
-        ("https://api.example.com", "https://*.example.org", "none"),
-        ("https://api.example.com", ["https://*.example.com", "https://*.example.org"], "none"),
-        ("https://api.example.co.uk", "https://*.co.uk", "none"),
-        ("https://api.example.com", "capacitor://localhost", "none"),
-        ("https://localhost", "capacitor://localhost", "none"),
-        (None, ["https://example.com", "tauri://localhost"], "none"),
-        (None, "chrome-extension://abc", "none"),
-    ],
-)
-def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_site: str) -> None:
-    """``none`` across sites or schemes, else ``lax``; the anti-CSRF mode follows."""
-    read = settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, COOKIE_SECURE=None if api is None else True)
-    assert read.cookie_same_site == same_site
-    assert read.anti_csrf == ("VIA_CUSTOM_HEADER" if same_site == "none" else "NONE")
-
-
-def test_a_function_says_which_websites_may_call() -> None:
-    """Whether they are on the API's site nobody knows, so that has to be said."""
-
-    def is_customer(origin: str) -> bool:
-        return origin.endswith("x")
-
-    assert "SUPERTOKENS_COOKIE_SAME_SITE to" in mistakes(WEBSITE_DOMAIN=is_customer)
-    read = settings(WEBSITE_DOMAIN=["https://a.com", is_customer], COOKIE_SAME_SITE="none")
-    assert (read.website_domains, read.website_judges) == (("https://a.com",), (is_customer,))
-    assert (read.cookie_same_site, read.anti_csrf) == ("none", "VIA_CUSTOM_HEADER")
-
-
-def test_the_public_suffix_list_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only hosts that differ need it; the refusal names the extra and the setting, and no network is asked."""
-    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
-    domains = {"API_DOMAIN": "https://api.example.com", "WEBSITE_DOMAIN": "https://www.example.com"}
-    text = mistakes(**domains)
-    assert 'pip install "flask-supertokens[publicsuffixlist]"' in text
-    assert "SUPERTOKENS_COOKIE_SAME_SITE" in text
-    assert settings(**domains, COOKIE_SAME_SITE="lax").cookie_same_site == "lax"
-    assert settings(API_DOMAIN="https://a.com", WEBSITE_DOMAIN="https://a.com").cookie_same_site == "lax"
-
-
-# -- old names ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_old_name_is_used() -> None:
-    """It works, with a warning that names the new one and points at the user's own line."""
-    app = Flask("old")
-    app.config.update(SECRET_KEY="k", SUPERTOKENS_REFRESH_TOKEN_PATH="/old")
-    with pytest.warns(
-        DeprecationWarning, match="SUPERTOKENS_REFRESH_TOKEN_PATH is called SUPERTOKENS_REFRESH_PATH now"
-    ) as seen:
-        SuperTokens(store=MemoryStore()).init_app(app)
-    assert app.extensions["supertokens"].settings.refresh_path == "/old"
-    assert [warning.filename for warning in seen] == [__file__]
-
-
-def test_old_and_new_name_are_used() -> None:
-    """The new one counts."""
-    with pytest.warns(DeprecationWarning, match="is called SUPERTOKENS_REFRESH_PATH now"):
-        assert settings(REFRESH_TOKEN_PATH="/old", REFRESH_PATH="/new").refresh_path == "/new"
-
-
-def test_the_hosts_of_a_core_are_named_as_of_old() -> None:
-    """The name is understood, with a warning that names the new one."""
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
-        assert settings(HOSTS="http://localhost:3567").core_uris == ("http://localhost:3567",)
-    assert [warning.category for warning in seen] == [DeprecationWarning]
-
-
-# -- cores -------------------------------------------------------------------------------------------------------------
-
-
-def core_settings(**values: Any) -> Settings:
-    """Settings of an app that has no secret and no database."""
-    return read_settings({f"SUPERTOKENS_{key}": value for key, value in values.items()})
-
-
-def core_mistakes(**values: Any) -> str:
-    with pytest.raises(ValueError, match="can't start") as caught:
-        core_settings(**values)
-    return str(caught.value)
-
-
 def test_a_core_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """What asks it is installed with the package, so nothing looks whether it is there."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -734,7 +397,7 @@ def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
     ["", ";", "localhost:3567", "ftp://a", "http://", "http://a?x=1", "http://a#x", 5, "https://u:secret@a.example"],
 )
 def test_a_core_is_named_wrongly(value: Any) -> None:
-    """With the mend, and without what may be a password."""
+    """With the fix, and without what may be a password."""
     text = core_mistakes(CONNECTION_URI=value)
     assert "SUPERTOKENS_CONNECTION_URI: " in text
     assert "secret" not in text
@@ -744,37 +407,6 @@ def test_a_core_is_named_wrongly(value: Any) -> None:
 def test_an_api_key_is_wrong(value: Any) -> None:
     """It is not repeated."""
     assert "SUPERTOKENS_API_KEY: use a string" in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
-
-
-def test_what_a_core_decides_is_set() -> None:
-    """All of it in one line."""
-    text = core_mistakes(
-        CONNECTION_URI="http://a",
-        ACCESS_TOKEN_LIFETIME=60,
-        REFRESH_TOKEN_LIFETIME=600,
-        REFRESH_RACE_WINDOW=5,
-        ACCESS_TOKEN_ALGORITHM="RS256",
-        SIGNING_KEY_LIFETIME=600,
-    )
-    (line,) = [line for line in text.splitlines() if "the core decides that" in line]
-    assert all(
-        f"SUPERTOKENS_{name}" in line
-        for name in ("ACCESS_TOKEN_LIFETIME", "REFRESH_RACE_WINDOW", "SIGNING_KEY_LIFETIME")
-    )
-
-
-@pytest.mark.parametrize("key", ["API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
-def test_what_only_a_core_needs_is_set_without_one(key: str) -> None:
-    """Nothing is accepted and ignored."""
-    value = "key" if key == "API_KEY" else 5
-    assert f"SUPERTOKENS_{key}: only for a core" in mistakes(**{key: value})
-
-
-@pytest.mark.parametrize("needs", [{"needs_database": False}, {"needs_database": False, "needs_secret": False}])
-def test_a_core_and_something_else_keep_the_sessions(needs: dict[str, bool]) -> None:
-    """A store, database engine or session engine was passed as well: one of them must go."""
-    with pytest.raises(ValueError, match="SUPERTOKENS_CONNECTION_URI: not used with what was passed"):
-        read_settings({"SUPERTOKENS_CONNECTION_URI": "http://a"}, **needs)
 
 
 @pytest.mark.parametrize(
@@ -837,16 +469,10 @@ def test_a_core_has_so_much_time(value: Any) -> None:
     assert (made.core_timeout, made.jwks_interval) == (expected, expected)
 
 
-def test_a_core_has_the_usual_time() -> None:
-    """Ten seconds for a call, and keys are fetched every four hours."""
-    made = core_settings(CONNECTION_URI="http://a")
-    assert (made.core_timeout, made.jwks_interval, made.api_key) == (10_000, 4 * 3_600_000, None)
-
-
 @pytest.mark.parametrize("key", ["CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
 @pytest.mark.parametrize("value", [0, -1, True, "-10", "ten", float("nan"), float("inf"), timedelta(0), timedelta.max])
 def test_the_time_of_a_core_is_wrong(key: str, value: Any) -> None:
-    """The mend is told."""
+    """The fix is told."""
     assert f"SUPERTOKENS_{key} = {value!r}: use seconds" in core_mistakes(CONNECTION_URI="http://a", **{key: value})
 
 
@@ -866,26 +492,3 @@ def test_an_api_key_is_wrong_and_secret(value: Any) -> None:
     """The sentence does not hold it, and the settings do not show a good one."""
     assert "cret" not in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
     assert "hidden" not in repr(core_settings(CONNECTION_URI="http://a", API_KEY="hidden"))
-
-
-def test_everything_about_a_core_is_wrong() -> None:
-    """All of it is told at once, what is only for a core without one in one line."""
-    text = core_mistakes(CONNECTION_URI="ftp://a", API_KEY="", CORE_TIMEOUT=0, JWKS_REFRESH_INTERVAL=-1)
-    names = ("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL")
-    assert [sum(f"SUPERTOKENS_{name}" in line for line in text.splitlines()[1:]) for name in names] == [1, 1, 1, 1]
-    alone = mistakes(API_KEY="key", CORE_TIMEOUT=5, JWKS_REFRESH_INTERVAL=5)
-    assert "SUPERTOKENS_API_KEY, SUPERTOKENS_CORE_TIMEOUT, SUPERTOKENS_JWKS_REFRESH_INTERVAL: only for a core" in alone
-
-
-def test_an_app_with_a_core_passes_a_store() -> None:
-    """An app with both does not start, whatever was passed."""
-    engine = make_engine(settings(DATABASE_URI="sqlite://"), ".")
-    for passed in (
-        {"store": MemoryStore()},
-        {"database_engine": sa.create_engine("sqlite://")},
-        {"session_engine": engine},
-    ):
-        app = Flask(__name__)
-        app.config["SUPERTOKENS_CONNECTION_URI"] = "http://a"
-        with pytest.raises(ValueError, match="SUPERTOKENS_CONNECTION_URI: not used with what was passed"):
-            SuperTokens(app, **passed)

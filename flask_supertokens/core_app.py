@@ -26,8 +26,8 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 def create_app() -> Flask:
     """Make an app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
 
-    Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
-    *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
+    Values are texts; lists have commas, or are JSON. Names that are no settings are left alone, with a warning: in Kubernetes a
+    Service named *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
 
     With ``--help`` on the command line it has the commands and no settings: the help needs none.
 

@@ -59,23 +59,37 @@ def _parse_number(value: Any) -> Any:
     return float(value) if "." in value else int(value)
 
 
+def _split_list(value: Any, usage: str, separators: str = ",") -> tuple[Any, ...]:
+    """Read the items of a list, or of a text with commas between them: every setting that is a list reads it here.
+
+    Spaces around items, and empty items, do not count. Each item is read by the caller.
+
+    :param usage: what to write instead, for the error.
+    :param separators: the characters that may separate the items of a text.
+    :raises ValueError: it is something else.
+    """
+    if isinstance(value, str):
+        value = re.split(f"[{separators}]", value)
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError(usage)
+    items = (item.strip() if isinstance(item, str) else item for item in value)
+    return tuple(item for item in items if item != "")
+
+
 def routes(value: Any) -> frozenset[str]:
-    """Names of our routes: all for ``True``, none for ``False``, or those of a list or of a text with commas."""
+    """Names of our routes: all for ``True``, none for ``False``, or those of a list."""
     if isinstance(value, int) or str(value).strip().lower() in (*_YES, *_NO):
         return frozenset(ROUTES if boolean(value) else ())
-    names = value.split(",") if isinstance(value, str) else value
-    allowed = f"use True, False, or a list of {', '.join(map(repr, ROUTES))}"
-    if not isinstance(names, list | tuple | set | frozenset) or not names:
-        raise ValueError(allowed)
+    usage = f"use True, False, or a list of {', '.join(map(repr, ROUTES))}"
+    names = _split_list(value, usage)
+    if not names:
+        raise ValueError(f"no route is named; {usage}")
     if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"a name is a text; {allowed}")
-    found = {name.strip() for name in names} - {""}
-    if not found:
-        raise ValueError(f"no route is named; {allowed}")
-    for name in found - set(ROUTES):
+        raise ValueError(f"a name is a text; {usage}")
+    for name in set(names) - set(ROUTES):
         near = difflib.get_close_matches(name, ROUTES, n=1)
-        raise ValueError(f"there is no route {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; {allowed}")
-    return frozenset(found)
+        raise ValueError(f"there is no route {name!r}{f' (did you mean {near[0]!r}?)' if near else ''}; {usage}")
+    return frozenset(names)
 
 
 def text(value: Any) -> str:
@@ -183,9 +197,12 @@ def origin(value: Any) -> str:
 
 
 def websites(value: Any) -> tuple[str | Callable[[str], bool], ...]:
-    """Origins, patterns of them, and functions that are asked."""
-    values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-    return tuple(one if callable(one) else _read_website(one) for one in values)
+    """Origins, patterns of them, and functions that are asked: a list, or one of them."""
+    usage = 'use an origin like "https://www.example.com", or a list of them'
+    given = (value,) if callable(value) else _split_list(value, usage)
+    if not given and value not in ([], (), set()):
+        raise ValueError(usage)
+    return tuple(one if callable(one) else _read_website(one) for one in given)
 
 
 def _read_website(value: Any) -> str:
@@ -268,15 +285,17 @@ def database(value: Any) -> str:
 
 
 def core_uris(value: Any) -> tuple[str, ...]:
-    """Addresses of cores, separated by ``;``, each with its base path."""
-    uris = tuple(dict.fromkeys(uri.strip().rstrip("/") for uri in text(value).split(";") if uri.strip()))
-    for uri in uris:
-        if "@" in uri:
-            raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
-        if not _can_be_called(uri):
-            raise ValueError('use addresses like "https://core.example.com:3567", several separated by ";"')
+    """Addresses of cores, each with its base path. In a text ``;`` separates them too, as SDKs write it."""
+    usage = (
+        'use addresses like "https://core.example.com:3567", in a list, or in one text with commas or ";" between them'
+    )
+    uris = tuple(dict.fromkeys(text(uri).rstrip("/") for uri in _split_list(value, usage, ",;")))
     if not uris:
         raise ValueError('use an address like "https://core.example.com:3567"; leave it out for the embedded engine')
+    if any("@" in uri for uri in uris):
+        raise ValueError("leave user and password out; a core is asked with SUPERTOKENS_API_KEY")
+    if not all(map(_can_be_called, uris)):
+        raise ValueError(usage)
     return uris
 
 
@@ -286,7 +305,7 @@ def _can_be_called(uri: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    odd = any(char in "?#" or char.isspace() or not char.isprintable() for char in uri)
+    odd = any(char in "?#,;" or char.isspace() or not char.isprintable() for char in uri)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not odd
 
 
@@ -306,11 +325,11 @@ def api_key(value: Any) -> str:
 
 
 def api_keys(value: Any) -> tuple[str, ...]:
-    """Keys that a core of ours accepts: a list, or a text with commas."""
-    keys = value.split(",") if isinstance(value, str) else value
-    if not isinstance(keys, list | tuple) or not keys:
-        raise ValueError("use a list of keys, or one text with commas between them")
-    stripped = tuple(map(api_key, keys))
-    if any(len(key) < _SHORTEST_API_KEY for key in stripped):
+    """Keys that a core of ours accepts."""
+    usage = "use a list of keys, or one text with commas between them"
+    keys = tuple(map(api_key, _split_list(value, usage)))
+    if not keys:
+        raise ValueError(usage)
+    if any(len(key) < _SHORTEST_API_KEY for key in keys):
         raise ValueError(f"a key must have at least {_SHORTEST_API_KEY} characters")
-    return stripped
+    return keys

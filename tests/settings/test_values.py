@@ -171,6 +171,48 @@ def test_routes_are_written(read: Callable[[str], Any], value: str, names: froze
     assert settings(REGISTER_ROUTES=read(value)).register_routes == names
 
 
+LISTS = [
+    ("REGISTER_ROUTES", ("signout", "jwks"), "register_routes"),
+    ("WEBSITE_DOMAIN", ("https://a.example", "capacitor://localhost"), "website_domains"),
+    ("CONNECTION_URI", ("https://a.example/base", "https://b.example"), "core_uris"),
+    ("CORE_API_KEYS", ("a" * 20, "b" * 20), "core_api_keys"),
+]
+"""Every setting that is a list, and two items."""
+
+
+@pytest.mark.parametrize(("key", "items", "field"), LISTS, ids=[key for key, _, _ in LISTS])
+def test_a_list_is_written_in_one_way(key: str, items: tuple[str, str], field: str) -> None:
+    """A list, or a text with commas, from the environment too; spaces and a comma too many change nothing."""
+    one, other = items
+    texts = [f"{one},{other}", f" {one} , {other} ", f",{one},,{other},"]
+    expected = type(getattr(settings(**{key: one}), field))(items)
+    for value in (
+        [one, other],
+        (one, other),
+        [f" {one}", other, ""],
+        *texts,
+        *map(written, texts),
+        written(json.dumps(items)),
+    ):
+        assert getattr(settings(**{key: value}), field) == expected
+    for value in ({one, other}, frozenset(items)):
+        assert set(getattr(settings(**{key: value}), field)) == set(expected)
+
+
+@pytest.mark.parametrize("key", [key for key, _, _ in LISTS])
+@pytest.mark.parametrize("value", ["", " ", ",", " , ", [""], [" ", ""], [None], {"a": 1}, 7, b"a"], ids=repr)
+def test_a_list_names_nothing(key: str, value: Any) -> None:
+    """It is a mistake, not an empty list: a variable of the environment may be missing."""
+    text = mistakes(**{key: value})
+    assert f"SUPERTOKENS_{key}" in text
+    assert text.count("\n") == 1
+
+
+def test_no_website_is_named() -> None:
+    """A list that a program made may be empty."""
+    assert [settings(WEBSITE_DOMAIN=none).websites for none in ([], (), set())] == [(), (), ()]
+
+
 def test_a_route_does_not_exist() -> None:
     """The text has the name that was meant, and all names that there are."""
     assert mistakes(REGISTER_ROUTES=["refrsh"]).endswith(
@@ -385,6 +427,10 @@ def test_a_core_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ("http://localhost:3567", ("http://localhost:3567",)),
         ("https://a.example/appid-x/ ; https://b.example", ("https://a.example/appid-x", "https://b.example")),
         ("http://[::1]:3567;", ("http://[::1]:3567",)),
+        (
+            "http://a.example;http://b.example,http://c.example",
+            ("http://a.example", "http://b.example", "http://c.example"),
+        ),
     ],
 )
 def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
@@ -394,7 +440,18 @@ def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", ";", "localhost:3567", "ftp://a", "http://", "http://a?x=1", "http://a#x", 5, "https://u:secret@a.example"],
+    [
+        "",
+        ";",
+        "localhost:3567",
+        "ftp://a",
+        "http://",
+        "http://a?x=1",
+        "http://a#x",
+        5,
+        ["http://a", 5],
+        "https://u:secret@a.example",
+    ],
 )
 def test_a_core_is_named_wrongly(value: Any) -> None:
     """With the fix, and without what may be a password."""
@@ -441,14 +498,20 @@ def test_an_api_key_of_ours_is_wrong(value: Any) -> None:
         "http://a?",
         "http://a#",
         "http://a;b",
+        "http://a,b",
+        ["http://a;http://b"],
+        ["http://a,http://b"],
     ],
 )
-def test_an_address_of_a_core_can_not_be_asked(value: str) -> None:
+def test_an_address_of_a_core_can_not_be_asked(value: Any) -> None:
     """That is told at the start, not with the first log-in."""
     assert "SUPERTOKENS_CONNECTION_URI: use addresses like" in core_mistakes(CONNECTION_URI=value)
 
 
-@pytest.mark.parametrize("value", ["https://u:se#cret@a", "https://u:se?cret@a", "https://u:secret@[a", "//u:secret@a"])
+@pytest.mark.parametrize(
+    "value",
+    ["https://u:se#cret@a", "https://u:se?cret@a", "https://u:secret@[a", "//u:secret@a", "https://u:se,cret@a"],
+)
 def test_an_address_of_a_core_has_an_odd_password(value: str) -> None:
     """No part of it is repeated, however the address is cut."""
     text = core_mistakes(CONNECTION_URI=f"https://good.example;{value}")

@@ -840,7 +840,30 @@ def test_the_api_key_of_a_core_is_wrong() -> None:
         assert run(app, "status").exit_code == 1
 
 
-def an_app_on(uris: list[str], api_key: str = KEY, **settings: Any) -> Flask:
+def test_the_two_kinds_of_api_keys_are_told_apart() -> None:
+    """What an app sends to its cores, and what it accepts as a core: each by its setting, and no key is shown."""
+    sent, accepted = (
+        "key sent to the cores (SUPERTOKENS_API_KEY)",
+        "keys accepted as a core (SUPERTOKENS_CORE_API_KEYS)",
+    )
+    apps = [
+        an_app(MemoryStore()),
+        an_app(MemoryStore(), SUPERTOKENS_CORE_API_KEYS=[KEY, KEY[::-1]]),
+        an_app_on(["http://localhost:1"]),
+        an_app_on(["http://localhost:1"], None),
+    ]
+    texts = [run(app, "status", "--json").output for app in apps]
+    facts = [json.loads(text)["facts"] for text in texts]
+    assert [(one.get(sent), one.get(accepted)) for one in facts] == [
+        (None, "none"),
+        (None, 2),
+        ("set", None),
+        ("not set", None),
+    ]
+    assert not any(KEY in text for text in texts)
+
+
+def an_app_on(uris: list[str], api_key: str | None = KEY, **settings: Any) -> Flask:
     app = Flask("cli")
     app.config.update(SUPERTOKENS_CONNECTION_URI=";".join(uris), SUPERTOKENS_API_KEY=api_key, **settings)
     SuperTokens(app)

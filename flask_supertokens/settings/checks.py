@@ -14,6 +14,8 @@ from .defaults import Draft
 from .keys import KEYS, Settings, UsedBy
 from .sites import site_of
 
+_API_KEY = "SUPERTOKENS_API_KEY"
+
 
 def find_unused(draft: Draft) -> Iterator[str]:
     """Find settings that are set and that nothing would use: each engine has some that are for it alone."""
@@ -31,9 +33,18 @@ def find_unused(draft: Draft) -> Iterator[str]:
             "SUPERTOKENS_SIGNING_KEY_LIFETIME: a static signing key (SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY) is never replaced."
             " Remove one of the two."
         )
-    for_cores, for_embedded = given(UsedBy.CORES), given(UsedBy.EMBEDDED)
-    if draft.is_embedded and for_cores:
-        yield f"{for_cores}: only for a core; set SUPERTOKENS_CONNECTION_URI, or remove them."
+    for_client, for_server, for_embedded = given(UsedBy.CLIENT), given(UsedBy.SERVER), given(UsedBy.EMBEDDED)
+    if draft.is_embedded and for_client:
+        other = " Keys that a core of yours accepts are SUPERTOKENS_CORE_API_KEYS." if draft.is_given(_API_KEY) else ""
+        yield (
+            f"{for_client}: only for an app whose sessions are on a core. Set SUPERTOKENS_CONNECTION_URI to its address, or"
+            f" remove them.{other}"
+        )
+    if not draft.is_embedded and for_server:
+        yield (
+            f"{for_server}: only for an app that is a core itself, but the sessions of this one are on the core that"
+            f" SUPERTOKENS_CONNECTION_URI names. Remove one of the two. The key to send to that core is {_API_KEY}."
+        )
     if not draft.is_embedded and for_embedded:
         yield f"{for_embedded}: with SUPERTOKENS_CONNECTION_URI the core decides that. Remove them here, configure the core."
 

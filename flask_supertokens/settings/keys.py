@@ -29,7 +29,8 @@ class UsedBy(Enum):
     """Who has a use for a setting. With anybody else it is refused, unless it says otherwise."""
 
     ALL = "every app"
-    CORES = "apps whose sessions are on a core"
+    CLIENT = "an app whose sessions are on a core"
+    SERVER = "an app that is a core itself, on the embedded engine"
     EMBEDDED = "the embedded engine; elsewhere the core decides it"
     DATABASE = "the embedded engine, for its database; an app on a core may leave it set"
     BUILT = "engines that are built from settings"
@@ -63,10 +64,10 @@ class Settings:
 
     # fmt: off
     core_uris: tuple[str, ...] = key("SUPERTOKENS_CONNECTION_URI", (), values.core_uris, UsedBy.BUILT, is_secret=True)
-    api_key: str | None = key("SUPERTOKENS_API_KEY", None, values.api_key, UsedBy.CORES, is_secret=True)
-    core_timeout: int = key("SUPERTOKENS_CORE_TIMEOUT", 10_000, values.core_timeout, UsedBy.CORES)
-    jwks_interval: int = key("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * _HOUR, values.milliseconds, UsedBy.CORES)
-    core_api_keys: tuple[str, ...] = key("SUPERTOKENS_CORE_API_KEYS", (), values.api_keys, is_secret=True)
+    api_key: str | None = key("SUPERTOKENS_API_KEY", None, values.api_key, UsedBy.CLIENT, is_secret=True)
+    core_timeout: int = key("SUPERTOKENS_CORE_TIMEOUT", 10_000, values.core_timeout, UsedBy.CLIENT)
+    jwks_interval: int = key("SUPERTOKENS_JWKS_REFRESH_INTERVAL", 4 * _HOUR, values.milliseconds, UsedBy.CLIENT)
+    core_api_keys: tuple[str, ...] = key("SUPERTOKENS_CORE_API_KEYS", (), values.api_keys, UsedBy.SERVER, is_secret=True)
 
     secret_keys: tuple[str | bytes, ...] = no_key(defaults.secret_keys, is_secret=True)
     database_uri: str = key("SUPERTOKENS_DATABASE_URI", _DEFAULT_DATABASE, values.database, UsedBy.DATABASE, is_secret=True)

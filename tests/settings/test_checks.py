@@ -114,7 +114,25 @@ def test_what_a_core_decides_is_set() -> None:
 def test_what_only_a_core_needs_is_set_without_one(key: str) -> None:
     """Nothing is accepted and ignored."""
     value = "key" if key == "API_KEY" else 5
-    assert f"SUPERTOKENS_{key}: only for a core" in mistakes(**{key: value})
+    assert f"SUPERTOKENS_{key}: only for an app whose sessions are on a core" in mistakes(**{key: value})
+
+
+@pytest.mark.parametrize("others", [{}, {"CORE_API_KEYS": "k" * 20}])
+def test_an_app_without_a_core_has_a_key_to_send(others: dict[str, str]) -> None:
+    """The text names the setting for the keys that a core of one's own accepts."""
+    text = mistakes(API_KEY="k" * 20, **others)
+    assert "Keys that a core of yours accepts are SUPERTOKENS_CORE_API_KEYS." in text
+    assert "CORE_API_KEYS" not in mistakes(CORE_TIMEOUT=5)
+
+
+@pytest.mark.parametrize("others", [{}, {"API_KEY": "k" * 20}])
+def test_an_app_on_a_core_has_keys_to_accept(others: dict[str, str]) -> None:
+    """It is no core, so the text names the setting for the key that it sends. Neither key is repeated."""
+    text = core_mistakes(CONNECTION_URI="http://a", CORE_API_KEYS="k" * 20, **others)
+    [line] = text.splitlines()[1:]
+    assert line.startswith("  * SUPERTOKENS_CORE_API_KEYS: only for an app that is a core itself")
+    assert line.endswith("The key to send to that core is SUPERTOKENS_API_KEY.")
+    assert "kkk" not in text
 
 
 @pytest.mark.parametrize("needs", [{"needs_database": False}, {"needs_database": False, "needs_secret": False}])
@@ -130,7 +148,8 @@ def test_everything_about_a_core_is_wrong() -> None:
     names = ("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL")
     assert [sum(f"SUPERTOKENS_{name}" in line for line in text.splitlines()[1:]) for name in names] == [1, 1, 1, 1]
     alone = mistakes(API_KEY="key", CORE_TIMEOUT=5, JWKS_REFRESH_INTERVAL=5)
-    assert "SUPERTOKENS_API_KEY, SUPERTOKENS_CORE_TIMEOUT, SUPERTOKENS_JWKS_REFRESH_INTERVAL: only for a core" in alone
+    names = "SUPERTOKENS_API_KEY, SUPERTOKENS_CORE_TIMEOUT, SUPERTOKENS_JWKS_REFRESH_INTERVAL"
+    assert f"{names}: only for an app whose sessions are on a core" in alone
 
 
 def test_an_app_with_a_core_passes_a_store() -> None:

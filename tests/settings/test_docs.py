@@ -24,6 +24,7 @@ A_CORE = {"SUPERTOKENS_CONNECTION_URI": "https://core.example.com"}
 VALUES = {
     "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": 900,
     "SUPERTOKENS_API_KEY": "a-key-of-the-core",
+    "SUPERTOKENS_CORE_API_KEYS": "a-key-of-another-service",
     "SUPERTOKENS_MAX_SESSIONS_PER_USER": 5,
     "SUPERTOKENS_SESSION_MAX_LIFETIME": 86400,
 }
@@ -51,7 +52,7 @@ def is_refused(key: str, value: Any, **others: Any) -> bool:
     try:
         read_settings({"SECRET_KEY": "k", **others, key: value})
     except ValueError as error:
-        return any(words in str(error) for words in ("the core decides that", "only for a core"))
+        return any(words in str(error) for words in ("the core decides that", "only for an app"))
     return False
 
 

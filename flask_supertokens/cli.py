@@ -38,7 +38,6 @@ from .signing import RELOAD_EVERY
 T = TypeVar("T")
 BATCH = 50
 """Few enough that refreshes hardly notice; more would not be much faster."""
-
 group: AppGroup = AppGroup("supertokens")
 _as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -249,8 +248,8 @@ def _said(done: transfer.Copied, others: transfer.Others) -> Iterator[str]:
 
 @group.command("serve-core")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=3567, show_default=True, help="0 takes a free one.")
-@click.option("--threads", default=16, show_default=True, help="Calls served at the same time.")
+@click.option("--port", default=3567, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Calls served at the same time.")
 def serve_core(host: str, port: int, threads: int) -> None:
     """Be a SuperTokens core for other services, on this app's database.
 

@@ -16,7 +16,7 @@ from flask import Flask
 from .core.apps import Core
 from .core.serving import STATE, make_blueprint
 from .extension import SuperTokens
-from .settings.reading import find_nearest, known_keys
+from .settings.reading import WrongSettingsError, find_nearest, known_keys
 
 __all__ = ["create_app", "create_core", "make_blueprint"]
 
@@ -43,7 +43,7 @@ def create_app() -> Flask:
     app.config.from_mapping(_read_environment())
     app.config["SUPERTOKENS_REGISTER_ROUTES"] = False  # an app's, which may share the environment
     if "SUPERTOKENS_CONNECTION_URI" in app.config:
-        raise ValueError(
+        raise WrongSettingsError(
             "SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database. Remove it from the core's environment."
         )
     SuperTokens(app)

@@ -81,7 +81,7 @@ def test_the_protocol_knows_no_clock_and_no_randomness(path: pathlib.Path) -> No
         ("requests", "core_client.py"),
         ("urllib3", "core_client.py"),
         ("blinker", "signals.py"),
-        ("click", "cli.py extension.py"),
+        ("click", "cli.py extension.py settings"),
         ("waitress", "cli.py"),
         ("publicsuffixlist", "settings"),
     ],

@@ -1,6 +1,6 @@
 """Reading ``app.config`` into `Settings`, once, when the app starts.
 
-All mistakes are collected and raised in one `ValueError`, each with its fix. Nothing is accepted and ignored: an unknown key
+All mistakes are collected and raised in one error, each with its fix. Nothing is accepted and ignored: an unknown key
 names its nearest neighbour, and a key that the engine has no use for is refused.
 """
 
@@ -12,9 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+import click
+
 from . import checks
 from .defaults import Draft, MistakeError
 from .keys import KEYS, RENAMED, Key, Settings
+
+
+class WrongSettingsError(click.ClickException, ValueError):
+    """The settings are wrong. A command that makes the app ends with this text alone and code 1: click shows no traceback."""
 
 
 def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, needs_secret: bool = True) -> Settings:
@@ -23,7 +29,7 @@ def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, nee
     :param config: ``app.config``.
     :param needs_database: ``False`` when the app brought a database engine, a store or a session engine of its own.
     :param needs_secret: ``False`` when the app brought a session engine, which signs by itself.
-    :raises ValueError: with every mistake and its fix in one text.
+    :raises WrongSettingsError: with every mistake and its fix in one text.
     """
     draft = Draft(_use_new_names(config), needs_database=needs_database, needs_secret=needs_secret)
     mistakes = list(_read_fields(draft))
@@ -33,7 +39,7 @@ def read_settings(config: Mapping[str, Any], *, needs_database: bool = True, nee
     mistakes += _find_unknown(draft.config)
     if mistakes:
         lines = "\n".join(f"  * {mistake}" for mistake in mistakes)
-        raise ValueError(f"flask_supertokens can't start with these settings:\n{lines}")
+        raise WrongSettingsError(f"flask_supertokens can't start with these settings:\n{lines}")
     return settings
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 
 import pytest
 from flask import Flask
 
 from flask_supertokens import SuperTokens
+from flask_supertokens.settings.reading import WrongSettingsError
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.settings import mistakes, settings
@@ -20,6 +22,14 @@ def test_several_settings_are_wrong() -> None:
     assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM is not a setting" in text
     assert "Did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?" in text
     assert "SUPERTOKENS_XYZZY is not a setting of flask_supertokens. Remove it." in text
+
+
+def test_wrong_settings_travel_between_processes() -> None:
+    """The error is a `ValueError` with the same text, also when it was pickled."""
+    with pytest.raises(ValueError, match="SUPERTOKENS_XYZZY") as caught:
+        settings(XYZZY=1)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy)) == (WrongSettingsError, str(caught.value))
 
 
 def test_an_old_name_is_used() -> None:

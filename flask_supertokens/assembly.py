@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .config import Settings
 from .engines.base import Engine, TokenRules
 from .engines.embedded import EmbeddedEngine, EmbeddedSettings
 from .protocol.rotation import Window
 from .protocol.tokens import COOKIE_LIMIT
+from .settings.keys import Settings
 from .signing import KeySettings
 from .stores.base import Store
 

@@ -12,13 +12,13 @@ from flask import Blueprint, Flask, Response, current_app, has_request_context, 
 from werkzeug.routing import BaseConverter, Rule, RuleFactory
 
 from . import browser
-from .config import Settings
 from .errors import DuplicateCookiesError, UnauthorisedError
 from .sessions import check_health, refresh_session
 from .sessions.consequences import note
 from .sessions.own_routes import stands_at
 from .sessions.request import request_state
 from .sessions.verifying import verify_request
+from .settings.keys import Settings
 from .state import app_state
 
 _NAME = "supertokens"

@@ -20,7 +20,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from . import transfer, values
+from . import transfer
 from .assembly import other_store
 from .doctor import examine
 from .engines.embedded.rows import PAGE
@@ -30,6 +30,7 @@ from .protocol.hosts import is_local
 from .protocol.model import FIRST_APP, PUBLIC_TENANT, SessionInformation
 from .public_url import PublicURL
 from .sessions import list_sessions, revoke_all_sessions_for_user, revoke_multiple_sessions
+from .settings import values
 from .signing import RELOAD_EVERY, KeyRing
 from .state import app_state
 from .stores.base import Store
@@ -37,7 +38,6 @@ from .stores.base import Store
 T = TypeVar("T")
 BATCH = 50
 """Few enough that refreshes hardly notice; more would not be much faster."""
-
 group: AppGroup = AppGroup("supertokens")
 _as_json = click.option("--json", "wants_json", is_flag=True, help="Print JSON.")
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -251,8 +251,8 @@ def _said(done: transfer.Copied, others: transfer.Others) -> Iterator[str]:
 
 @group.command("serve-core")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=3567, show_default=True, help="0 takes a free one.")
-@click.option("--threads", default=16, show_default=True, help="Calls served at the same time.")
+@click.option("--port", default=3567, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--threads", default=16, show_default=True, type=click.IntRange(1), help="Calls served at the same time.")
 def serve_core(host: str, port: int, threads: int) -> None:
     """Be a SuperTokens core for other services, on this app's database.
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from flask import Response, current_app, request
 from werkzeug.http import dump_cookie
 
-from .config import Settings
 from .protocol.hosts import is_local
 from .protocol.navigation import plain_root
 from .protocol.presented import ACCESS_NAME, REFRESH_NAME, CookieNames
 from .protocol.response_plan import CookieRules, ResponsePlan, SetCookie, plan_cookies, plan_headers
+from .settings.keys import Settings
 
 logger: logging.Logger = logging.getLogger("flask_supertokens")
 

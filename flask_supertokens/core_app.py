@@ -13,10 +13,10 @@ from typing import Any
 
 from flask import Flask
 
-from .config import known_keys, nearest
 from .core.apps import Core
 from .core.serving import STATE, make_blueprint
 from .extension import SuperTokens
+from .settings.reading import WrongSettingsError, find_nearest, known_keys
 
 __all__ = ["create_app", "create_core", "make_blueprint"]
 
@@ -26,8 +26,8 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 def create_app() -> Flask:
     """Make an app for the commands, set up by ``SECRET_KEY`` and ``SUPERTOKENS_*`` of the environment. It serves nothing itself.
 
-    Values are texts, or JSON for lists. Names that are no settings are left alone, with a warning: in Kubernetes a Service named
-    *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
+    Values are texts; lists have commas, or are JSON. Names that are no settings are left alone, with a warning: in Kubernetes a
+    Service named *supertokens* sets SUPERTOKENS_PORT and its like for every container beside it.
 
     With ``--help`` on the command line it has the commands and no settings: the help needs none.
 
@@ -43,7 +43,7 @@ def create_app() -> Flask:
     app.config.from_mapping(_read_environment())
     app.config["SUPERTOKENS_REGISTER_ROUTES"] = False  # an app's, which may share the environment
     if "SUPERTOKENS_CONNECTION_URI" in app.config:
-        raise ValueError(
+        raise WrongSettingsError(
             "SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database. Remove it from the core's environment."
         )
     SuperTokens(app)
@@ -69,7 +69,7 @@ def _read_environment() -> dict[str, Any]:
     known = known_keys()
     unknown = sorted(name for name in os.environ if name.startswith("SUPERTOKENS_") and name not in known)
     if unknown:
-        hints = {name: nearest(name, known) for name in unknown}
+        hints = {name: find_nearest(name, known) for name in unknown}
         named = ", ".join(f"{name} (did you mean {near}?)" if near else name for name, near in hints.items())
         logger.warning("No settings of flask_supertokens, and not used: %s.", named)
     ours = {*known, "SECRET_KEY", "SECRET_KEY_FALLBACKS"}

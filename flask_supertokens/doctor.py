@@ -124,9 +124,11 @@ def _settings(state: AppState) -> dict[str, Any]:
             "sessions per user": settings.sessions_per_user or "any number",
             "race window (s)": settings.race_window / SECOND,
             "algorithm": settings.algorithm,
+            "keys accepted as a core (SUPERTOKENS_CORE_API_KEYS)": len(settings.core_api_keys) or "none",
         }
     else:
         facts["cores"] = ", ".join(settings.core_uris)
+        facts["key sent to the cores (SUPERTOKENS_API_KEY)"] = "not set" if settings.api_key is None else "set"
     paths = {"refresh": settings.refresh_path, "signout": settings.signout_path, "jwks": settings.jwks_path}
     transfer = settings.token_transfer_method
     return {

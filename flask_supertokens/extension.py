@@ -13,7 +13,6 @@ from .assembly import make_engine
 from .blueprint import give_way, make_blueprint
 from .browser import fetch_script
 from .claims import SessionClaim, SessionClaimValidator
-from .config import read_settings
 from .engines.base import Engine
 from .guards import misplaced
 from .handlers import finish, register_handlers
@@ -21,6 +20,7 @@ from .hooks import Hooks
 from .protocol.model import Payload
 from .sessions import current_session, current_user
 from .sessions.consequences import note_errors
+from .settings.reading import read_settings
 from .state import EXTENSION, AppState
 from .stores.base import Store
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from flask import current_app
 
-from .config import Settings
 from .cookies import CookieWriter
 from .engines.base import Engine
 from .errors import SuperTokensError
 from .hooks import Hooks
 from .refusals import RefusalLog
+from .settings.keys import Settings
 
 EXTENSION = "supertokens"
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from flask_supertokens.config import read_settings
+from flask_supertokens.settings.reading import read_settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "asvs.md").read_text()

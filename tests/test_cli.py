@@ -611,10 +611,86 @@ def test_the_help_of_a_core_to_run_is_asked_for(command: list[str], monkeypatch:
     """It needs neither a secret nor any other setting that is right."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.setenv("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", "soon")
-    flask = [sys.executable, "-m", "flask", "--app", "flask_supertokens.core_app", "supertokens", *command]
-    done = subprocess.run(flask, capture_output=True, text=True, timeout=60)
+    done = commanded("flask_supertokens.core_app", "supertokens", *command)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: python -m flask supertokens" in done.stdout
+
+
+def commanded(app: str, *words: str, folder: pathlib.Path | None = None) -> subprocess.CompletedProcess[str]:
+    """``flask …`` as somebody types it."""
+    flask = [sys.executable, "-m", "flask", "--app", app, *words]
+    return subprocess.run(flask, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+CANT_START = "Error: flask_supertokens can't start with these settings:"
+
+
+@pytest.mark.parametrize(
+    ("given", "command", "lines"),
+    [
+        (
+            {"SUPERTOKENS_ACCESS_TOKEN_LIFETIME": "soon", "SUPERTOKENS_STORE_IP": "maybe"},
+            ["serve-core"],
+            [
+                CANT_START,
+                "  * SUPERTOKENS_STORE_IP = 'maybe': use True or False; in the environment also 1 or 0, yes or no, on or off",
+                "  * SUPERTOKENS_ACCESS_TOKEN_LIFETIME = 'soon': use seconds or a datetime.timedelta, more than 0",
+            ],
+        ),
+        (
+            {"SUPERTOKENS_API_KEY": "k" * 20},
+            ["status"],
+            [
+                CANT_START,
+                "  * SUPERTOKENS_API_KEY: only for an app whose sessions are on a core. Set SUPERTOKENS_CONNECTION_URI to its"
+                " address, or remove them. Keys that a core of yours accepts are SUPERTOKENS_CORE_API_KEYS.",
+            ],
+        ),
+        (
+            {"SUPERTOKENS_CONNECTION_URI": "http://localhost:3567"},
+            ["serve-core"],
+            [
+                "Error: SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database. Remove it from the core's"
+                " environment."
+            ],
+        ),
+    ],
+)
+def test_the_settings_of_a_core_to_run_are_wrong(
+    given: dict[str, str], command: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command ends with their sentences alone and code 1."""
+    for name, value in {"SECRET_KEY": "a secret", **given}.items():
+        monkeypatch.setenv(name, value)
+    done = commanded("flask_supertokens.core_app", "supertokens", *command)
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (1, "", lines)
+
+
+@pytest.mark.parametrize("command", [["supertokens", "serve-core"], ["run", "--port", "0"]], ids=" ".join)
+def test_the_settings_of_an_app_are_wrong(command: list[str], tmp_path: pathlib.Path) -> None:
+    """Whatever command makes the app, it ends in the same way."""
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\n"
+        "from flask_supertokens import SuperTokens\n"
+        "app = Flask('shop')\n"
+        "app.config.update(SECRET_KEY='a secret', SUPERTOKENS_REFRESH_PATH='refresh')\n"
+        "SuperTokens(app)\n"
+    )
+    done = commanded("shop", *command, folder=tmp_path)
+    wrong = "  * SUPERTOKENS_REFRESH_PATH = 'refresh': use an absolute path like \"/auth/refresh\""
+    assert (done.returncode, done.stdout, done.stderr.splitlines()) == (1, "", [CANT_START, wrong])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999"), ("--port", "-1"), ("--threads", "0"), ("--threads", "-1")]
+)
+def test_an_option_of_serve_core_is_wrong(app: Flask, option: str, value: str) -> None:
+    """It is refused with what it may be: such a port was cut to another one, and without threads nothing is answered."""
+    result = run(app, "serve-core", option, value)
+    assert (result.exit_code, f"Invalid value for '{option}': {value} is not in the range" in result.output) == (
+        2,
+        True,
+    )
 
 
 def test_a_core_to_run_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -849,7 +925,30 @@ def test_the_api_key_of_a_core_is_wrong() -> None:
         assert run(app, "status").exit_code == 1
 
 
-def an_app_on(uris: list[str], api_key: str = KEY, **settings: Any) -> Flask:
+def test_the_two_kinds_of_api_keys_are_told_apart() -> None:
+    """What an app sends to its cores, and what it accepts as a core: each by its setting, and no key is shown."""
+    sent, accepted = (
+        "key sent to the cores (SUPERTOKENS_API_KEY)",
+        "keys accepted as a core (SUPERTOKENS_CORE_API_KEYS)",
+    )
+    apps = [
+        an_app(MemoryStore()),
+        an_app(MemoryStore(), SUPERTOKENS_CORE_API_KEYS=[KEY, KEY[::-1]]),
+        an_app_on(["http://localhost:1"]),
+        an_app_on(["http://localhost:1"], None),
+    ]
+    texts = [run(app, "status", "--json").output for app in apps]
+    facts = [json.loads(text)["facts"] for text in texts]
+    assert [(one.get(sent), one.get(accepted)) for one in facts] == [
+        (None, "none"),
+        (None, 2),
+        ("set", None),
+        ("not set", None),
+    ]
+    assert not any(KEY in text for text in texts)
+
+
+def an_app_on(uris: list[str], api_key: str | None = KEY, **settings: Any) -> Flask:
     app = Flask("cli")
     app.config.update(SUPERTOKENS_CONNECTION_URI=";".join(uris), SUPERTOKENS_API_KEY=api_key, **settings)
     SuperTokens(app)

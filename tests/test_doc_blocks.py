@@ -14,7 +14,7 @@ import pytest
 from flask.cli import AppGroup
 
 from flask_supertokens import cli
-from flask_supertokens.config import SAMPLE_KEYS
+from flask_supertokens.settings.defaults import SAMPLE_KEYS
 
 from .support.docs import ROOT, blocks
 

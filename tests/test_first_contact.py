@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from flask_supertokens.config import SAMPLE_KEY
+from flask_supertokens.settings.defaults import SAMPLE_KEY
 
 from .support.docs import ROOT, blocks
 

@@ -14,9 +14,9 @@ from flask.views import MethodView
 
 import flask_supertokens as st
 from flask_supertokens import SuperTokens, create_new_session, current_session, get_session, signals, verify_session
-from flask_supertokens.config import read_settings
 from flask_supertokens.errors import LEAVES, GeneralError, SuperTokensError, TokenTheftError, UnauthorisedError
 from flask_supertokens.protocol.model import SessionRecord, SigningKey
+from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
 from .support.cookies import cleared_cookies, cookie_lines, cookie_values

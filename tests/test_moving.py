@@ -14,13 +14,13 @@ from flask_jwt_extended import JWTManager, create_access_token
 
 import flask_supertokens
 from flask_supertokens import Session, SessionInformation
-from flask_supertokens.config import RENAMED
+from flask_supertokens.settings.keys import RENAMED
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
+from .settings.test_docs import ENTRIES
 from .support.both import served
 from .support.docs import ROOT, blocks
 from .support.older_core import older_core
-from .test_settings_docs import ENTRIES
 
 PAGES = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "moving").glob("*.md") if path.stem != "index"}
 IN_THIS_PROCESS = sorted(set(PAGES) - {"supertokens-python"})

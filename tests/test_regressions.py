@@ -17,8 +17,8 @@ from flask.testing import FlaskClient
 
 import flask_supertokens as st
 from flask_supertokens import SuperTokens, create_new_session, current_session, get_session, verify_session
-from flask_supertokens.config import read_settings
 from flask_supertokens.errors import SuperTokensError, UnauthorisedError
+from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.signals import session_revoked, token_theft_detected
 from flask_supertokens.stores.memory import MemoryStore
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from flask_supertokens.config import Settings, read_settings
 from flask_supertokens.protocol.model import AccessToken, Line, RefreshToken
 from flask_supertokens.protocol.rotation import Decision, Verdict, Window, decide_access, decide_refresh
 from flask_supertokens.protocol.tokens import preimage, read_refresh_token, refresh_token_content
+from flask_supertokens.settings.keys import Settings
+from flask_supertokens.settings.reading import read_settings
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 DEFAULTS: Settings = read_settings({"SECRET_KEY": "of the pictures"})

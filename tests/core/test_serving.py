@@ -257,7 +257,7 @@ def test_a_core_is_registered_too_early() -> None:
 def test_a_core_stands_on_a_core() -> None:
     """It needs a store."""
     app = Flask("core")
-    app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1", SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")
     SuperTokens(app)
     with pytest.raises(ValueError, match="needs the embedded engine"):
         app.register_blueprint(make_blueprint())

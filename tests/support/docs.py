@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from flask_supertokens.config import SAMPLE_KEY
+from flask_supertokens.settings.defaults import SAMPLE_KEY
 
 ROOT = Path(__file__).parents[2]
 LIVING_WITH = ROOT / "docs" / "living-with.md"

@@ -3,7 +3,7 @@
 * Verification is local in the usual case: signature, expiry, parent hash null. A core is asked for the first use of a child, with
   ``check_database``, and for keys it has not shown yet.
 * The core decides about rotation and theft; it does not revoke after a theft. That call is the extension's, as always.
-* A setting that asks for what a core decides itself is refused when the app starts (`flask_supertokens.config.UsedBy`).
+* A setting that asks for what a core decides itself is refused when the app starts (`flask_supertokens.settings.keys.UsedBy`).
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from flask_supertokens import config
-from flask_supertokens.config import KEYS, read_settings
+from flask_supertokens.settings.keys import KEYS, RENAMED
+from flask_supertokens.settings.reading import read_settings
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 ENTRY = re.compile(
     r"^```\{confval\} (\w+)\n:type: [^\n]+\n:default: `([^\n]+)`\n\n(.*?)^```$", re.MULTILINE | re.DOTALL
@@ -24,6 +24,7 @@ A_CORE = {"SUPERTOKENS_CONNECTION_URI": "https://core.example.com"}
 VALUES = {
     "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": 900,
     "SUPERTOKENS_API_KEY": "a-key-of-the-core",
+    "SUPERTOKENS_CORE_API_KEYS": "a-key-of-another-service",
     "SUPERTOKENS_MAX_SESSIONS_PER_USER": 5,
     "SUPERTOKENS_SESSION_MAX_LIFETIME": 86400,
 }
@@ -51,7 +52,7 @@ def is_refused(key: str, value: Any, **others: Any) -> bool:
     try:
         read_settings({"SECRET_KEY": "k", **others, key: value})
     except ValueError as error:
-        return any(words in str(error) for words in ("the core decides that", "only for a core"))
+        return any(words in str(error) for words in ("the core decides that", "only for an app"))
     return False
 
 
@@ -70,7 +71,7 @@ def test_the_engine_that_a_key_is_for(key: str) -> None:
 
 def test_older_names_are_told() -> None:
     """The page says what became of them."""
-    for old, new in config.RENAMED.items():
+    for old, new in RENAMED.items():
         assert f"`{old}` is `{new}` now" in PAGE
 
 
@@ -78,6 +79,6 @@ def test_no_text_names_a_key_that_is_not_there() -> None:
     """Neither a page nor the package: who finds a key somewhere finds it on this page."""
     texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "flask_supertokens").rglob("*.py")]
     named = {path.name: set(re.findall(r"\bSUPERTOKENS_[A-Z_]*[A-Z]\b", path.read_text("utf-8"))) for path in texts}
-    known = {*ENTRIES, *config.RENAMED, "SUPERTOKENS_PORT"}  # Kubernetes sets the last one
+    known = {*ENTRIES, *RENAMED, "SUPERTOKENS_PORT"}  # Kubernetes sets the last one
     assert {name: keys - known for name, keys in named.items() if keys - known} == {}
     assert "SUPERTOKENS_DATABASE_URI" in named["README.md"]

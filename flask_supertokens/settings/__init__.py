@@ -1,0 +1,1 @@
+"""All settings: read and checked once, when the app starts."""

@@ -15,9 +15,9 @@ from tools.way import PACKAGE, Figures, Step, figures_of, listing, steps_of
 ROOT = pathlib.Path(__file__).parents[1]
 LIMITS = {
     "verify": Figures(calls=34, files=16, switches=28, depth=9),
-    "create": Figures(calls=111, files=26, switches=67, depth=6),
-    "refresh": Figures(calls=90, files=28, switches=64, depth=8),
-    "refresh on a core": Figures(calls=124, files=26, switches=62, depth=11),
+    "create": Figures(calls=111, files=26, switches=69, depth=6),
+    "refresh": Figures(calls=90, files=28, switches=63, depth=8),
+    "refresh on a core": Figures(calls=123, files=26, switches=60, depth=11),
 }
 """What is counted today. A way that becomes shorter lowers its line."""
 MADE_UP = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, Literal, TypeVar
@@ -47,7 +49,10 @@ class Line:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """A session as a store keeps it. ``payload`` and ``data`` are JSON texts, compared as such when they are swapped."""
+    """A session as a store keeps it. ``payload`` and ``data`` are JSON texts, compared as such when they are swapped.
+
+    ``content`` is the payload, parsed once; nobody changes it.
+    """
 
     handle: str
     user_id: str
@@ -61,6 +66,10 @@ class SessionRecord:
     data: str = field(repr=False)
     user_agent: str | None = field(default=None, repr=False)
     ip: str | None = field(default=None, repr=False)
+
+    @functools.cached_property
+    def content(self) -> Payload:
+        return json.loads(self.payload)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

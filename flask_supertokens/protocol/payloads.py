@@ -74,6 +74,8 @@ def to_json_object(value: Mapping[str, Any], what: str) -> str:
     """
     if not isinstance(value, Mapping):
         raise ValueError(f"{what} must be a dict, not {type(value).__name__}")
+    if not value:
+        return "{}"
     try:
         text = json.dumps(dict(value), separators=(",", ":"), allow_nan=False)
         if "\\ud" in text:  # half of a pair, perhaps, which is no text

@@ -104,7 +104,7 @@ def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal
         return _refuse_foreign(presented, policy, "A refresh")
     if allowed == "header":
         return NO_REFRESH_TOKEN
-    if any(presented.duplicates):
+    if len(presented.access_cookies) > 1 or len(presented.refresh_cookies) > 1:
         return DUPLICATES
     if not presented.refresh_cookies:
         return ONLY_ACCESS_TOKEN if presented.access_cookies else NO_REFRESH_TOKEN

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from .model import NO_MARKS, AccessToken, Marks, Payload, RefreshToken, SessionRecord
-from .payloads import AUTH_TIME, BORN, OWN_NAMES, REMEMBER, encode_json, parse_json_object, shown
+from .payloads import AUTH_TIME, BORN, OWN_NAMES, REMEMBER, encode_json, shown
 
 LEGACY_HEADERS = (
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=",
@@ -91,7 +91,7 @@ def access_token_claims(
     version: int = 5,
 ) -> Payload:
     """The claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
-    payload: Payload = json.loads(record.payload)
+    payload = {**record.content}
     for own_name in OWN_NAMES & payload.keys():
         del payload[own_name]
     names = {"tId": record.tenant_id} if version >= _V4 else {}
@@ -170,7 +170,7 @@ def marks_of(record: SessionRecord, born: int | None = None) -> Marks:
     """
     if REMEMBER not in record.payload:  # the usual case, without parsing
         return NO_MARKS if born is None else Marks(born)
-    return Marks(born, parse_json_object(record.payload).get(REMEMBER) is not False)
+    return Marks(born, record.content.get(REMEMBER) is not False)
 
 
 def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:

@@ -32,7 +32,8 @@ def json_object(value: Mapping[str, Any], what: str) -> Payload:
 
     :raises ValueError: it is no JSON object.
     """
-    return parse_json_object(to_json_object(value, what))
+    encoded = to_json_object(value, what)
+    return {} if encoded == "{}" else parse_json_object(encoded)
 
 
 def text(value: object, what: str) -> str:

@@ -25,7 +25,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import unquote
 
@@ -106,6 +106,7 @@ _TABLES_AND_KEYS = "tables and keys"
 
 _COLUMNS = [column for column in sessions.columns if column.name != "app_id"]
 """In the order of `SessionRecord`, with the line's four in their place."""
+_RECORD_FIELDS = [field.name for field in fields(SessionRecord) if field.name != "line"]
 _POSITION = (sessions.c.created_at, sessions.c.handle)
 _NAMED = (sessions.c.handle == bindparam("h"), sessions.c.app_id == bindparam("app"))
 _READ = select(*_COLUMNS).where(*_NAMED)
@@ -788,7 +789,7 @@ def _of_swap(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[str, Any
 
 
 def _to_row(record: SessionRecord) -> dict[str, Any]:
-    values = {name: value for name, value in vars(record).items() if name != "line"}
+    values = {name: getattr(record, name) for name in _RECORD_FIELDS}
     return {**values, **vars(record.line)}
 
 

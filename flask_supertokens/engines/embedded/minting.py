@@ -19,7 +19,7 @@ from ...protocol.model import (
     SessionTokens,
     TokenKind,
 )
-from ...protocol.payloads import STATIC_KEY, lasting, parse_json_object, with_auth_time
+from ...protocol.payloads import STATIC_KEY, lasting, with_auth_time
 from ...protocol.tokens import access_token_claims, front_token, marks_of
 from ...signing import AccessTokenSigner
 from ..base import Grant, too_large
@@ -47,7 +47,7 @@ class Minting:
         settings = self._settings
         lifetimes = now + settings.keys.access_token_lifetime, now + settings.window.refresh_lifetime
         expires_at, refresh_expires_at = settings.limit(record.created_at, *lifetimes)
-        if kind.dynamic is None and STATIC_KEY in record.payload and STATIC_KEY in parse_json_object(record.payload):
+        if kind.dynamic is None and STATIC_KEY in record.content:
             kind = replace(kind, dynamic=False)  # as the session was created
         key = self._access_tokens.keys.signing_key(now, kind.dynamic)  # the store may be asked, and fail
         claims = access_token_claims(

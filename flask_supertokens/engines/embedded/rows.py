@@ -59,7 +59,7 @@ class Rows:
             record = self.read_living(handle, self._clock())
             if record is None:
                 return None
-            payload = to_json_object(change(parse_json_object(record.payload)), "access_token_payload")
+            payload = to_json_object(change(record.content), "access_token_payload")
             new = replace(record, payload=payload)
             check(new)
             if payload == record.payload or self._store.swap_payload(handle, record.payload, payload):
@@ -120,7 +120,7 @@ def describe(record: SessionRecord) -> SessionInformation:
         created_at=record.created_at,
         last_refreshed_at=record.refreshed_at,
         expires_at=record.line.expires_at,
-        access_token_payload=shown(parse_json_object(record.payload)),
+        access_token_payload=shown(parse_json_object(record.payload)),  # the caller may change it
         session_data=parse_json_object(record.data),
         user_agent=record.user_agent,
         ip=record.ip,

@@ -101,10 +101,11 @@ class RequestState:
             self.read is not None
         ):  # no shared cache keeps what was made with a look at the session, unless the app says so
             headers = response.headers
-            if "Cache-Control" not in headers:
+            there = {name.lower() for name, _ in headers}
+            if "cache-control" not in there:
                 headers.add("Cache-Control", "private")
             wanted = _VARY_BY.get(self.method or self.owner.settings.token_transfer_method, "Cookie, Authorization")
-            if "Vary" in headers:
+            if "vary" in there:
                 response.vary.update(wanted.split(", "))
             else:
                 headers.add("Vary", wanted)

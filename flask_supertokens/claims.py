@@ -25,7 +25,7 @@ from .protocol.claims import (
 )
 from .protocol.claims import SessionClaim as BaseClaim
 from .protocol.model import Payload
-from .sessions.arguments import MaxAge, seconds
+from .sessions.arguments import MaxAge, read_seconds
 from .sessions.claims import fetch_and_set_claim, get_claim_value, remove_claim, set_claim_value
 from .state import app_state
 
@@ -114,7 +114,7 @@ class _Validators:
         self, word: str, wanted: Any, suits: Callable[[Any, Any], bool], max_age: MaxAge, id: str | None
     ) -> SessionClaimValidator:
         """Make a validator; ``word`` names the question in the reason."""
-        limit = self._max_age if max_age is None else seconds(max_age)
+        limit = self._max_age if max_age is None else read_seconds(max_age)
         wanted = copy_json(wanted, "what a validator asks for")
         return _ValueValidator(ValueRule(self._claim, word, wanted, suits, limit), id)
 
@@ -189,7 +189,7 @@ class PrimitiveClaim(SessionClaim[T]):
 
     def __init__(self, key: str, fetch_value: Fetch[T], default_max_age: MaxAge = None) -> None:
         super().__init__(key, fetch_value)
-        self.validators: PrimitiveValidators[T] = PrimitiveValidators(self, seconds(default_max_age))
+        self.validators: PrimitiveValidators[T] = PrimitiveValidators(self, read_seconds(default_max_age))
 
 
 class BooleanClaim(PrimitiveClaim[bool]):
@@ -199,7 +199,7 @@ class BooleanClaim(PrimitiveClaim[bool]):
 
     def __init__(self, key: str, fetch_value: Fetch[bool], default_max_age: MaxAge = None) -> None:
         super().__init__(key, fetch_value, default_max_age)
-        self.validators = BooleanValidators(self, seconds(default_max_age))
+        self.validators = BooleanValidators(self, read_seconds(default_max_age))
 
 
 class PrimitiveArrayClaim(SessionClaim[list[T]]):
@@ -210,4 +210,4 @@ class PrimitiveArrayClaim(SessionClaim[list[T]]):
 
     def __init__(self, key: str, fetch_value: Fetch[list[T]], default_max_age: MaxAge = None) -> None:
         super().__init__(key, fetch_value)
-        self.validators: PrimitiveArrayValidators[T] = PrimitiveArrayValidators(self, seconds(default_max_age))
+        self.validators: PrimitiveArrayValidators[T] = PrimitiveArrayValidators(self, read_seconds(default_max_age))

@@ -12,7 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from .guards import remember
 from .protocol.requests import SESSIONLESS_METHODS
-from .sessions.arguments import MaxAge, seconds
+from .sessions.arguments import MaxAge, read_seconds
 from .sessions.own_routes import passes_guard
 from .sessions.request import is_before_view
 from .sessions.validators import Validators, check_validators
@@ -60,7 +60,7 @@ def verify_session(
 
     :raises TypeError: it was put on something that is not a view function.
     """
-    seconds(max_age)
+    read_seconds(max_age)
     check_validators(claim_validators)
 
     check = functools.partial(

@@ -35,7 +35,7 @@ from flask_supertokens.claims import (
     SessionClaim,
     SessionClaimValidator,
 )
-from flask_supertokens.engines import remote
+from flask_supertokens.engines.remote import engine as remote
 from flask_supertokens.engines.embedded import engine as embedded_engine
 from flask_supertokens.engines.embedded import rows
 from flask_supertokens.protocol import claims as rules

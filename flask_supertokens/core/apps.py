@@ -12,7 +12,7 @@ from ..engines.base import TokenRules, milliseconds
 from ..engines.embedded import EmbeddedEngine, EmbeddedSettings
 from ..errors import GeneralError
 from ..forks import ForkSafeLock
-from ..protocol.core_config import Lifetimes, lifetimes, updated_config
+from ..protocol.core_config import Lifetimes, merge_config, read_lifetimes
 from ..protocol.model import FIRST_APP, PUBLIC_TENANT, Payload
 from ..protocol.tokens import MAX_TOKEN_LENGTH, same_secret
 from ..signing import RELOAD_EVERY, BoundedCache
@@ -109,7 +109,7 @@ class Core:
     def _make_settings(self, app_id: str, config: str | None) -> EmbeddedSettings:
         """Put an app's own settings into the core's. They were checked when they were stored, but perhaps by another core."""
         try:
-            own = lifetimes(json.loads(config or "{}"), self._lifetimes)
+            own = read_lifetimes(json.loads(config or "{}"), self._lifetimes)
         except ValueError as error:
             logger.error(
                 "The coreConfig of app %r is not used, the core's own settings are: %s. Put another one, or correct the core's.",
@@ -171,8 +171,8 @@ class Core:
         store = self._store.of_app(app_id)
         for _ in range(_ATTEMPTS):
             seen = store.config()
-            config = updated_config(json.loads(seen or "{}"), update)
-            lifetimes(config, self._lifetimes)
+            config = merge_config(json.loads(seen or "{}"), update)
+            read_lifetimes(config, self._lifetimes)
             new = json.dumps(config) if config or seen else None
             if new == seen or store.swap_config(seen, str(new)):
                 with self._lock:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from ..engines.base import AntiCsrfError, InvalidRefreshTokenError, NewSession, RefreshRequest
 from ..errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from ..protocol.cdi import VERSIONS
-from ..protocol.core_config import shown_name
+from ..protocol.core_config import quote_name
 from ..protocol.model import FIRST_APP, PUBLIC_TENANT, AccessToken, Masked, Payload
-from ..protocol.payloads import check_user_id, shown
+from ..protocol.payloads import check_user_id, drop_own_names
 from ..protocol.tokens import same_secret
 from ..signing import to_jwk
 from .requests import STRICT, WITH_TENANTS, Call, CallError, invalid_field
@@ -134,7 +134,7 @@ def regenerate(call: Call) -> Payload:
     has_expired = token.expires_at <= call.engine.now()
     response = respond_with_session(call, grant.access, None if has_expired else grant.tokens)
     if payload is not None:
-        response["session"]["userDataInJWT"] = shown(payload)
+        response["session"]["userDataInJWT"] = drop_own_names(payload)
     return response
 
 
@@ -263,7 +263,7 @@ def _add(call: Call, app_id: str, tenant_id: str) -> Payload:
     try:
         if config and tenant_id != PUBLIC_TENANT:
             raise ValueError(
-                f"{shown_name(next(iter(config)))} is the same for all tenants of an app; set it for the app"
+                f"{quote_name(next(iter(config)))} is the same for all tenants of an app; set it for the app"
             )
         if config:
             call.core.update_config(app_id, config)

@@ -31,13 +31,13 @@ class Lifetimes:
     signing_key: int
 
 
-def updated_config(stored: Payload, update: Payload) -> Payload:
-    """A ``coreConfig`` after a PUT: what is named is replaced, ``null`` takes it away, the rest stays."""
+def merge_config(stored: Payload, update: Payload) -> Payload:
+    """Merge a PUT into a ``coreConfig``: what is named is replaced, ``null`` takes it away, the rest stays."""
     return {name: value for name, value in {**stored, **update}.items() if value is not None}
 
 
-def lifetimes(config: Payload, of_core: Lifetimes) -> Lifetimes:
-    """The lifetimes of an app; those that it does not set are the core's.
+def read_lifetimes(config: Payload, of_core: Lifetimes) -> Lifetimes:
+    """Read the lifetimes of an app; those that it does not set are the core's.
 
     :raises ValueError: a name that is not supported, or a value that can't be; the text names it.
     """
@@ -51,7 +51,7 @@ def lifetimes(config: Payload, of_core: Lifetimes) -> Lifetimes:
             own = replace(own, signing_key=_duration(name, value, _HOUR, "hours"))
         elif name not in _WITHOUT_EFFECT:
             known = f"{ACCESS_TOKEN} (seconds), {REFRESH_TOKEN} (minutes) and {SIGNING_KEY} (hours)"
-            raise ValueError(f"{shown_name(name)} is not supported by this core; an app may set {known}")
+            raise ValueError(f"{quote_name(name)} is not supported by this core; an app may set {known}")
         elif not isinstance(value, bool) and value not in ("true", "false"):
             raise ValueError(f"'{name}' must be true or false")
     if own != of_core and own.refresh_token <= own.access_token:
@@ -62,8 +62,8 @@ def lifetimes(config: Payload, of_core: Lifetimes) -> Lifetimes:
     return own
 
 
-def shown_name(name: str) -> str:
-    """A name as a text repeats it, unless it could be anything else."""
+def quote_name(name: str) -> str:
+    """Quote a name as a text repeats it, unless it could be anything else."""
     return f"'{name}'" if re.fullmatch(r"[A-Za-z0-9_]{1,80}", name) else "a name"
 
 
@@ -82,7 +82,7 @@ def _duration(name: str, value: Any, unit: int, unit_name: str) -> int:
 
 
 def _number(value: Any) -> Decimal | None:
-    """A number or the text of one, as far as it can be a lifetime at all."""
+    """Read a number or the text of one, as far as it can be a lifetime at all."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, int) and abs(value) > _LONGEST:  # longer texts than Python makes of a number

@@ -21,7 +21,7 @@ _LABELS = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 
 
 def name_of(host: str) -> str:
-    """The name or address alone, in lower case: no port, no brackets, no dot at the end."""
+    """Cut a host to its name or address, in lower case: no port, no brackets, no dot at the end."""
     name, colon, port = host.rpartition(":")
     has_port = colon and (port.isdigit() or not port) and (":" not in name or name.endswith("]"))
     name = (name if has_port else host).lower()
@@ -29,13 +29,13 @@ def name_of(host: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether this is an IP address, and not a name."""
+    """Tell whether this is an IP address, and not a name."""
     return _address(host) is not None
 
 
 @functools.lru_cache(maxsize=64)
 def is_local(host: str) -> bool:
-    """Whether this is this machine, whatever a name server says."""
+    """Tell whether this is this machine, whatever a name server says."""
     name, address = name_of(host), _address(host)
     if address is not None:
         return address.is_loopback
@@ -43,12 +43,12 @@ def is_local(host: str) -> bool:
 
 
 def has_site_of_its_own(host: str) -> bool:
-    """Whether no list is needed to know the site: an address, this machine, a name without dots."""
+    """Tell whether no list is needed to know the site: an address, this machine, a name without dots."""
     return is_address(host) or is_local(host) or "." not in name_of(host)
 
 
 def site_of(host: str, registrable_domain: Callable[[str], str | None]) -> str:
-    """What a browser takes for the site of a host, but for the scheme.
+    """Find what a browser takes for the site of a host, but for the scheme.
 
     :param registrable_domain: what the public suffix list says of a name; ``None``: the name is a suffix itself.
     """
@@ -59,12 +59,12 @@ def site_of(host: str, registrable_domain: Callable[[str], str | None]) -> str:
 
 
 def is_one_of(origin: str, patterns: Iterable[str]) -> bool:
-    """Whether an origin, as browsers send it, is one of these or below one that begins with ``*.``."""
+    """Tell whether an origin, as browsers send it, is one of these or below one that begins with ``*.``."""
     return any(_is_below(origin, pattern) if _ANY in pattern else origin == pattern for pattern in patterns)
 
 
 def sample_of(pattern: str) -> str:
-    """An origin that a pattern means; without a star it is the pattern."""
+    """Make an origin that a pattern means; without a star it is the pattern."""
     return pattern.replace(_ANY, "://any.", 1)
 
 

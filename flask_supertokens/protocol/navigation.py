@@ -23,7 +23,7 @@ MAX_LENGTH = 4096
 
 
 def navigates(get_header: Callable[[str], str | None], prefers_html: Callable[[], bool]) -> bool:
-    """Whether a browser asks for a page to show."""
+    """Tell whether a browser asks for a page to show."""
     mode = get_header("Sec-Fetch-Mode")
     if mode is not None:
         return mode.lower() == "navigate"
@@ -31,7 +31,7 @@ def navigates(get_header: Callable[[str], str | None], prefers_html: Callable[[]
 
 
 def is_own_path(url: str) -> bool:
-    """Whether this is a path of this origin, with or without a query."""
+    """Tell whether this is a path of this origin, with or without a query."""
     return (
         url.startswith("/")
         and not url.startswith("//")
@@ -42,7 +42,7 @@ def is_own_path(url: str) -> bool:
 
 
 def own_path(url: str | None) -> str | None:
-    """The path that a browser may be sent to, or ``None``."""
+    """Make a URL the path that a browser may be sent to; ``None`` if it is none."""
     if url is None:
         return None
     plain = url if url.isascii() else quote(url, safe=_URL_CHARACTERS, errors="replace")
@@ -50,13 +50,13 @@ def own_path(url: str | None) -> str | None:
 
 
 def plain_root(root: str) -> str:
-    """A script root as it stands in URLs, without a slash at its end; nothing if it is no plain path of this origin."""
+    """Write a script root as it stands in URLs, without a slash at its end; nothing if it is no plain path of this origin."""
     path = quote(root.rstrip("/"), safe=_URL_CHARACTERS.replace(" ", ""), errors="replace")
     is_plain = _ROOT.fullmatch(path) and len(path) <= MAX_LENGTH and not _DOTS & set(unquote(path).split("/"))
     return path if is_plain else ""
 
 
 def with_next(path: str, target: str | None) -> str:
-    """A path with the place to return to."""
+    """Add the place to return to, if there is one, to a path."""
     mark = "&" if "?" in path else "?"
     return path if target is None else f"{path}{mark}next={quote(target, safe='/')}"

@@ -36,18 +36,18 @@ _MAX_USER_ID = 255
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def shown(payload: Mapping[str, Any]) -> Payload:
-    """A payload, stored or sent, without what the engine notes in it for itself: what apps, services and scripts know of."""
+def drop_own_names(payload: Mapping[str, Any]) -> Payload:
+    """Copy a payload without what the engine notes in it for itself: apps, services and scripts know of the rest."""
     return {name: value for name, value in payload.items() if name not in OWN_NAMES}
 
 
-def kept(payload: Mapping[str, Any]) -> Payload:
-    """What the engine notes for itself in a stored payload; it outlives every change of what users have there."""
+def keep_own_names(payload: Mapping[str, Any]) -> Payload:
+    """Copy what the engine notes for itself in a stored payload; it outlives every change of what users have there."""
     return {name: value for name, value in payload.items() if name in OWN_NAMES}
 
 
-def without_protected(payload: Mapping[str, Any], what: str, *present: Mapping[str, Any]) -> Payload:
-    """A copy of what a user passed, without the names that belong to the protocol.
+def drop_protected_names(payload: Mapping[str, Any], what: str, *present: Mapping[str, Any]) -> Payload:
+    """Copy what a user passed, without the names that belong to the protocol.
 
     The payload of an access token, handed back whole, sets nothing of them, whatever session it is of.
 
@@ -61,8 +61,8 @@ def without_protected(payload: Mapping[str, Any], what: str, *present: Mapping[s
     return {name: value for name, value in payload.items() if name not in PROTECTED_NAMES}
 
 
-def merged(payload: Mapping[str, Any], update: Mapping[str, Any]) -> Payload:
-    """A shallow merge; ``None`` deletes a key."""
+def merge(payload: Mapping[str, Any], update: Mapping[str, Any]) -> Payload:
+    """Merge, shallow, into a copy; ``None`` deletes a key."""
     both = {**payload, **update}
     return {name: value for name, value in both.items() if not (name in update and value is None)}
 
@@ -85,20 +85,20 @@ def to_json_object(value: Mapping[str, Any], what: str) -> str:
     return text
 
 
-def lasting(claims: Payload) -> Payload:
-    """The part of an access token that says nothing of when it was made."""
+def drop_times(claims: Payload) -> Payload:
+    """Copy the claims of an access token that say nothing of when it was made."""
     return {name: value for name, value in claims.items() if name not in ("iat", "exp")}
 
 
-def with_auth_time(claims: Payload, presented: Payload) -> Payload:
-    """The claims with the moment of the log-in that the presented ones have, or without one where they have none."""
+def copy_auth_time(claims: Payload, presented: Payload) -> Payload:
+    """Copy claims, with the moment of the log-in that the presented ones have, or without one where they have none."""
     if AUTH_TIME not in presented:
         return {name: value for name, value in claims.items() if name != AUTH_TIME}
     return {**claims, AUTH_TIME: presented[AUTH_TIME]}
 
 
 def parse_json_object(text: str) -> Payload:
-    """The object of a text that `to_json_object` made."""
+    """Decode a text that `to_json_object` made."""
     return json.loads(text)  # type: ignore[no-any-return]
 
 
@@ -114,7 +114,7 @@ def encode_json(value: Any) -> bytes:
 
 
 def check_user_id(user_id: object, what: str = "user_id") -> str:
-    """A user id of 1 to 255 characters without NUL and lone surrogates.
+    """Check a user id: 1 to 255 characters without NUL and lone surrogates.
 
     :raises ValueError: anything else; the text says what is wrong.
     """
@@ -126,7 +126,7 @@ def check_user_id(user_id: object, what: str = "user_id") -> str:
 
 
 def check_tenant_id(tenant_id: object) -> str:
-    """A tenant id: 1 to 64 of ``a-z``, ``0-9`` and ``-``.
+    """Check a tenant id: 1 to 64 of ``a-z``, ``0-9`` and ``-``.
 
     :raises ValueError: anything else.
     """

@@ -91,7 +91,7 @@ def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tup
 
 
 def method_for_new_session(asked: AllowedMethod | None, st_auth_mode: str | None) -> Method:
-    """The method of a session that is created: ``asked`` by a setting or callback, else what the client says, else cookie."""
+    """Choose the method of a session that is created: ``asked`` by a setting or callback, else as the client says, or cookie."""
     if asked in ("cookie", "header"):
         return asked
     return "header" if (st_auth_mode or "").lower() == "header" else "cookie"

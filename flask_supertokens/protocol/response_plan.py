@@ -69,15 +69,15 @@ class ResponsePlan:
     clears_pages: bool = False
 
     def cleared(self, methods: Iterable[Method] = _BOTH) -> ResponsePlan:
-        """The plan after an event that clears: pending sets are dropped."""
+        """Clear the tokens; pending sets are dropped."""
         return replace(self, clears=self.clears | frozenset(methods), sets=None)
 
     def signed_out(self, methods: Iterable[Method] = _BOTH) -> ResponsePlan:
-        """The plan after a sign-out: the browser also drops the pages that it kept to go back to."""
+        """Clear the tokens at a sign-out: the browser also drops the pages that it kept to go back to."""
         return replace(self.cleared(methods), clears_pages=True)
 
     def with_sets(self, sets: Sets, *, clear_other: bool = False) -> ResponsePlan:
-        """The plan after tokens were made. A new access token of the same session keeps the refresh token before it."""
+        """Set tokens. A new access token of the same session keeps the refresh token before it."""
         if self.sets is not None and self.sets.handle == sets.handle and sets.tokens.refresh_token is None:
             earlier = self.sets.tokens
             tokens = replace(
@@ -91,7 +91,7 @@ class ResponsePlan:
         return replace(self, clears=clears, sets=sets)
 
     def without_legacy(self) -> ResponsePlan:
-        """The plan that also removes the cookie of an old SDK."""
+        """Remove the cookie of an old SDK too."""
         return replace(self, clears_legacy=True)
 
     @property
@@ -105,7 +105,7 @@ NO_PLAN = ResponsePlan()
 
 
 def plan_cookies(plan: ResponsePlan, names: CookieNames, rules: CookieRules, now: int) -> list[SetCookie]:
-    """The cookies of a plan, at most one a name, domain and path."""
+    """Make the cookies of a plan, at most one a name, domain and path."""
     lines: list[SetCookie] = []
     sets = plan.sets
     if sets is not None and sets.method == "cookie":
@@ -135,12 +135,12 @@ def plan_cookies(plan: ResponsePlan, names: CookieNames, rules: CookieRules, now
 
 
 def removal(name: str, path: str, domain: str | None = None) -> SetCookie:
-    """What makes a browser forget a cookie."""
+    """Make the line that makes a browser forget a cookie."""
     return SetCookie(name, "", path, domain, 0, 0)
 
 
 def plan_headers(plan: ResponsePlan, *, expose_access_token: bool) -> Mapping[str, str]:
-    """The token headers of a plan, each name once."""
+    """Make the token headers of a plan, each name once."""
     headers: dict[str, str] = {}
     if plan.clears:
         headers["front-token"] = REMOVE

@@ -114,10 +114,10 @@ def decide_refresh(line: Line | None, token: RefreshToken, now: int, window: Win
     """Judge a genuine refresh token against its session's row (``None`` = unknown or revoked)."""
     if line is None or line.expires_at <= now or token.born + window.refresh_lifetime <= now:
         return Decision(Verdict.UNAUTHORISED)
-    claim = _claim(line, token.fingerprint, token.parent_fingerprint)
+    claim = _classify(line, token.fingerprint, token.parent_fingerprint)
     fresh = _is_open(line, now, window) if claim is Claim.CURRENT else now - token.born <= window.race
     rule = REFRESH_TABLE[claim, fresh]
-    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.fingerprint, now, window))
+    return Decision(rule.verdict, rule.change, _apply(line, rule.change, token.fingerprint, now, window))
 
 
 def decide_access(line: Line | None, token: AccessToken, now: int, window: Window) -> Decision:
@@ -125,7 +125,7 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
     if line is None or line.expires_at <= now:
         return Decision(Verdict.UNAUTHORISED)
     situation: dict[str, Claim | bool] = {
-        "claim": _claim(line, token.fingerprint, token.parent_fingerprint),
+        "claim": _classify(line, token.fingerprint, token.parent_fingerprint),
         "used": line.used_at is not None,
         "open": _is_open(line, now, window),
         "only_child": line.children == 1,
@@ -133,14 +133,14 @@ def decide_access(line: Line | None, token: AccessToken, now: int, window: Windo
         "window": window.race > 0,
     }
     rule = next(row.rule for row in ACCESS_TABLE if _fits(row, situation))
-    return Decision(rule.verdict, rule.change, _changed(line, rule.change, token.fingerprint, now, window))
+    return Decision(rule.verdict, rule.change, _apply(line, rule.change, token.fingerprint, now, window))
 
 
 def _fits(row: AccessRow, situation: dict[str, Claim | bool]) -> bool:
     return all(getattr(row, name) in (None, value) for name, value in situation.items())
 
 
-def _claim(line: Line, fingerprint: str, parent_fingerprint: str | None) -> Claim:
+def _classify(line: Line, fingerprint: str, parent_fingerprint: str | None) -> Claim:
     if hmac.compare_digest(fingerprint, line.current_hash2):
         return Claim.CURRENT
     is_child = parent_fingerprint is not None and hmac.compare_digest(parent_fingerprint, line.current_hash2)
@@ -151,7 +151,7 @@ def _is_open(line: Line, now: int, window: Window) -> bool:
     return line.used_at is None or abs(now - line.used_at) <= window.race
 
 
-def _changed(line: Line, change: Change, fingerprint: str, now: int, window: Window) -> Line | None:
+def _apply(line: Line, change: Change, fingerprint: str, now: int, window: Window) -> Line | None:
     if change is Change.PROMOTE:
         return Line(fingerprint, 1, None, now + window.refresh_lifetime)
     if change is Change.MARK_USED and line.used_at is None:

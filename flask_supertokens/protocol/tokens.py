@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from .model import NO_MARKS, AccessToken, Marks, Payload, RefreshToken, SessionRecord
-from .payloads import AUTH_TIME, BORN, OWN_NAMES, REMEMBER, encode_json, shown
+from .payloads import AUTH_TIME, BORN, OWN_NAMES, REMEMBER, drop_own_names, encode_json
 
 LEGACY_HEADERS = (
     "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=",
@@ -59,12 +59,12 @@ def same_secret(expected: str | None, given: str | None) -> bool:
 
 
 def refresh_token_content(handle: str, born: int, nonce: str, parent_preimage: str | None) -> list[Any]:
-    """What a refresh token carries, to be signed. ``nonce`` holds at least 256 random bits."""
+    """List what a refresh token carries, to be signed. ``nonce`` holds at least 256 random bits."""
     return [1, handle, born, nonce, parent_preimage]
 
 
 def read_refresh_token(raw: str, content: Any) -> RefreshToken | None:
-    """The token whose signature was good, or ``None`` when its content has not our form."""
+    """Read the content of a refresh token whose signature was good; ``None`` if it does not have our form."""
     match content:
         case [1, str() as handle, int() as born, str(), None | str() as parent] if not isinstance(born, bool):
             pass
@@ -90,7 +90,7 @@ def access_token_claims(
     extra: Mapping[str, Any],
     version: int = 5,
 ) -> Payload:
-    """The claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
+    """Make the claims of an access token. Times in ms are cut to seconds; ``extra`` is ``iss`` and ``aud``."""
     payload = {**record.content}
     for own_name in OWN_NAMES & payload.keys():
         del payload[own_name]
@@ -111,29 +111,29 @@ def access_token_claims(
 
 
 def parse_access_token(raw: str, algorithms: frozenset[str]) -> AccessToken | None:
-    """The structure test: an access token of ours, or ``None`` for anything foreign. No signature is looked at."""
+    """Test the structure: an access token of ours, or ``None`` for anything foreign. No signature is looked at."""
     if len(raw) > MAX_TOKEN_LENGTH or raw.count(".") != 2:  # noqa: PLR2004 - three parts
         return None
     header_part, claims_part, _ = raw.split(".")
-    header = _header(header_part, algorithms)
-    claims = None if header is None else _json_part(claims_part)
-    if header is None or claims is None or not _good_claims(claims, header.version):
+    header = _read_header(header_part, algorithms)
+    claims = None if header is None else _read_json(claims_part)
+    if header is None or claims is None or not _are_good_claims(claims, header.version):
         return None
     marks = header.marks
     if OWN_NAMES & claims.keys():  # as tokens had it once, and those of other cores have it
-        older = _marks(claims)
+        older = _read_marks(claims)
         marks = Marks(older.born if marks.born is None else marks.born, marks.remember and older.remember)
-        claims = shown(claims)
+        claims = drop_own_names(claims)
     return AccessToken(raw, header.kid, header.version, claims, marks)
 
 
 def is_legacy(raw: str) -> bool:
-    """Whether this is an access token of version 1 or 2: an old session that a refresh can carry over."""
+    """Tell whether this is an access token of version 1 or 2: an old session that a refresh can carry over."""
     return raw.startswith(LEGACY_HEADERS)
 
 
 def is_dynamic(kid: str) -> bool:
-    """Whether the key of this id is one that is replaced from time to time."""
+    """Tell whether the key of this id is one that is replaced from time to time."""
     return kid.startswith("d-")
 
 
@@ -144,27 +144,27 @@ class _Header(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _header(part: str, algorithms: frozenset[str]) -> _Header | None:
-    """Tokens of one key begin alike, so the same few headers come again and again."""
-    header = _json_part(part)
-    if header is None or not _good_header(header, algorithms):
+def _read_header(part: str, algorithms: frozenset[str]) -> _Header | None:
+    """Read the first part of a token. Tokens of one key begin alike, so the same few come again and again."""
+    header = _read_json(part)
+    if header is None or not _is_good_header(header, algorithms):
         return None
-    return _Header(header["kid"], int(header.get("version", "3")), _marks(header))
+    return _Header(header["kid"], int(header.get("version", "3")), _read_marks(header))
 
 
-def _marks(said: Mapping[str, Any]) -> Marks:
+def _read_marks(said: Mapping[str, Any]) -> Marks:
     born = said.get(BORN)
     return Marks(None if born is None else int(born), said.get(REMEMBER) is not False)
 
 
 def header_names(marks: Marks) -> Payload:
-    """What stands in the header of an access token with these marks."""
+    """List what stands in the header of an access token with these marks."""
     names: Payload = {} if marks.born is None else {BORN: marks.born}
     return names if marks.remember else {**names, REMEMBER: False}
 
 
 def marks_of(record: SessionRecord, born: int | None = None) -> Marks:
-    """The marks of a session's next access token.
+    """Make the marks of a session's next access token.
 
     :param born: when a refresh made the token that this one takes the place of, in ms.
     """
@@ -173,7 +173,7 @@ def marks_of(record: SessionRecord, born: int | None = None) -> Marks:
     return Marks(born, record.content.get(REMEMBER) is not False)
 
 
-def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
+def _is_good_header(header: Payload, algorithms: frozenset[str]) -> bool:
     kid, version, algorithm = header.get("kid"), header.get("version", "3"), header.get("alg")
     return (
         header.get("typ") == "JWT"
@@ -189,7 +189,7 @@ def _good_header(header: Payload, algorithms: frozenset[str]) -> bool:
     )
 
 
-def _good_claims(claims: Payload, version: int) -> bool:
+def _are_good_claims(claims: Payload, version: int) -> bool:
     strings = ["sub", "sessionHandle", "refreshTokenHash1"]
     strings += ["tId"] if version >= _V4 else []
     strings += ["rsub"] if version >= _V5 else []
@@ -204,11 +204,11 @@ def _good_claims(claims: Payload, version: int) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    """A number that survives arithmetic as seconds or ms: not a boolean, not absurd."""
+    """Tell whether this is a number that survives arithmetic as seconds or ms: not a boolean, not absurd."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**53
 
 
-def _json_part(part: str) -> Payload | None:
+def _read_json(part: str) -> Payload | None:
     try:
         text = decode_base64url(part).decode("utf-8")  # left to itself, json takes UTF-16 too
         value = _DECODER.decode(text)
@@ -220,7 +220,7 @@ def _json_part(part: str) -> Payload | None:
 
 
 def decode_base64url(part: str) -> bytes:
-    """The bytes of a part of a JWT (RFC 7515, section 2), in the one spelling that such bytes have.
+    """Decode a part of a JWT (RFC 7515, section 2), in the one spelling that such bytes have.
 
     :raises ValueError: no base64url, padded, or with bits in its last letter that mean nothing.
     """
@@ -231,7 +231,7 @@ def decode_base64url(part: str) -> bytes:
     return raw
 
 
-def _finite(number: str) -> float:
+def _read_finite(number: str) -> float:
     if not math.isfinite(value := float(number)):
         raise ValueError(f"{number} is too large")
     return value
@@ -241,7 +241,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_read_finite)
 
 
 # -- front tokens ------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ _LONGEST_AGE = 10**11
 _LARGEST_PAGE = 10**9
 
 
-def seconds(age: MaxAge) -> float | None:
-    """An age in seconds.
+def read_seconds(age: MaxAge) -> float | None:
+    """Read an age in seconds.
 
     :raises ValueError: not a number or timedelta, less than 0, or for ever.
     """
@@ -27,8 +27,8 @@ def seconds(age: MaxAge) -> float | None:
     return number
 
 
-def json_object(value: Mapping[str, Any], what: str) -> Payload:
-    """A copy, as JSON has it (names are strings there).
+def copy_json_object(value: Mapping[str, Any], what: str) -> Payload:
+    """Copy an object, as JSON has it (names are strings there).
 
     :raises ValueError: it is no JSON object.
     """
@@ -36,24 +36,24 @@ def json_object(value: Mapping[str, Any], what: str) -> Payload:
     return {} if encoded == "{}" else parse_json_object(encoded)
 
 
-def text(value: object, what: str) -> str:
+def check_text(value: object, what: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{what} must be a string, not {type(value).__name__}")
     return value
 
 
-def asks_for_anti_csrf(token: str | None, asked: bool) -> bool:
-    """Whether an anti-CSRF token is compared: a given one always is, and none is a refusal where one is asked for.
+def wants_anti_csrf(token: str | None, asked: bool) -> bool:
+    """Tell whether an anti-CSRF token is compared: a given one always is, and none is a refusal where one is asked for.
 
     :raises ValueError: it is no string.
     """
     if token is not None:
-        text(token, "anti_csrf_token")
+        check_text(token, "anti_csrf_token")
     return asked or token is not None
 
 
-def at_most(limit: int | None) -> int | None:
-    """A limit that a database can count to.
+def check_limit(limit: int | None) -> int | None:
+    """Check a limit, and cut it to what a database can count to.
 
     :raises ValueError: no whole number of 1 or more.
     """

@@ -12,10 +12,10 @@ from flask import request as flask_request
 from ..engines.base import NewSession
 from ..hooks import require_sync
 from ..protocol.model import PUBLIC_TENANT, Masked, Payload
-from ..protocol.payloads import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, merged, without_protected
+from ..protocol.payloads import AUTH_TIME, REMEMBER, check_tenant_id, check_user_id, drop_protected_names, merge
 from ..protocol.presented import method_for_new_session
 from ..state import AppState, app_state
-from .arguments import json_object
+from .arguments import copy_json_object
 from .consequences import noting, without_response
 from .request import RequestState, known_request_state, request_state
 from .session import Session, session_of
@@ -55,7 +55,7 @@ def create_new_session(
     presented = request.presented()
     asked = request.allowed_method(for_create=True)
     method = method_for_new_session(asked, presented.headers.get("HTTP_ST_AUTH_MODE"))
-    new = _new_session(
+    new = _make_new_session(
         state,
         user_id,
         payload=payload,
@@ -97,7 +97,7 @@ def create_new_session_without_request(
     recipe_user_id: str | None = None,
     anti_csrf: bool = False,
 ) -> Session:
-    """A new session whose tokens are in `Session.tokens`; no request and no response is touched.
+    """Make a session whose tokens are in `Session.tokens`; no request and no response is touched.
 
     :param anti_csrf: make an anti-CSRF token too, for a client that will use cookies in mode ``VIA_TOKEN``.
     :raises ValueError: as `create_new_session`.
@@ -105,7 +105,7 @@ def create_new_session_without_request(
     payload = Masked({} if access_token_payload is None else access_token_payload)
     del access_token_payload  # it may be that of another session, whole
     state = app_state()
-    new = _new_session(
+    new = _make_new_session(
         state,
         user_id,
         payload=payload,
@@ -122,7 +122,7 @@ def create_new_session_without_request(
     return session
 
 
-def _new_session(
+def _make_new_session(
     state: AppState,
     user_id: str,
     *,
@@ -139,28 +139,30 @@ def _new_session(
     rules = {"iss": state.settings.issuer, "aud": state.settings.audience}
     own_names = {**rules, "sub": user_id, "rsub": recipe_user_id, "tId": tenant_id}
     what_is = Masked([own_names, *_list_payloads_here()])
-    own = without_protected(json_object(payload.value, "access_token_payload"), "access_token_payload", *what_is.value)
+    own = drop_protected_names(
+        copy_json_object(payload.value, "access_token_payload"), "access_token_payload", *what_is.value
+    )
     return NewSession(
         user_id=user_id,
         recipe_user_id=recipe_user_id,
         tenant_id=tenant_id,
-        payload={**_enriched(state, user_id, tenant_id, own, what_is), **system},
-        data=json_object(data, "session_data"),
+        payload={**_add_claims(state, user_id, tenant_id, own, what_is), **system},
+        data=copy_json_object(data, "session_data"),
         anti_csrf=anti_csrf,
     )
 
 
 def _list_payloads_here() -> list[Payload]:
-    """What the access tokens of this request's session say."""
+    """List the payloads of the access tokens of this request's session."""
     request = known_request_state()
     session = None if request is None else session_of(request)
     return [] if session is None else session._list_payloads()
 
 
-def _enriched(
+def _add_claims(
     state: AppState, user_id: str, tenant_id: str, payload: Payload, what_is: Masked[list[Payload]]
 ) -> Payload:
-    """The payload of a new session with what the app's hook makes of it, and the claims that every session has."""
+    """Add to the payload of a new session what the app's hook makes of it, and the claims that every session has."""
     hook = state.hooks.before_session_created
     if hook is not None:
         made = require_sync(hook(user_id, copy.deepcopy(payload)), "before_session_created")
@@ -169,11 +171,11 @@ def _enriched(
                 f"before_session_created must return the payload, a dict; it returned {type(made).__name__}."
             )
         what = "the payload of before_session_created"
-        payload = without_protected(json_object(made, what), what, *what_is.value)
+        payload = drop_protected_names(copy_json_object(made, what), what, *what_is.value)
     for claim in state.hooks.claims:
         fetched = claim.fetch(user_id, tenant_id, copy.deepcopy(payload))
-        fetched = without_protected(fetched, f"{claim!r}", *what_is.value)
-        payload = merged(payload, fetched)
+        fetched = drop_protected_names(fetched, f"{claim!r}", *what_is.value)
+        payload = merge(payload, fetched)
     return payload
 
 

@@ -17,14 +17,14 @@ _OUR_VIEWS = "flask_supertokens.blueprint"
 
 
 def stands_at(rule: Rule | None, path: str | None) -> bool:
-    """Whether a rule is for this path; one that takes any path is not."""
+    """Tell whether a rule is for this path; one that takes any path is not."""
     if rule is None or path is None:
         return False
     return rule.rule == path or (rule.rule == f"{path}/" and not rule.strict_slashes)
 
 
 def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
-    """Whether one of our views serves this request; or, before the view runs, a view of the app's in the place of ours.
+    """Tell whether one of our views serves this request; or, before the view runs, a view of the app's in the place of ours.
 
     A session that is only optional may be missing at our paths whatever view serves them. One that is required is not asked for
     where the app has put a view of its own exactly there, to refresh or for the public keys; its sign-out does ask.
@@ -36,8 +36,8 @@ def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
 
 
 def passes_guard(state: AppState, current: Request) -> bool:
-    """Whether a guard of the whole app lets this request through: to our views, and to one of the app's to refresh or for the
-    public keys.
+    """Tell whether a guard of the whole app lets this request through: to our views, and to one of the app's to refresh or for
+    the public keys.
 
     A view that takes any path may be anything: it does not run without a session.
     """
@@ -62,8 +62,8 @@ def _is_our_path(state: AppState, current: Request) -> bool:
 def _takes_our_place(state: AppState, current: Request) -> bool:
     public = (state.settings.jwks_path, state.settings.discovery_path, state.settings.health_path)
     is_read = current.method in ("GET", "HEAD")
-    return _refreshes(state, current) or (is_read and any(stands_at(current.url_rule, path) for path in public))
+    return _is_refresh(state, current) or (is_read and any(stands_at(current.url_rule, path) for path in public))
 
 
-def _refreshes(state: AppState, current: Request) -> bool:
+def _is_refresh(state: AppState, current: Request) -> bool:
     return current.method == "POST" and stands_at(current.url_rule, state.settings.refresh_path)

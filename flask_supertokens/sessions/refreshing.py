@@ -13,7 +13,7 @@ from ..protocol.presented import Presented
 from ..protocol.requests import DUPLICATES, ONLY_ACCESS_TOKEN, Refusal, judge_refresh
 from ..protocol.tokens import COOKIE_LIMIT, fingerprint, placeholder_front_token, preimage
 from ..state import AppState, app_state
-from .arguments import asks_for_anti_csrf, text
+from .arguments import check_text, wants_anti_csrf
 from .consequences import error_of, noting, without_response
 from .request import RequestState, request_state
 from .session import Session
@@ -143,8 +143,8 @@ def refresh_session_without_request(
     :raises UnauthorisedError: unknown, expired or malformed, or the anti-CSRF token is not this session's.
     :raises TokenTheftError: used before; the session is revoked already.
     """
-    state, refresh_token = app_state(), text(refresh_token, "refresh_token")
-    checks = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check)
+    state, refresh_token = app_state(), check_text(refresh_token, "refresh_token")
+    checks = wants_anti_csrf(anti_csrf_token, anti_csrf_check)
     asked = RefreshRequest(refresh_token, checks_anti_csrf=checks, anti_csrf_token=anti_csrf_token)
     del refresh_token, anti_csrf_token  # see `Masked`
     with without_response(state, refreshes=True):

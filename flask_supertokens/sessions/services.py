@@ -8,19 +8,19 @@ from typing import Any
 
 from ..protocol.response_plan import CORS_HEADERS
 from ..state import app_state
-from .arguments import json_object, seconds
+from .arguments import copy_json_object, read_seconds
 from .consequences import without_response
 
 
 def create_jwt(payload: Mapping[str, Any], *, validity: float | timedelta, use_static_key: bool = True) -> str:
-    """A JWT for another service, signed with a key of the JWKS (CDI: POST /recipe/jwt). It is no access token.
+    """Make a JWT for another service, signed with a key of the JWKS (CDI: POST /recipe/jwt). It is no access token.
 
     :param payload: a JSON object; ``iss`` is the settings' issuer unless it names one.
     :param validity: seconds or a timedelta, a second at least.
     :param use_static_key: sign with the key that is never replaced.
     :raises ValueError: the payload is no JSON object, or the validity is too short.
     """
-    state, lifetime, wanted = app_state(), seconds(validity), json_object(payload, "payload")
+    state, lifetime, wanted = app_state(), read_seconds(validity), copy_json_object(payload, "payload")
     if lifetime is None or lifetime < 1:
         raise ValueError("validity must be a second at least")
     if "sessionHandle" in wanted:
@@ -42,5 +42,5 @@ def check_health() -> None:
 
 
 def get_cors_headers() -> list[str]:
-    """The request headers that a web client of another origin must be allowed to send."""
+    """List the request headers that a web client of another origin must be allowed to send."""
     return list(CORS_HEADERS)

@@ -18,16 +18,16 @@ from ..errors import InvalidClaimError, UnauthorisedError
 from ..hooks import require_sync
 from ..protocol.claims import SessionClaim, SessionClaimValidator
 from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
-from ..protocol.payloads import AUTH_TIME, merged, without_protected
+from ..protocol.payloads import AUTH_TIME, drop_protected_names, merge
 from ..protocol.response_plan import Sets
 from ..protocol.tokens import front_token
 from ..state import AppState
-from .arguments import json_object, seconds
+from .arguments import copy_json_object, read_seconds
 from .consequences import note, without_response
 from .request import RequestState, is_serving, request_state
 from .stored import get_session_information, merge_into_session_data, replace_session_data
 from .telling import tell_revoked
-from .validators import check_validators, objections
+from .validators import check_validators, list_objections
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("flask_supertokens")
@@ -90,11 +90,11 @@ class Session:
     @property
     def authenticated_at(self) -> int:
         """When the user logged in, in ms since the epoch."""
-        since = self._logged_in()
+        since = self._find_login_time()
         return int((self._access.claims["iat"] if since is None else since) * 1000)
 
-    def _logged_in(self) -> float | None:
-        """When the user logged in, in seconds; ``None`` where another SDK made the session and says nothing believable."""
+    def _find_login_time(self) -> float | None:
+        """Find when the user logged in, in seconds; ``None`` where another SDK made the session and says nothing believable."""
         since = self._access.claims.get(AUTH_TIME)
         if isinstance(since, bool) or not isinstance(since, int | float):
             return None
@@ -111,24 +111,24 @@ class Session:
         """End this session and, in a request, remove its tokens from the client, and the pages that its browser kept."""
         with without_response(self._state):
             removed = self._state.engine.revoke([self.handle])
-        request = self._here()
+        request = self._find_request()
         if request is not None and request.plan.sets_handle in (None, self.handle):
             request.change(request.plan.signed_out([self._method]))
             request.session = request.method = None
         tell_revoked(removed)
 
     def get_information(self) -> SessionInformation:
-        """What the store knows of this session.
+        """Ask the store what it knows of this session.
 
         :raises UnauthorisedError: it has ended.
         """
         information = get_session_information(self.handle)
         if information is None:
-            raise self._ended()
+            raise self._make_ended_error()
         return information
 
     def get_data(self) -> Payload:
-        """The session data: a JSON object that never leaves the server.
+        """Read the session data: a JSON object that never leaves the server.
 
         :raises UnauthorisedError: the session has ended.
         """
@@ -143,7 +143,7 @@ class Session:
         :raises UnauthorisedError: the session has ended.
         """
         if not replace_session_data(self.handle, data):
-            raise self._ended()
+            raise self._make_ended_error()
 
     update_data = replace_data
 
@@ -156,7 +156,7 @@ class Session:
         :raises UnauthorisedError: the session has ended.
         """
         if not merge_into_session_data(self.handle, update):
-            raise self._ended()
+            raise self._make_ended_error()
 
     def merge_into_access_token_payload(self, update: Mapping[str, Any]) -> None:
         """Merge into the payload (shallow, ``None`` deletes a key) and hand out a new access token.
@@ -165,12 +165,12 @@ class Session:
             would not fit a cookie; the old payload stays.
         :raises UnauthorisedError: the session has ended.
         """
-        wanted = Masked(json_object(update, "update"))
+        wanted = Masked(copy_json_object(update, "update"))
         del update  # it may be a payload handed back whole
         present = Masked(self._list_payloads())
         if AUTH_TIME in wanted.value and all(said.get(AUTH_TIME) != wanted.value[AUTH_TIME] for said in present.value):
             present.value.append(self.get_information().access_token_payload)  # of a step-up elsewhere
-        self._regenerate(without_protected(wanted.value, "update", *present.value))
+        self._regenerate(drop_protected_names(wanted.value, "update", *present.value))
 
     def _list_payloads(self) -> list[Payload]:
         """List the payloads of the access tokens that this object has or had."""
@@ -181,11 +181,11 @@ class Session:
             with without_response(self._state):
                 grant = self._state.engine.regenerate(self._access, update)
         except UnauthorisedError as error:
-            raise self._ended() from error
-        self._take(grant)
+            raise self._make_ended_error() from error
+        self._accept(grant)
 
     def reauthenticate(self) -> None:
-        """The user has just proved again who they are: `authenticated_at` is now, and a new access token says so.
+        """Note that the user has just proved again who they are: `authenticated_at` is now, and a new access token says so.
 
         :raises UnauthorisedError: the session has ended.
         """
@@ -197,7 +197,7 @@ class Session:
         :param max_age: seconds or a timedelta.
         :raises InvalidClaimError: it is older, or nothing is known of it; id ``st-auth-time``.
         """
-        limit, since = seconds(max_age), self._logged_in()
+        limit, since = read_seconds(max_age), self._find_login_time()
         age = None if since is None else self._state.engine.now() // 1000 - int(since)
         if limit is not None and (age is None or age > limit):
             reason = {"message": "log in again", "ageInSeconds": age, "maxAgeInSeconds": limit}
@@ -213,8 +213,8 @@ class Session:
         """
         wanted = list(validators)
         check_validators(wanted)
-        fetched = self._fetched(wanted)
-        errors = objections(wanted, merged(self._shown_to_claims(), copy.deepcopy(fetched)), fetched)
+        fetched = self._fetch_for(wanted)
+        errors = list_objections(wanted, merge(self._copy_for_claims(), copy.deepcopy(fetched)), fetched)
         update = {name: value for name, value in fetched.items() if value is not None or name in self._access.claims}
         if update:  # only now: where a fetcher or a validator raises, nothing has changed
             self.merge_into_access_token_payload(update)
@@ -223,25 +223,25 @@ class Session:
                 f"Claims do not suffice: {', '.join(error['id'] for error in errors)}.", errors=errors
             )
 
-    def _fetched(self, validators: Iterable[SessionClaimValidator]) -> Payload:
-        """What to merge for these validators; a claim that several of them want is fetched once."""
+    def _fetch_for(self, validators: Iterable[SessionClaimValidator]) -> Payload:
+        """Fetch what to merge for these validators; a claim that several of them want is fetched once."""
         update: Payload = {}
         for validator in validators:
             claim = validator.claim
             if claim is None or claim.key in update:
                 continue
-            payload = merged(self._shown_to_claims(), copy.deepcopy(update))
+            payload = merge(self._copy_for_claims(), copy.deepcopy(update))
             if require_sync(validator.should_refetch(payload), f"should_refetch of the validator {validator.id!r}"):
                 update |= claim.fetch(self.user_id, self.tenant_id, payload)
         return update
 
-    def _shown_to_claims(self) -> Payload:
-        """The payload for the app's fetchers and validators: all but the anti-CSRF token, which is nobody's to know there."""
+    def _copy_for_claims(self) -> Payload:
+        """Copy the payload for the app's fetchers and validators: all but the anti-CSRF token, which they must not know."""
         return copy.deepcopy({name: value for name, value in self._access.claims.items() if name != "antiCsrfToken"})
 
     def fetch_and_set_claim(self, claim: SessionClaim[Any]) -> None:
         """Fetch a claim anew and hand out an access token with it."""
-        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self._shown_to_claims()))
+        self.merge_into_access_token_payload(claim.fetch(self.user_id, self.tenant_id, self._copy_for_claims()))
 
     def set_claim_value(self, claim: SessionClaim[T], value: T) -> None:
         """Set a claim and hand out an access token with it.
@@ -251,7 +251,7 @@ class Session:
         self.merge_into_access_token_payload(claim.update(value))
 
     def get_claim_value(self, claim: SessionClaim[T]) -> T | None:
-        """The value of a claim in this access token; ``None`` where there is none."""
+        """Read the value of a claim in this access token; ``None`` where there is none."""
         return claim.value_in(self.access_token_payload)
 
     def remove_claim(self, claim: SessionClaim[Any]) -> None:
@@ -281,7 +281,7 @@ class Session:
     def _end_without_user(self) -> None:
         self.revoke()
         if self._required and sys.exc_info()[1] is None:  # the page of an error is rendered as for nobody
-            raise self._gone("The user loader knows no such user; the session was revoked.")
+            raise self._make_error("The user loader knows no such user; the session was revoked.")
         logger.info("The user loader does not know the user of session %s; the session was revoked.", self.handle)
 
     # -- inside
@@ -295,15 +295,15 @@ class Session:
             sets = Sets(self._access.handle, self._method, tokens, self._access.marks.remember)
             self._request.change(self._request.plan.with_sets(sets, clear_other=clear_other))
 
-    def _here(self) -> RequestState | None:
-        """The request that this session belongs to, while it is served: its response, and no other, is ours to change."""
+    def _find_request(self) -> RequestState | None:
+        """Find the request that this session belongs to, while it is served: its response, and no other, is ours to change."""
         return self._request if is_serving(self._request) else None
 
-    def _ended(self) -> UnauthorisedError:
-        return self._gone("The session has ended.")
+    def _make_ended_error(self) -> UnauthorisedError:
+        return self._make_error("The session has ended.")
 
-    def _gone(self, description: str) -> UnauthorisedError:
-        request = self._here()
+    def _make_error(self, description: str) -> UnauthorisedError:
+        request = self._find_request()
         error = UnauthorisedError(description)
         if request is not None and request.plan.sets_handle in (None, self.handle):
             note(self._state, error)
@@ -311,13 +311,13 @@ class Session:
             error.clear_tokens = False
         return error
 
-    def _take(self, grant: Grant) -> None:
+    def _accept(self, grant: Grant) -> None:
         """Go on with a new access token; the refresh token made before stays part of `tokens`."""
         self._earlier.append(self._access)
         self._access = grant.access
         if grant.tokens is None:
             return
-        if self._here() is not None:
+        if self._find_request() is not None:
             self._hand_out(grant.tokens)
         earlier = self._tokens
         self._tokens = grant.tokens
@@ -335,7 +335,7 @@ def session_of(request: RequestState) -> Session | None:
     return cast("Session | None", request.session)
 
 
-def _find_user() -> Any:
+def _find_current_user() -> Any:
     session = session_of(request_state()) if has_request_context() else None
     return None if session is None else session.user
 
@@ -352,5 +352,5 @@ def _find_current() -> Session:
 current_session: Session = LocalProxy(_find_current)  # type: ignore[assignment]
 """This request's `Session`. Falsy where none was verified; any attribute is a RuntimeError then."""
 
-current_user: Any = LocalProxy(_find_user)
+current_user: Any = LocalProxy(_find_current_user)
 """The app's own user of this request's session (`Session.user`); falsy where there is no session."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import GeneralError
 from ..protocol.model import Masked, Payload, Position, SessionInformation
-from ..protocol.payloads import PROTECTED_NAMES, check_user_id, without_protected
+from ..protocol.payloads import PROTECTED_NAMES, check_user_id, drop_protected_names
 from ..state import AppState, app_state
-from .arguments import at_most, json_object, text
+from .arguments import check_limit, check_text, copy_json_object
 from .consequences import without_response
 from .request import known_request_state
 from .telling import tell_revoked
@@ -26,7 +26,7 @@ def revoke_session(handle: str) -> bool:
 
 
 def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
-    """End sessions; the handles of those that were there.
+    """End sessions; returns the handles of those that were there.
 
     Many are ended in batches, each in a short step of its own.
 
@@ -34,7 +34,7 @@ def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
     """
     if isinstance(handles, str):
         raise ValueError("handles must be a list of session handles; for one, call revoke_session")
-    state, wanted = app_state(), [text(handle, "handle") for handle in handles]
+    state, wanted = app_state(), [check_text(handle, "handle") for handle in handles]
     with _telling_what_ended(state):
         removed = state.engine.revoke(wanted)
     tell_revoked(removed)
@@ -44,7 +44,7 @@ def revoke_multiple_sessions(handles: Iterable[str]) -> list[str]:
 def revoke_all_sessions_for_user(
     user_id: str, *, tenant_id: str | None = None, except_handle: str | None = None
 ) -> list[str]:
-    """End all sessions of a user, of one tenant or (``None``) of all, but ``except_handle``; their handles.
+    """End all sessions of a user, of one tenant or (``None``) of all, but ``except_handle``; returns their handles.
 
     Each session that was there when this was called is gone then; one that is made meanwhile may stay. Many are ended in
     batches, each in a short step of its own.
@@ -72,9 +72,9 @@ def _telling_what_ended(state: AppState) -> Iterator[None]:
 def get_all_session_handles_for_user(
     user_id: str, *, tenant_id: str | None = None, limit: int | None = None, after: str | None = None
 ) -> list[str]:
-    """The handles of a user's sessions that have not ended, oldest first; ``limit`` and ``after`` as in `list_sessions`."""
+    """List the handles of a user's sessions that have not ended, oldest first; ``limit`` and ``after`` as in `list_sessions`."""
     state, user_id = app_state(), check_user_id(user_id)
-    limit, start = at_most(limit), _position(state, after)
+    limit, start = check_limit(limit), _read_position(state, after)
     with without_response(state):
         return state.engine.handles_of(user_id, tenant_id, start, limit)
 
@@ -91,7 +91,7 @@ def list_sessions(
     :raises ValueError: a limit that is no number of 1 or more, or no position.
     """
     state, user_id = app_state(), check_user_id(user_id)
-    limit, start = at_most(limit), _position(state, after)
+    limit, start = check_limit(limit), _read_position(state, after)
     request = known_request_state()
     current = None if request is None or request.session is None else request.session.handle
     with without_response(state):
@@ -99,10 +99,10 @@ def list_sessions(
     return [replace(known, is_current=known.handle == current) for known in found]
 
 
-def _position(state: AppState, after: str | None) -> Position | None:
+def _read_position(state: AppState, after: str | None) -> Position | None:
     if after is None:
         return None
-    created_at, _, handle = text(after, "after").partition(".")
+    created_at, _, handle = check_text(after, "after").partition(".")
     if handle and created_at.isdecimal() and len(created_at) <= _DIGITS:
         return int(created_at), handle
     with without_response(state):
@@ -113,8 +113,8 @@ def _position(state: AppState, after: str | None) -> Position | None:
 
 
 def get_session_information(handle: str) -> SessionInformation | None:
-    """What is known of a session; ``None`` if it has ended."""
-    state, handle = app_state(), text(handle, "handle")
+    """Read what is known of a session; ``None`` if it has ended."""
+    state, handle = app_state(), check_text(handle, "handle")
     with without_response(state):
         return state.engine.information(handle)
 
@@ -126,7 +126,7 @@ def replace_session_data(handle: str, data: Mapping[str, Any]) -> bool:
 
     :raises ValueError: not a JSON object; the old data stays.
     """
-    state, handle, wanted = app_state(), text(handle, "handle"), json_object(data, "session data")
+    state, handle, wanted = app_state(), check_text(handle, "handle"), copy_json_object(data, "session data")
     with without_response(state):
         return state.engine.write_data(handle, wanted)
 
@@ -141,7 +141,7 @@ def merge_into_session_data(handle: str, update: Mapping[str, Any]) -> bool:
 
     :raises ValueError: not a JSON object; the old data stays.
     """
-    state, handle, wanted = app_state(), text(handle, "handle"), json_object(update, "update")
+    state, handle, wanted = app_state(), check_text(handle, "handle"), copy_json_object(update, "update")
     with without_response(state):
         return state.engine.merge_data(handle, wanted)
 
@@ -154,19 +154,19 @@ def merge_into_access_token_payload(handle: str, update: Mapping[str, Any]) -> b
     :raises ValueError: not a JSON object, or it sets a name that belongs to the session itself (``sub``, ``exp``, …), or the
         token would not fit a cookie; the old payload stays.
     """
-    state, handle, wanted = app_state(), text(handle, "handle"), Masked(json_object(update, "update"))
+    state, handle, wanted = app_state(), check_text(handle, "handle"), Masked(copy_json_object(update, "update"))
     del update  # it may be a payload handed back whole
     if PROTECTED_NAMES & wanted.value.keys():
         known = get_session_information(handle)
         if known is None:
             return False
-        wanted = Masked(without_protected(wanted.value, "update", *_what_is(known)))
+        wanted = Masked(drop_protected_names(wanted.value, "update", *_list_known_payloads(known)))
     with without_response(state):
         return state.engine.merge_payload(handle, wanted.value)
 
 
-def _what_is(known: SessionInformation) -> list[Payload]:
-    """What the session's access tokens say, as far as the store and this request know."""
+def _list_known_payloads(known: SessionInformation) -> list[Payload]:
+    """List what the session's access tokens say, as far as the store and this request know."""
     own = {"sub": known.user_id, "rsub": known.recipe_user_id, "tId": known.tenant_id, "sessionHandle": known.handle}
     request = known_request_state()
     session = None if request is None else request.session

@@ -16,8 +16,8 @@ Validators = Iterable[SessionClaimValidator] | Callable[[list[SessionClaimValida
 _OF_A_VALIDATOR = ("id", "claim", "should_refetch", "validate", "validate_fetched")
 
 
-def validators_for(state: AppState, asked: Validators | None) -> list[SessionClaimValidator]:
-    """Those that count for one call."""
+def choose_validators(state: AppState, asked: Validators | None) -> list[SessionClaimValidator]:
+    """Choose the validators that count for one call."""
     defaults = list(state.hooks.claim_validators)
     if asked is None:
         return defaults
@@ -29,7 +29,8 @@ def validators_for(state: AppState, asked: Validators | None) -> list[SessionCla
 
 
 def check_validators(asked: Any) -> None:
-    """
+    """Check the argument ``claim_validators``.
+
     :raises TypeError: this is neither a list of validators, nor a callable that could return one, nor ``None``.
     """
     if asked is None or callable(asked):
@@ -40,11 +41,11 @@ def check_validators(asked: Any) -> None:
         )
 
 
-def objections(validators: list[SessionClaimValidator], payload: Payload, fetched: Payload) -> list[Payload]:
-    """What the validators have against a payload, in the form that the web client reads."""
+def list_objections(validators: list[SessionClaimValidator], payload: Payload, fetched: Payload) -> list[Payload]:
+    """List what the validators have against a payload, in the form that the web client reads."""
     errors: list[Payload] = []
     for validator in validators:
-        result = _validated(validator, copy.deepcopy(payload), fetched)
+        result = _ask(validator, copy.deepcopy(payload), fetched)
         if not result.is_valid:
             reason = {} if result.reason is None else {"reason": result.reason}
             to_json_object(reason, f"the reason of the validator {validator.id!r}")
@@ -52,7 +53,7 @@ def objections(validators: list[SessionClaimValidator], payload: Payload, fetche
     return errors
 
 
-def _validated(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
+def _ask(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
     is_fresh = validator.claim is not None and validator.claim.key in fetched
     answer = validator.validate_fetched(payload) if is_fresh else validator.validate(payload)
     result: Any = require_sync(answer, f"validate of the validator {validator.id!r}")

@@ -9,13 +9,13 @@ from ..protocol.model import Masked, Method
 from ..protocol.requests import NO_ACCESS_TOKEN, NO_ANTI_CSRF_TOKEN, Refusal, judge_access
 from ..protocol.tokens import same_secret
 from ..state import AppState, app_state
-from .arguments import MaxAge, asks_for_anti_csrf, text
+from .arguments import MaxAge, check_text, wants_anti_csrf
 from .consequences import error_of, note, noting, without_response
 from .own_routes import is_for_our_route
 from .request import RequestState, request_state
 from .session import Session, current_session, session_of
 from .telling import tell_confirmed
-from .validators import Validators, validators_for
+from .validators import Validators, choose_validators
 
 _NO_METHODS: frozenset[Method] = frozenset()
 
@@ -99,7 +99,7 @@ def verify_request(
     claim_validators: Validators | None = None,
     max_age: MaxAge = None,
 ) -> Session | None:
-    """As `get_session`, at our own routes too."""
+    """Verify as `get_session` does, at our own routes too."""
     request = request_state(state)
     try:
         session = _verify(request, session_required, anti_csrf_check, check_database)
@@ -109,7 +109,9 @@ def verify_request(
     if session is None:
         return None
     session._required |= session_required  # a look that is only optional takes nothing back
-    validators = state.hooks.claim_validators if claim_validators is None else validators_for(state, claim_validators)
+    validators = (
+        state.hooks.claim_validators if claim_validators is None else choose_validators(state, claim_validators)
+    )
     if validators:
         with noting(state):
             session.assert_claims(validators)
@@ -146,7 +148,7 @@ def _verify(
     grant = state.engine.verify(token, check_database=checks_database)
     if known is not None and is_known:  # it keeps what was changed meanwhile
         if grant.tokens is not None and known.access_token == token.raw:
-            known._take(grant)
+            known._accept(grant)
         return known
     session = Session(state, grant, call.method, request)
     session._required = False
@@ -180,8 +182,8 @@ def get_session_without_request(
     :raises InvalidClaimError: a validator is not content, or the log-in is too old.
     """
     state = app_state()
-    token = state.engine.read_access_token(text(access_token, "access_token"))
-    checks_anti_csrf, given = asks_for_anti_csrf(anti_csrf_token, anti_csrf_check), Masked(anti_csrf_token)
+    token = state.engine.read_access_token(check_text(access_token, "access_token"))
+    checks_anti_csrf, given = wants_anti_csrf(anti_csrf_token, anti_csrf_check), Masked(anti_csrf_token)
     del access_token, anti_csrf_token  # see `Masked`
     checks_database = state.settings.check_database if check_database is None else check_database
 
@@ -193,7 +195,7 @@ def get_session_without_request(
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
         tell_confirmed(grant)
-        validators = validators_for(state, claim_validators)
+        validators = choose_validators(state, claim_validators)
         if validators:
             session.assert_claims(validators)
         if max_age is not None:

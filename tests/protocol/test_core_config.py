@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flask_supertokens.protocol.core_config import Lifetimes, lifetimes, updated_config
+from flask_supertokens.protocol.core_config import Lifetimes, merge_config, read_lifetimes
 
 ACCESS, REFRESH = "access_token_validity", "refresh_token_validity"
 KEYS = "access_token_dynamic_signing_key_update_interval"
@@ -33,18 +33,18 @@ CORE = Lifetimes(access_token=HOUR, refresh_token=100 * 24 * HOUR, signing_key=7
 )
 def test_a_lifetime_is_set(name: str, value: Any, field: str, expected: int) -> None:
     """Seconds, minutes or hours, as a number or as its text; the others are the core's."""
-    assert lifetimes({name: value}, CORE) == replace(CORE, **{field: expected})
+    assert read_lifetimes({name: value}, CORE) == replace(CORE, **{field: expected})
 
 
 def test_nothing_is_set() -> None:
     """Everything is the core's."""
-    assert lifetimes({}, CORE) == CORE
+    assert read_lifetimes({}, CORE) == CORE
 
 
 def test_all_are_set() -> None:
     """The refresh token is compared with the app's own access token."""
     own = {ACCESS: 2, REFRESH: 0.05, KEYS: 1}
-    assert lifetimes(own, CORE) == Lifetimes(2000, 3000, HOUR)
+    assert read_lifetimes(own, CORE) == Lifetimes(2000, 3000, HOUR)
 
 
 WORDS: list[Any] = ["", "abc", "null", "1 ", "0x1", "1e3", "٣", True, [], {}, None]
@@ -56,14 +56,14 @@ NUMBERS: list[Any] = [0, -1, "-1", 10**400, 10**11, float("nan"), float("inf"), 
 def test_a_lifetime_is_wrong(name: str, value: Any) -> None:
     """The text names it and says what it may be."""
     with pytest.raises(ValueError, match=rf"'{name}' must be "):
-        lifetimes({name: value}, CORE)
+        read_lifetimes({name: value}, CORE)
 
 
 @pytest.mark.parametrize("value", [1.5, "1.5", 86_400_001, "86400001", 0.5])
 def test_an_access_token_has_no_such_lifetime(value: Any) -> None:
     """Whole seconds, 86400000 at most."""
     with pytest.raises(ValueError, match=f"'{ACCESS}' must be a whole number of seconds, 1 to 86400000"):
-        lifetimes({ACCESS: value}, CORE)
+        read_lifetimes({ACCESS: value}, CORE)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_access_token_has_no_such_lifetime(value: Any) -> None:
 def test_an_access_token_would_outlive_its_session(config: dict[str, Any]) -> None:
     """Refused, as by a real core."""
     with pytest.raises(ValueError, match=f"'{REFRESH}' must be longer than '{ACCESS}'"):
-        lifetimes(config, CORE)
+        read_lifetimes(config, CORE)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_access_token_would_outlive_its_session(config: dict[str, Any]) -> No
 def test_two_lifetimes_that_do_not_go_together_are_told_in_their_units(config: dict[str, Any], said: str) -> None:
     """One is in minutes, the other in seconds, and either may be the core's."""
     with pytest.raises(ValueError, match=re.escape(said)):
-        lifetimes(config, CORE)
+        read_lifetimes(config, CORE)
 
 
 @pytest.mark.parametrize("value", [10**11, 1e-9, "abc"])
@@ -96,13 +96,13 @@ def test_a_lifetime_that_is_no_duration_is_refused_with_unit_and_bounds(name: st
     """A number may be wrong by its size alone."""
     said = f"'{name}' must be a number of {unit}: a second at least, 100 years at most"
     with pytest.raises(ValueError, match=re.escape(said)):
-        lifetimes({name: value}, CORE)
+        read_lifetimes({name: value}, CORE)
 
 
 def test_a_name_that_is_not_ours_is_refused_with_the_units_of_those_that_are() -> None:
     """What an app may set is named with what its number counts."""
     with pytest.raises(ValueError, match=re.escape(f"{ACCESS} (seconds), {REFRESH} (minutes) and {KEYS} (hours)")):
-        lifetimes({"port": 1}, CORE)
+        read_lifetimes({"port": 1}, CORE)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_a_name_that_is_not_ours_is_refused_with_the_units_of_those_that_are() -
 def test_a_name_is_not_ours(name: str) -> None:
     """It is named, with those that there are."""
     with pytest.raises(ValueError, match=rf"(?s){KEYS}") as refusal:
-        lifetimes({name: 1}, CORE)
+        read_lifetimes({name: 1}, CORE)
     assert name.strip() in str(refusal.value) or "a name" in str(refusal.value)
 
 
 def test_a_name_is_no_name() -> None:
     """What could be markup is not repeated."""
     with pytest.raises(ValueError, match="not supported") as refusal:
-        lifetimes({"<script>": 1}, CORE)
+        read_lifetimes({"<script>": 1}, CORE)
     assert "<" not in str(refusal.value)
 
 
@@ -126,12 +126,12 @@ def test_a_name_is_no_name() -> None:
 def test_a_name_of_older_versions(name: str) -> None:
     """Real cores read these for CDI 2.18 and older only: taken, if it is true or false, without an effect."""
     for value in (True, False, "true", "false"):
-        assert lifetimes({name: value}, CORE) == CORE
+        assert read_lifetimes({name: value}, CORE) == CORE
     with pytest.raises(ValueError, match=f"'{name}' must be true or false"):
-        lifetimes({name: 1}, CORE)
+        read_lifetimes({name: 1}, CORE)
 
 
 def test_a_config_is_updated() -> None:
     """What is named is replaced, null takes it away, the rest stays."""
-    assert updated_config({ACCESS: 1, REFRESH: 60}, {ACCESS: None, KEYS: "2"}) == {REFRESH: 60, KEYS: "2"}
-    assert updated_config({ACCESS: 1}, {REFRESH: None}) == {ACCESS: 1}
+    assert merge_config({ACCESS: 1, REFRESH: 60}, {ACCESS: None, KEYS: "2"}) == {REFRESH: 60, KEYS: "2"}
+    assert merge_config({ACCESS: 1}, {REFRESH: None}) == {ACCESS: 1}

@@ -16,10 +16,10 @@ from flask_supertokens.protocol.payloads import (
     OWN_NAMES,
     check_tenant_id,
     check_user_id,
-    lasting,
-    merged,
+    drop_protected_names,
+    drop_times,
+    merge,
     to_json_object,
-    without_protected,
 )
 from flask_supertokens.protocol.tokens import (
     LEGACY_HEADERS,
@@ -379,8 +379,8 @@ def test_a_payload_claims_a_protected_name(name: str) -> None:
     """A ValueError, unless it says what one of the present payloads says: it is dropped then. What was passed stays as it was."""
     payload = {name: "mine", "role": "admin"}
     with pytest.raises(ValueError, match=f"the update sets .* itself: {name}[.]"):
-        without_protected(payload, "the update", {}, {name: None})
-    assert without_protected(payload, "the update", {}, {name: "mine"}) == {"role": "admin"}
+        drop_protected_names(payload, "the update", {}, {name: None})
+    assert drop_protected_names(payload, "the update", {}, {name: "mine"}) == {"role": "admin"}
     assert name in payload
 
 
@@ -398,7 +398,7 @@ def test_a_payload_claims_a_protected_name(name: str) -> None:
 def test_a_payload_is_merged(update: dict[str, Any], result: dict[str, Any]) -> None:
     """The merge is shallow; ``None`` deletes a key, nested ``None`` is a value."""
     payload = {"a": {"x": 1}, "b": None}
-    assert merged(payload, update) == result
+    assert merge(payload, update) == result
     assert payload == {"a": {"x": 1}, "b": None}
 
 
@@ -440,7 +440,7 @@ def test_json_is_kept_in_ascii() -> None:
 def test_the_payload_of_a_token_is_looked_at() -> None:
     """Only what the session's payload holds is left of the claims."""
     claims = claims_of_a_record()
-    assert lasting(claims) == {name: claims[name] for name in claims.keys() - {"iat", "exp"}}
+    assert drop_times(claims) == {name: claims[name] for name in claims.keys() - {"iat", "exp"}}
 
 
 # -- front-token -------------------------------------------------------------------------------------------------------

@@ -21,9 +21,9 @@ from ...protocol.payloads import (
     AUTH_TIME,
     REMEMBER,
     STATIC_KEY,
-    kept,
-    merged,
-    shown,
+    drop_own_names,
+    keep_own_names,
+    merge,
     to_json_object,
 )
 from ...protocol.rotation import Change, Decision, Verdict, decide_access, decide_refresh
@@ -173,7 +173,7 @@ class EmbeddedEngine(Engine):
         return Grant(token, confirmed=is_confirmed)
 
     def _is_known_open(self, token: AccessToken, now: int) -> bool:
-        """Whether this process knows that the store has nothing to say on this token yet."""
+        """Tell whether this process knows that the store has nothing to say on this token yet."""
         window = self._open_windows.get(token.raw)
         return window is not None and window.since <= now <= window.until
 
@@ -231,7 +231,7 @@ class EmbeddedEngine(Engine):
         return self._regrant(token, self._merge(token.handle, update), sets_auth_time=AUTH_TIME in update)
 
     def regenerate_with(self, token: AccessToken, payload: Mapping[str, Any]) -> Grant:
-        """As `regenerate`, but the payload replaces the stored one; an expired token gets no successor."""
+        """Do as `regenerate`, but the payload replaces the stored one; an expired token gets no successor."""
         record = self._replace(token.handle, payload)
         if record is not None and token.expires_at <= self.clock():
             return Grant(token)
@@ -255,12 +255,12 @@ class EmbeddedEngine(Engine):
 
     def _merge(self, handle: str, update: Mapping[str, Any]) -> SessionRecord | None:
         to_json_object(update, "the update")
-        change = lambda stored: merged(stored, shown(update))  # noqa: E731 - one of two
+        change = lambda stored: merge(stored, drop_own_names(update))  # noqa: E731 - one of two
         return self._rows.change_payload(handle, change, self._minting.check_size)
 
     def _replace(self, handle: str, payload: Mapping[str, Any]) -> SessionRecord | None:
         to_json_object(payload, "the payload")
-        change = lambda stored: {**kept(stored), **shown(payload)}  # noqa: E731 - two of two
+        change = lambda stored: {**keep_own_names(stored), **drop_own_names(payload)}  # noqa: E731 - two of two
         return self._rows.change_payload(handle, change, self._minting.check_size)
 
     def write_data(self, handle: str, data: Mapping[str, Any]) -> bool:
@@ -333,7 +333,7 @@ def _with_notes(new: NewSession) -> Mapping[str, Any]:
     """
     if not isinstance(new.payload, Mapping):
         return new.payload
-    payload = shown(new.payload)
+    payload = drop_own_names(new.payload)
     if new.kind.dynamic is False:
         payload[STATIC_KEY] = True
     if new.payload.get(REMEMBER) is False:

@@ -19,7 +19,7 @@ from ...protocol.model import (
     SessionTokens,
     TokenKind,
 )
-from ...protocol.payloads import STATIC_KEY, lasting, with_auth_time
+from ...protocol.payloads import STATIC_KEY, copy_auth_time, drop_times
 from ...protocol.tokens import access_token_claims, front_token, marks_of
 from ...signing import AccessTokenSigner
 from ..base import Grant, too_large
@@ -100,8 +100,8 @@ class Minting:
             version=token.kind.version,
         )
         if not sets_auth_time:
-            claims = with_auth_time(claims, token.claims)
-        if only_if_changed and lasting(claims) == lasting(token.claims):
+            claims = copy_auth_time(claims, token.claims)
+        if only_if_changed and drop_times(claims) == drop_times(token.claims):
             return Grant(token)
         content = Masked(claims)
         del claims  # while the store may be asked, and fail

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...errors import GeneralError
 from ...protocol.model import Payload, Position, SessionInformation, SessionRecord
-from ...protocol.payloads import merged, parse_json_object, shown, to_json_object
+from ...protocol.payloads import drop_own_names, merge, parse_json_object, to_json_object
 from ...stores.base import Store
 from .limits import EmbeddedSettings
 
@@ -83,7 +83,7 @@ class Rows:
                 record = self.read_living(handle, now)
                 if record is None:
                     return False
-                new = to_json_object(merged(parse_json_object(record.data), update), "session data")
+                new = to_json_object(merge(parse_json_object(record.data), update), "session data")
                 if new == record.data or self._store.swap_data(handle, record.data, new, now):
                     return True
         raise too_busy()
@@ -120,7 +120,7 @@ def describe(record: SessionRecord) -> SessionInformation:
         created_at=record.created_at,
         last_refreshed_at=record.refreshed_at,
         expires_at=record.line.expires_at,
-        access_token_payload=shown(parse_json_object(record.payload)),  # the caller may change it
+        access_token_payload=drop_own_names(parse_json_object(record.payload)),  # the caller may change it
         session_data=parse_json_object(record.data),
         user_agent=record.user_agent,
         ip=record.ip,

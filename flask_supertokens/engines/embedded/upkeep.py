@@ -57,7 +57,7 @@ class EmbeddedUpkeep(Upkeep):
             self.keys.signing_key(self._clock(), dynamic)
 
     def seconds_until_next_key(self) -> int:
-        """How long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
+        """Tell how long the keys that are published now are all there are if nobody rotates them by hand; at least a minute."""
         now = self._clock()
         made = [
             key.created_at

@@ -39,7 +39,7 @@ from ...protocol.cdi import (
     verify_request,
 )
 from ...protocol.model import AccessToken, Marks, Payload, Position, SessionInformation, SessionTokens
-from ...protocol.payloads import AUTH_TIME, encode_json, merged, shown, to_json_object
+from ...protocol.payloads import AUTH_TIME, drop_own_names, encode_json, merge, to_json_object
 from ...protocol.tokens import front_token, header_names
 from ...signing import AccessTokenVerifier, BoundedCache, PublishedKeys
 from ..base import (
@@ -241,7 +241,7 @@ class RemoteEngine(Engine):
         """Not atomic: CDI has no merge of session data, so the last of two writers wins."""
         _check_json(update, "the update")
         information = self.information(handle)
-        return information is not None and self.write_data(handle, merged(information.session_data, update))
+        return information is not None and self.write_data(handle, merge(information.session_data, update))
 
     def current_handle(self, refresh_token: str) -> str | None:
         """A core can't tell without refreshing."""
@@ -278,7 +278,7 @@ class RemoteEngine(Engine):
             created_at=found.created,
             last_refreshed_at=None,
             expires_at=found.expiry,
-            access_token_payload=shown(found.payload),
+            access_token_payload=drop_own_names(found.payload),
             session_data=found.data,
         )
 
@@ -330,7 +330,7 @@ class RemoteEngine(Engine):
     def _merge_payload(self, stored: CoreInformation, update: Mapping[str, Any]) -> Payload:
         """Merge into a stored payload. A core keeps nothing but that, so names of ours stay where they are in it."""
         _check_json(update, "the update")
-        payload = merged(stored.payload, shown(update))
+        payload = merge(stored.payload, drop_own_names(update))
         _check_json(payload, "access_token_payload")
         self._check_size(stored.user_id, stored.tenant_id, payload)
         return payload

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -50,6 +49,7 @@ from ..base import (
     TokenRules,
     Upkeep,
     end_in_batches,
+    milliseconds,
     too_large,
 )
 from .client import CoreClient
@@ -116,7 +116,7 @@ class RemoteEngine(Engine):
         self,
         client: CoreClient,
         settings: RemoteSettings,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = milliseconds,
     ) -> None:
         self.client = client
         self.clock = clock

@@ -35,9 +35,9 @@ from flask_supertokens.claims import (
     SessionClaim,
     SessionClaimValidator,
 )
-from flask_supertokens.engines.remote import engine as remote
 from flask_supertokens.engines.embedded import engine as embedded_engine
 from flask_supertokens.engines.embedded import rows
+from flask_supertokens.engines.remote import engine as remote
 from flask_supertokens.protocol import claims as rules
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators

@@ -3,16 +3,16 @@
 ::
 
     SuperTokensError (werkzeug's HTTPException)
-    ├── GeneralError            503  the engine can't be reached, or answered nonsense; cookies stay as they are
-    │                           500  the same, where trying again is no use: an app or tenant that a core does not have
+    ├── GeneralError            503  the engine can't be reached, or its response is nonsense; cookies stay as they are
+    │                           500  the same, where a retry does not help: an app or tenant that a core does not have
     ├── UnauthorisedError       401  there is no session, or it ended
     ├── TryRefreshTokenError    401  the access token is expired or not acceptable
     ├── TokenTheftError         401  a refresh token that was used before came back; the session is revoked
     ├── InvalidClaimError       403  a session claim, or the age of the log-in, does not suffice
     ├── CrossSiteRequestError   403  an unsafe request with cookies came from a foreign origin
-    └── DuplicateCookiesError   500  two session cookies of one name; only the operator can mend that
+    └── DuplicateCookiesError   500  two session cookies of one name; only the operator can fix that
 
-They are HTTP exceptions, so that Flask, Flask-RESTful, Flask-RESTX and smorest all answer with the right status and body.
+They are HTTP exceptions, so that Flask, Flask-RESTful, Flask-RESTX and smorest all respond with the right status and body.
 The body is always the fixed text that the web client knows; ``description`` is for logs and never sent.
 """
 
@@ -32,7 +32,7 @@ RETRY_AFTER_SECONDS = "2"
 
 
 class ErrorObserver(Protocol):
-    """What an application keeps in ``app.extensions["supertokens"]``, as far as errors know it."""
+    """The part of ``app.extensions["supertokens"]`` that errors use."""
 
     @property
     def settings(self) -> Any: ...
@@ -41,18 +41,18 @@ class ErrorObserver(Protocol):
     def note(self) -> Callable[[SuperTokensError], None]: ...
 
 
-def _observer() -> ErrorObserver | None:
+def _find_observer() -> ErrorObserver | None:
     return current_app.extensions.get("supertokens") if has_app_context() else None
 
 
-class _StatusOfSetting:
-    """An error's status: that of the setting of the app which renders it; without an app, and of the class, the default."""
+class _StatusFromSetting:
+    """The status of an error: the setting of the app that renders it; without an app, and on the class, the default."""
 
     def __init__(self, default: int, setting: str) -> None:
         self._default, self._setting = default, setting
 
     def __get__(self, error: SuperTokensError | None, _: type[SuperTokensError]) -> int:
-        observer = None if error is None else _observer()
+        observer = None if error is None else _find_observer()
         return self._default if observer is None else getattr(observer.settings, self._setting)
 
 
@@ -60,7 +60,7 @@ class SuperTokensError(HTTPException):
     """Base of all errors of this extension.
 
     :param description: one sentence for logs; never sent to a client, never holds a token.
-    :param clear_tokens: ``True`` removes the client's tokens with the answer, ``False`` keeps them, ``None`` is the
+    :param clear_tokens: ``True`` removes the client's tokens with the response, ``False`` keeps them, ``None`` is the
         default of the class (only `UnauthorisedError` and `TokenTheftError` clear).
     """
 
@@ -76,7 +76,7 @@ class SuperTokensError(HTTPException):
 
     @property
     def clears(self) -> bool:
-        """Whether the client's tokens are removed with the answer."""
+        """Whether the response removes the client's tokens."""
         return self.clears_by_default if self.clear_tokens is None else self.clear_tokens
 
     @property
@@ -91,8 +91,8 @@ class SuperTokensError(HTTPException):
         return [("Content-Type", "application/json; charset=utf-8")]
 
     def get_response(self, environ: Any = None, scope: Any = None) -> Response:
-        """The JSON answer. Clearing tokens is noted first: frameworks that bypass Flask's handlers come through here."""
-        observer = _observer()
+        """Make the JSON response. The error is noted first: frameworks that bypass Flask's handlers come through here."""
+        observer = _find_observer()
         if observer is not None:
             try:
                 observer.note(self)
@@ -102,10 +102,10 @@ class SuperTokensError(HTTPException):
         return response
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), dict(self.__dict__))
+        return _restore, (type(self), dict(self.__dict__))
 
 
-def _rebuild(error_class: type[SuperTokensError], state: dict[str, Any]) -> SuperTokensError:
+def _restore(error_class: type[SuperTokensError], state: dict[str, Any]) -> SuperTokensError:
     error = error_class.__new__(error_class)
     error.__dict__.update(state)
     error.args = ()
@@ -113,12 +113,12 @@ def _rebuild(error_class: type[SuperTokensError], state: dict[str, Any]) -> Supe
 
 
 class GeneralError(SuperTokensError):
-    """The engine can't be reached or answered nonsense. Nothing is known about the session: cookies stay as they are.
+    """The engine can't be reached, or its response is nonsense. Nothing is known about the session: cookies stay as they are.
 
-    ``ended``: the sessions that were ended before it failed half-way; the same call once more ends the rest.
+    ``ended``: the sessions that were revoked before the call failed half-way; a repeated call revokes the rest.
 
-    :param retry: whether the same call may pass later. ``False`` is for what only a change of the app or its settings ends: 500,
-        and no ``Retry-After``.
+    :param retry: whether the same call may succeed later. ``False``: only a change of the app or its settings helps; the status
+        is 500, without ``Retry-After``.
     """
 
     code: int = 503
@@ -138,9 +138,9 @@ class GeneralError(SuperTokensError):
 
 
 class UnauthorisedError(SuperTokensError):
-    """There is no session, or it ended. Raised by the app it removes the tokens (``clear_tokens=False`` keeps them)."""
+    """There is no session, or it ended. If the app raises it, tokens are removed (``clear_tokens=False`` keeps them)."""
 
-    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
+    code: int = _StatusFromSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "unauthorised"
     clears_by_default = True
 
@@ -148,20 +148,20 @@ class UnauthorisedError(SuperTokensError):
 class TryRefreshTokenError(SuperTokensError):
     """The access token is expired or not acceptable; the client should refresh and repeat the call."""
 
-    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
+    code: int = _StatusFromSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "try refresh token"
     expired: bool = False
 
 
 class TokenTheftError(SuperTokensError):
-    """A refresh token came back after its line had moved on: two parties hold one session.
+    """A refresh token was used again after its line had moved on: two parties hold one session.
 
     :param user_id: whose session it was.
-    :param session_handle: the session, revoked before anything is rendered. Where that fails a `GeneralError` takes the place of
-        this error, and no token is cleared: the next use of the old refresh token rings again.
+    :param session_handle: the session, revoked before anything is rendered. If that fails, a `GeneralError` replaces this error,
+        and no token is cleared: the next use of the old refresh token is detected again.
     """
 
-    code: int = _StatusOfSetting(401, "session_expired_status")  # type: ignore[assignment]
+    code: int = _StatusFromSetting(401, "session_expired_status")  # type: ignore[assignment]
     message = "token theft detected"
     clears_by_default = True
 
@@ -175,12 +175,12 @@ class TokenTheftError(SuperTokensError):
 
 
 class InvalidClaimError(SuperTokensError):
-    """The session is good, but a claim of it does not suffice.
+    """The session is valid, but a claim of it does not suffice.
 
-    :param errors: one mapping a failed validator: ``{"id": …, "reason": …}``.
+    :param errors: a mapping for each failed validator: ``{"id": …, "reason": …}``.
     """
 
-    code: int = _StatusOfSetting(403, "invalid_claim_status")  # type: ignore[assignment]
+    code: int = _StatusFromSetting(403, "invalid_claim_status")  # type: ignore[assignment]
     message = "invalid claim"
 
     def __init__(self, description: str | None = None, *, errors: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -202,7 +202,7 @@ class CrossSiteRequestError(SuperTokensError):
 class DuplicateCookiesError(SuperTokensError):
     """The refresh request carries two session cookies of one name: cookie domain or path was changed.
 
-    :param cleared: the stale ones are removed with this answer (``SUPERTOKENS_OLDER_COOKIE_DOMAIN`` is set), so that
+    :param cleared: the response removes the stale ones (``SUPERTOKENS_OLDER_COOKIE_DOMAIN`` is set), so that
         the client's next refresh succeeds: status 200. Otherwise 500, and the body names the setting.
     """
 

@@ -1,6 +1,6 @@
-"""What happens to sessions, for whoever wants to listen (blinker). The sender is the app; tokens are never in the arguments.
+"""Signals for what happens to sessions (blinker). The sender is the app; the arguments never hold tokens.
 
-``token_theft_detected`` is sent at least once for a theft: again, where the process died or the session could not be revoked.
+``token_theft_detected`` is sent at least once for a theft: again, if the process died or the session could not be revoked.
 
 ===========================  ==========================================================
 signal                       arguments
@@ -9,7 +9,7 @@ signal                       arguments
 ``session_refreshed``        ``user_id``, ``session_handle``
 ``session_confirmed``        ``user_id``, ``session_handle``: first use after a refresh
 ``session_revoked``          ``session_handle``
-``refresh_raced``            ``user_id``, ``session_handle``: the race window forgave something
+``refresh_raced``            ``user_id``, ``session_handle``: accepted within the race window
 ``token_theft_detected``     ``user_id``, ``session_handle``: before the revoke
 ===========================  ==========================================================
 """

@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures of `flask_supertokens.testing`.
 
-Every run of pytest where the package is installed loads this file, so it imports neither Flask nor the package before a test asks
-for a fixture; that is also why it stands outside of the package.
+Every run of pytest where the package is installed loads this file, so it imports neither Flask nor the package before a test uses
+a fixture; this is also why the file is outside of the package.
 
 PYTEST_DONT_REWRITE: there is no assertion in here to explain, and it may have been imported before.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def supertokens_client(app: Flask) -> SuperTokensClient:
-    """A client of the app that the fixture ``app`` makes."""
+    """Return a client of the app that the fixture ``app`` makes."""
     from flask_supertokens.testing import SuperTokensClient  # noqa: PLC0415 - see above
 
     return SuperTokensClient(app, app.response_class)
@@ -29,10 +29,10 @@ def supertokens_client(app: Flask) -> SuperTokensClient:
 
 @pytest.fixture
 def supertokens_clock(app: Flask) -> Iterator[FrozenClock]:
-    """The app's clock, standing still."""
-    from flask_supertokens.testing import FrozenClock, _embedded  # noqa: PLC0415 - see above
+    """Stop the app's clock during a test, and return it."""
+    from flask_supertokens.testing import FrozenClock, _embedded_engine  # noqa: PLC0415 - see above
 
-    engine = _embedded(app)
+    engine = _embedded_engine(app)
     before = engine.clock
     yield FrozenClock().freeze(app)
     engine.clock = before

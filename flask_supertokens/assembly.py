@@ -1,4 +1,4 @@
-"""From settings to an engine and what it stands on. What an engine needs is imported only where it is used."""
+"""Makes the engine that the settings ask for, with its store. Slow libraries are imported only where they are used."""
 
 from __future__ import annotations
 
@@ -32,42 +32,42 @@ def make_engine(
     database_engine: DatabaseEngine | None = None,
     *,
     core_hooks: Iterable[Hook] = (),
-    is_tested: Callable[[], bool] = lambda: False,
+    is_testing: Callable[[], bool] = lambda: False,
 ) -> Engine:
-    """The engine that the settings ask for. Nothing is connected yet.
+    """Make the engine that the settings ask for. It opens no connection yet.
 
     :param directory: where relative SQLite files are.
-    :param is_tested: whether the default database is a temporary one; asked when it is opened.
-    :raises ValueError: hooks for a core, and no core.
+    :param is_testing: whether the default database is a temporary one; called when it is opened.
+    :raises ValueError: there are hooks for a core, but no core.
     """
     if settings.core_uris:
-        return _remote_engine(settings, core_hooks)
+        return _make_remote_engine(settings, core_hooks)
     if tuple(core_hooks):
         raise ValueError("core_hooks are for a core: set SUPERTOKENS_CONNECTION_URI, or leave them out.")
-    store = store or make_store(settings, directory, database_engine, is_tested)
-    return EmbeddedEngine(store, embedded_settings(settings))
+    store = store or make_store(settings, directory, database_engine, is_testing)
+    return EmbeddedEngine(store, make_embedded_settings(settings))
 
 
 def make_store(
-    settings: Settings, directory: str, database_engine: DatabaseEngine | None, is_tested: Callable[[], bool]
+    settings: Settings, directory: str, database_engine: DatabaseEngine | None, is_testing: Callable[[], bool]
 ) -> Store:
-    """The SQL store of the settings."""
+    """Make the SQL store that the settings name."""
     from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
 
     engine = database_engine
     if engine is None:
         engine = sql.database_engine(settings.database_uri, directory)
         if settings.has_default_database:
-            sql.keep_apart_from_tests(engine, is_tested)
+            sql.keep_apart_from_tests(engine, is_testing)
     return sql.SQLAlchemyStore(engine, creates_tables=settings.create_tables)
 
 
 @contextmanager
-def other_store(uri: str, directory: str) -> Iterator[SQLAlchemyStore]:
-    """A store that the settings do not name, until the context ends. Relative SQLite paths are below ``directory``.
+def open_other_store(uri: str, directory: str) -> Iterator[SQLAlchemyStore]:
+    """Open a store that the settings do not name, until the context ends. Relative SQLite paths are below ``directory``.
 
     :param uri: a URL that `values.database` has read.
-    :raises ValueError: the database would end with the process.
+    :raises ValueError: the database is in memory.
     """
     from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
 
@@ -81,8 +81,8 @@ def other_store(uri: str, directory: str) -> Iterator[SQLAlchemyStore]:
         engine.dispose()
 
 
-def embedded_settings(settings: Settings) -> EmbeddedSettings:
-    """What the settings say to the embedded engine."""
+def make_embedded_settings(settings: Settings) -> EmbeddedSettings:
+    """Return the settings of the embedded engine."""
     return EmbeddedSettings(
         window=Window(settings.race_window, settings.refresh_token_lifetime),
         keys=KeySettings(
@@ -92,31 +92,33 @@ def embedded_settings(settings: Settings) -> EmbeddedSettings:
             access_token_lifetime=settings.access_token_lifetime,
         ),
         secret_keys=settings.secret_keys,
-        rules=_rules(settings),
+        rules=_token_rules(settings),
         cache_size=settings.cache_size,
-        max_token=_longest_token(settings),
+        max_token=_max_token_length(settings),
         session_lifetime=settings.session_lifetime,
         sessions_per_user=settings.sessions_per_user,
     )
 
 
-def _remote_engine(settings: Settings, hooks: Iterable[Hook]) -> RemoteEngine:
+def _make_remote_engine(settings: Settings, hooks: Iterable[Hook]) -> RemoteEngine:
     from .engines.remote.client import CoreClient  # noqa: PLC0415 - slow to import
     from .engines.remote.engine import RemoteEngine, RemoteSettings  # noqa: PLC0415
 
     logger.info("Sessions are kept by a SuperTokens core; SECRET_KEY and SUPERTOKENS_DATABASE_URI are not used.")
     client = CoreClient(settings.core_uris, settings.api_key, settings.core_timeout / 1000, hooks)
-    remote = RemoteSettings(_rules(settings), settings.jwks_interval, settings.cache_size, _longest_token(settings))
+    remote = RemoteSettings(
+        _token_rules(settings), settings.jwks_interval, settings.cache_size, _max_token_length(settings)
+    )
     return RemoteEngine(client, remote)
 
 
-def _rules(settings: Settings) -> TokenRules:
+def _token_rules(settings: Settings) -> TokenRules:
     return TokenRules(
         settings.dynamic_signing_key, settings.issuer, settings.audience, checks_issuer=settings.checks_issuer
     )
 
 
-def _longest_token(settings: Settings) -> int:
-    """How long an access token may be so that name and value fit a cookie."""
+def _max_token_length(settings: Settings) -> int:
+    """Return how many characters an access token may have, so that name and value fit a cookie."""
     prefix = "__Host-01234567-" if settings.cookie_prefix == "auto" else settings.cookie_prefix  # below a script root
     return COOKIE_LIMIT - len(prefix + "sAccessToken")

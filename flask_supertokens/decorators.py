@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, overload
 from flask import Request, Response, current_app, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from .guards import remember
+from .guards import remember_wrapper
 from .protocol.requests import SESSIONLESS_METHODS
 from .sessions.arguments import MaxAge, read_seconds
 from .sessions.own_routes import passes_guard
@@ -21,7 +21,7 @@ from .state import AppState, app_state
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_RIGHT_FORM = (
+_USAGE = (
     "verify_session decorates one view function. For class-based views write `decorators = [verify_session]`; to guard every "
     "request write\n\n    @app.before_request\n    @verify_session\n    def guard():\n        pass\n"
 )
@@ -55,10 +55,10 @@ def verify_session(
     """Let a view run only with a session; `current_session` is set then. Bare or with arguments.
 
     Works on functions, ``async def`` views, class-based views (``decorators = [verify_session]``) and functions for
-    ``before_request``. OPTIONS and TRACE bring no session, so that a view which needs one does not run: Flask answers
-    OPTIONS, or we do as Flask would, and TRACE is 405. Arguments and errors are those of `get_session`.
+    ``before_request``. OPTIONS and TRACE carry no session, so a view that requires one does not run for them: the
+    response to OPTIONS is Flask's, and to TRACE 405. Arguments and errors are those of `get_session`.
 
-    :raises TypeError: it was put on something that is not a view function.
+    :raises TypeError: it decorates something that is no view function.
     """
     read_seconds(max_age)
     check_validators(claim_validators)
@@ -74,20 +74,24 @@ def verify_session(
 
     def decorate(*views: Any) -> Any:
         if len(views) != 1 or not callable(views[0]) or inspect.isclass(views[0]):
-            raise TypeError(_RIGHT_FORM)
-        guard = _guarded(views[0], check, session_required)
-        remember(guard, views[0], session_required=session_required)
-        return guard
+            raise TypeError(_USAGE)
+        wrapper = _wrap_view(views[0], check, session_required)
+        remember_wrapper(wrapper, views[0], session_required=session_required)
+        return wrapper
 
     return decorate if view is None else decorate(view)
 
 
-def _guarded(view: F, check: Callable[[AppState], Any], session_required: bool) -> F:
+def _wrap_view(view: F, check: Callable[[AppState], Any], session_required: bool) -> F:
+    """Wrap a view in a function that checks for a session first."""
+
     def may_run() -> bool:
         state = app_state()
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if passes_guard(state, current):
-            return not is_before_view(current)  # a guard has nothing to do there, and finds no session
+            return not is_before_view(
+                current
+            )  # a `before_request` function has nothing to do there, and finds no session
         if current.method in SESSIONLESS_METHODS:
             return not session_required
         check(state)
@@ -97,21 +101,21 @@ def _guarded(view: F, check: Callable[[AppState], Any], session_required: bool) 
 
         @functools.wraps(view)
         async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
-            return await view(*args, **kwargs) if may_run() else _without_view()
+            return await view(*args, **kwargs) if may_run() else _respond_without_view()
 
         return cast(F, async_wrapper)
 
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return view(*args, **kwargs) if may_run() else _without_view()
+        return view(*args, **kwargs) if may_run() else _respond_without_view()
 
     return cast(F, wrapper)
 
 
-def _without_view() -> Response | None:
-    """The response to OPTIONS, as Flask makes it; ``None`` before a request that Flask answers by itself, or one of ours.
+def _respond_without_view() -> Response | None:
+    """Return Flask's response to OPTIONS; ``None`` for a request that Flask or a route of ours responds to.
 
-    :raises MethodNotAllowed: TRACE.
+    :raises MethodNotAllowed: the method is TRACE.
     """
     rule, is_options = request.url_rule, request.method == "OPTIONS"
     if (

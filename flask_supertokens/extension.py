@@ -10,12 +10,12 @@ import click
 from flask import Flask, current_app, request_started
 
 from .assembly import make_engine
-from .blueprint import give_way, make_blueprint
+from .blueprint import make_blueprint, prefer_app_rules
 from .browser import fetch_script
 from .claims import SessionClaim, SessionClaimValidator
 from .engines.base import Engine
-from .guards import misplaced
-from .handlers import finish, register_handlers
+from .guards import find_misplaced_decorators
+from .handlers import finish_response, register_handlers
 from .hooks import Hooks
 from .protocol.model import Payload
 from .sessions import current_session, current_user
@@ -38,13 +38,13 @@ class SuperTokens:
 
     :param app: initialise this app at once.
     :param database_engine: a SQLAlchemy engine for the embedded engine, instead of ``SUPERTOKENS_DATABASE_URI``.
-    :param session_engine: an engine of one's own (`flask_supertokens.engines.base.Engine`).
+    :param session_engine: your own engine (`flask_supertokens.engines.base.Engine`).
     :param core_hooks: called with each `requests.PreparedRequest` to a core before it is sent: to trace it, or to change it.
-    :param store: a store of one's own (`flask_supertokens.stores.base.Store`) for the embedded engine.
+    :param store: your own store (`flask_supertokens.stores.base.Store`) for the embedded engine.
 
-    :param claims: built at every log-in and kept in the access token.
-    :param claim_validators: asked by every `verify_session` that names none itself.
-    :param user_exists: ``user_exists(user_id)``: asked at every refresh; ``False`` ends the session.
+    :param claims: built whenever a user signs in, and kept in the access token.
+    :param claim_validators: used by every `verify_session` that names none itself.
+    :param user_exists: ``user_exists(user_id)``, called at every refresh; ``False`` revokes the session.
     :param before_session_created: ``before_session_created(user_id, payload)`` returns the payload to create a session with.
 
     The object keeps these arguments and nothing else; state lives in ``app.extensions["supertokens"]``, so that one object
@@ -66,7 +66,7 @@ class SuperTokens:
     ) -> None:
         self._hooks = Hooks(tuple(claims), tuple(claim_validators), user_exists, before_session_created)
         _check_hooks(self._hooks)
-        _check_foundations(database_engine, session_engine, store)
+        _check_single_engine(database_engine, session_engine, store)
         self._database_engine = database_engine
         self._session_engine = session_engine
         self._store = store
@@ -83,10 +83,10 @@ class SuperTokens:
         """Check the settings, build the engine, register routes, handlers, ``after_request`` and commands.
 
         Reads ``app.config`` once. Opens no connection and no file. Wraps ``app.preprocess_request``,
-        ``app.dispatch_request`` and ``app.url_map.add``: a view of the app's at a path of ours wins. An app whose settings are
-        wrong is left as it was, so that a corrected retry works.
+        ``app.dispatch_request`` and ``app.url_map.add``: the app's view at a path of ours wins. An app with wrong settings
+        is left as it was, so that a corrected retry works.
 
-        :param database_engine: as in `SuperTokens`, for an engine that is there with the app only.
+        :param database_engine: as in `SuperTokens`, for an engine that exists only once there is an app.
         :raises RuntimeError: the app has been initialised before.
         :raises ValueError: wrong settings, all of them in one text; or two engines.
         """
@@ -95,7 +95,7 @@ class SuperTokens:
                 "SuperTokens is on this app already; call init_app once. SuperTokens(app) does it by itself:"
                 " leave out one of the two."
             )
-        _check_foundations(database_engine, self._database_engine, self._session_engine, self._store)
+        _check_single_engine(database_engine, self._database_engine, self._session_engine, self._store)
         database_engine = database_engine if database_engine is not None else self._database_engine
         settings = read_settings(
             app.config,
@@ -108,21 +108,21 @@ class SuperTokens:
             self._store,
             database_engine,
             core_hooks=self._core_hooks,
-            is_tested=lambda: app.testing,
+            is_testing=lambda: app.testing,
         )
         app.register_blueprint(make_blueprint(settings, app))
-        give_way(app)
+        prefer_app_rules(app)
         state = app.extensions[EXTENSION] = AppState(settings, engine, self._hooks)
         register_handlers(app)
         note_errors(app, state)
-        app.after_request(finish)
-        request_started.connect(_look_at_views, app)
-        app.template_context_processors[None].insert(0, self._names_for_templates)  # a name that the app has wins
-        app.cli.add_command(_Commands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
+        app.after_request(finish_response)
+        request_started.connect(_warn_of_misplaced_decorators, app)
+        app.template_context_processors[None].insert(0, self._template_names)  # the app's names win
+        app.cli.add_command(_LazyCommands("supertokens", help="Sessions: tables, sessions of users, upkeep."))
 
-    def _names_for_templates(self) -> dict[str, Any]:
-        """``current_session``, the script for pages that call by scripts, and ``current_user``, unless the app has one already or
-        there is no user loader.
+    def _template_names(self) -> dict[str, Any]:
+        """Return the names for templates: ``current_session``, ``supertokens_script``, and ``current_user`` if there is a user
+        loader and the app has no such name already.
         """
         names: dict[str, Any] = {"current_session": current_session, "supertokens_script": fetch_script}
         if self._hooks.user_loader is not None and "current_user" not in current_app.jinja_env.globals:
@@ -130,40 +130,42 @@ class SuperTokens:
         return names
 
 
-class _Commands(click.Group):
-    """``flask supertokens``, whose commands are loaded when one is asked for: an app that serves needs none of them."""
+class _LazyCommands(click.Group):
+    """``flask supertokens``, which imports its commands when one is called: an app that serves needs none."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return _commands().list_commands(ctx)
+        return _load_commands().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _commands().get_command(ctx, cmd_name)
+        return _load_commands().get_command(ctx, cmd_name)
 
 
-def _commands() -> click.Group:
+def _load_commands() -> click.Group:
     from .cli import group  # noqa: PLC0415 - see above
 
     return group
 
 
-def _look_at_views(app: Flask, **_: Any) -> None:
-    """Warn of views that `verify_session` does not reach, once: when the first request comes all of them are there."""
-    request_started.disconnect(_look_at_views, app)
-    for text in misplaced(app):
+def _warn_of_misplaced_decorators(app: Flask, **_: Any) -> None:
+    """Warn once of views that `verify_session` does not protect: at the first request, when all views are there."""
+    request_started.disconnect(_warn_of_misplaced_decorators, app)
+    for text in find_misplaced_decorators(app):
         logger.warning("%s", text)
 
 
-def _check_foundations(*given: object) -> None:
-    """
-    :raises ValueError: more than one.
+def _check_single_engine(*given: object) -> None:
+    """Check that at most one is given.
+
+    :raises ValueError: there are more.
     """
     if sum(one is not None for one in given) > 1:
-        raise ValueError("Pass one of database_engine, session_engine and store: each stands for the ones below it.")
+        raise ValueError("Pass one of database_engine, session_engine and store: each replaces the layers beneath it.")
 
 
 def _check_hooks(hooks: Hooks) -> None:
-    """
-    :raises TypeError: one of them is something else than it should be.
+    """Check the types of claims, validators and functions.
+
+    :raises TypeError: one has the wrong type.
     """
     if not all(isinstance(claim, SessionClaim) for claim in hooks.claims):
         raise TypeError("claims must be a list of claims: SuperTokens(claims=[PrimitiveClaim(…)])")

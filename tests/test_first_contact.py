@@ -175,5 +175,5 @@ def test_a_database_url_that_leads_nowhere(start: Start, tmp_path: pathlib.Path)
     [line] = [line for line in server.printed.splitlines() if "The session store failed" in line]
     assert 'connection to server at "127.0.0.1", port 1 failed' in line
     status = commanded(tmp_path, "status")
-    assert "(SUPERTOKENS_DATABASE_URI)? Until that is mended sessions are answered 503." in status
+    assert "(SUPERTOKENS_DATABASE_URI)? Until that is fixed, requests with sessions get status 503." in status
     assert "secret" not in server.printed + status

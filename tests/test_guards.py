@@ -14,7 +14,7 @@ from flask.views import MethodView
 from flask_cors import CORS, cross_origin
 
 from flask_supertokens import verify_session
-from flask_supertokens.guards import misplaced
+from flask_supertokens.guards import find_misplaced_decorators
 
 from .support.wire import an_app, call, signed_in
 
@@ -126,7 +126,7 @@ def test_verify_session_stands_where_it_protects(
     right(app)
     assert call(app, "GET", "/view").status_code == 401
     assert call(app, "GET", "/view", access=signed_in(app).access_token).text == "in"
-    assert (warnings(caplog), list(misplaced(app))) == ([], [])
+    assert (warnings(caplog), list(find_misplaced_decorators(app))) == ([], [])
 
 
 def test_each_app_is_looked_at_for_itself(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,7 +146,7 @@ def test_views_that_are_no_functions_are_looked_at() -> None:
     app.add_url_rule("/endless", "endless", endless)
     app.add_url_rule("/partial", "partial", verify_session(functools.partial(view)))
     app.add_url_rule("/bound", "bound", [].__len__)  # type: ignore[arg-type]
-    assert list(misplaced(app)) == []
+    assert list(find_misplaced_decorators(app)) == []
     assert call(app, "GET", "/partial").status_code == 401
 
 
@@ -165,7 +165,7 @@ def test_cross_origin_stands_above(methods: list[str], caplog: pytest.LogCapture
     app.add_url_rule("/view", "view", cross_origin()(verify_session(fresh())), methods=methods)
     assert is_allowed(app)
     assert is_allowed(app, "POST", bearer=signed_in(app).access_token)
-    assert (warnings(caplog), list(misplaced(app))) == ([], [])
+    assert (warnings(caplog), list(find_misplaced_decorators(app))) == ([], [])
 
 
 def test_cross_origin_that_leaves_options_stands_above() -> None:
@@ -202,14 +202,14 @@ def test_cross_origin_stands_in_a_list(ours_first: bool, told: int) -> None:
     listed = type("Listed", (Listed,), {"decorators": both if ours_first else both[::-1]})
     app = an_app()
     app.add_url_rule("/view", view_func=listed.as_view("view"))
-    assert (is_allowed(app), len(list(misplaced(app)))) == (not told, told)
+    assert (is_allowed(app), len(list(find_misplaced_decorators(app)))) == (not told, told)
 
 
 def test_cross_origin_stands_below_an_optional_session() -> None:
     """The view runs for OPTIONS, and with it `cross_origin`: nothing is wrong."""
     app = an_app()
     app.add_url_rule("/view", "view", verify_session(session_required=False)(cross_origin()(fresh())), **POST)
-    assert (is_allowed(app), list(misplaced(app))) == (True, [])
+    assert (is_allowed(app), list(find_misplaced_decorators(app))) == (True, [])
 
 
 @pytest.mark.parametrize("guarded", [True, False])

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..assembly import embedded_settings
+from ..assembly import make_embedded_settings
 from ..engines.base import TokenRules, milliseconds
 from ..engines.embedded import EmbeddedEngine, EmbeddedSettings
 from ..errors import GeneralError
@@ -200,7 +200,7 @@ def make_core(state: AppState, *, needs_api_keys: bool) -> Core:
         )
     return Core(
         store,
-        embedded_settings(settings),
+        make_embedded_settings(settings),
         settings.core_api_keys,
         race_window=settings.longest_race_window,
     )

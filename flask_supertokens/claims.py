@@ -1,10 +1,10 @@
-"""Session claims: facts about a user that travel in the access token, and validators that ask for them.
+"""Session claims: facts about a user that travel in the access token, and validators that require them.
 
-A claim stands in the payload as ``{key: {"v": value, "t": milliseconds}}``: its value and when it was fetched. A validator looks
-at the payload of a session and says whether it suffices; one of a claim says also when the value must be fetched anew.
+The payload holds a claim as ``{key: {"v": value, "t": milliseconds}}``: its value and when it was fetched. A validator
+judges whether the payload of a session suffices; a validator of a claim also says when to fetch the value anew.
 
-Claims are built at log-in when `SuperTokens` knows them (``claims=[…]``). Validators are asked by `verify_session`: those of
-`SuperTokens` (``claim_validators=[…]``), or the ones that a view names instead. All of it is synchronous.
+``SuperTokens(claims=[…])`` lists the claims that are built whenever a user signs in. `verify_session` runs validators: those of
+``SuperTokens(claim_validators=[…])``, or those that a view names instead. All of it is synchronous.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class SessionClaim(BaseClaim[T]):
 
     :param key: its name in the payload.
     :param fetch_value: ``fetch_value(user_id, tenant_id, current_payload)``: the value, JSON; ``None`` removes the claim.
-    :raises ValueError: the name belongs to the protocol.
+    :raises ValueError: the protocol uses this name.
     """
 
     def fetch(self, user_id: str, tenant_id: str, payload: Payload) -> Payload:
-        """Fetch the value of now and return what to merge into the payload.
+        """Fetch the current value and return what to merge into the payload.
 
         :raises TypeError: ``fetch_value`` is a coroutine function.
         :raises ValueError: the value is not JSON.
@@ -82,7 +82,7 @@ class SessionClaim(BaseClaim[T]):
 
 
 class _ValueValidator(SessionClaimValidator):
-    """Judges a claim by a rule, at the age that its value has now."""
+    """Judges a claim by a rule and the current age of its value."""
 
     def __init__(self, rule: ValueRule, id: str | None) -> None:
         super().__init__(rule.claim.key if id is None else id, rule.claim)
@@ -98,22 +98,22 @@ class _ValueValidator(SessionClaimValidator):
         return self._rule.judge_fetched(payload)
 
     def _age(self, payload: Payload) -> float | None:
-        """Return how long ago the value was fetched, in seconds; ``None`` where that is not known, or nobody asks."""
+        """Return the age of the value in seconds; ``None`` if it is unknown or the rule has no ``max_age``."""
         fetched_at = None if self._rule.max_age is None else self._rule.claim.fetched_at(payload)
         return None if fetched_at is None else (app_state().engine.now() - fetched_at) / 1000
 
 
 class _Validators:
-    """Makes validators of a claim. ``max_age`` is in seconds and counts for those that are given none."""
+    """Makes validators of a claim. ``max_age``, in seconds, is the default."""
 
     def __init__(self, claim: BaseClaim[Any], max_age: float | None) -> None:
         self._claim = claim
         self._max_age = max_age
 
-    def _ask(
+    def _make_validator(
         self, word: str, wanted: Any, suits: Callable[[Any, Any], bool], max_age: MaxAge, id: str | None
     ) -> SessionClaimValidator:
-        """Make a validator; ``word`` names the question in the reason."""
+        """Make a validator; ``word`` names what is wanted in the reason."""
         limit = self._max_age if max_age is None else read_seconds(max_age)
         wanted = copy_json(wanted, "what a validator asks for")
         return _ValueValidator(ValueRule(self._claim, word, wanted, suits, limit), id)
@@ -123,19 +123,19 @@ class PrimitiveValidators(_Validators, Generic[T]):
     """The validators of a `PrimitiveClaim`. ``max_age``: seconds or a timedelta; an older value is fetched anew."""
 
     def has_value(self, value: T, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for this value."""
-        return self._ask("expectedValue", value, lambda found, wanted: has([found], wanted), max_age, id)
+        """Require this value."""
+        return self._make_validator("expectedValue", value, lambda found, wanted: has([found], wanted), max_age, id)
 
 
 class BooleanValidators(PrimitiveValidators[bool]):
     """The validators of a `BooleanClaim`."""
 
     def is_true(self, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for true."""
+        """Require true."""
         return self.has_value(True, max_age, id)
 
     def is_false(self, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for false."""
+        """Require false."""
         return self.has_value(False, max_age, id)
 
 
@@ -143,36 +143,40 @@ class PrimitiveArrayValidators(_Validators, Generic[T]):
     """The validators of a `PrimitiveArrayClaim`. ``max_age``: seconds or a timedelta; an older value is fetched anew."""
 
     def includes(self, value: T, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for a list with this member."""
-        return self._ask_list("expectedToInclude", value, has, max_age, id)
+        """Require a list with this member."""
+        return self._make_list_validator("expectedToInclude", value, has, max_age, id)
 
     def excludes(self, value: T, max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for a list without this member."""
-        return self._ask_list("expectedToNotInclude", value, lambda found, one: not has(found, one), max_age, id)
+        """Require a list without this member."""
+        return self._make_list_validator(
+            "expectedToNotInclude", value, lambda found, one: not has(found, one), max_age, id
+        )
 
     def includes_all(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for a list with all of these members."""
-        return self._ask_list("expectedToInclude", _members(values), has_all, max_age, id)
+        """Require a list with all of these members."""
+        return self._make_list_validator("expectedToInclude", _to_list(values), has_all, max_age, id)
 
     def includes_any(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for a list with at least one of these members."""
-        return self._ask_list("expectedToIncludeAtLeastOneOf", _members(values), has_any, max_age, id)
+        """Require a list with at least one of these members."""
+        return self._make_list_validator("expectedToIncludeAtLeastOneOf", _to_list(values), has_any, max_age, id)
 
     def excludes_all(self, values: Iterable[T], max_age: MaxAge = None, id: str | None = None) -> SessionClaimValidator:
-        """Ask for a list with none of these members."""
-        unwanted = _members(values)
-        return self._ask_list(
+        """Require a list with none of these members."""
+        unwanted = _to_list(values)
+        return self._make_list_validator(
             "expectedToNotInclude", unwanted, lambda found, some: not has_any(found, some), max_age, id
         )
 
-    def _ask_list(
+    def _make_list_validator(
         self, word: str, wanted: Any, suits: Callable[[list[Any], Any], bool], max_age: MaxAge, id: str | None
     ) -> SessionClaimValidator:
-        """Make a validator that nothing but a list suits."""
-        return self._ask(word, wanted, lambda found, one: isinstance(found, list) and suits(found, one), max_age, id)
+        """Make a validator that only a list suits."""
+        return self._make_validator(
+            word, wanted, lambda found, one: isinstance(found, list) and suits(found, one), max_age, id
+        )
 
 
-def _members(values: Iterable[T]) -> list[T]:
+def _to_list(values: Iterable[T]) -> list[T]:
     if isinstance(values, str):
         raise ValueError("values must be a list; for one value use includes or excludes")
     return list(values)
@@ -184,7 +188,7 @@ def _members(values: Iterable[T]) -> list[T]:
 class PrimitiveClaim(SessionClaim[T]):
     """A claim whose value is a text, a number or a boolean.
 
-    :param default_max_age: seconds or a timedelta, for validators that name none; ``None``: any age will do.
+    :param default_max_age: seconds or a timedelta, for validators that name none; ``None`` accepts any age.
     """
 
     def __init__(self, key: str, fetch_value: Fetch[T], default_max_age: MaxAge = None) -> None:
@@ -205,7 +209,7 @@ class BooleanClaim(PrimitiveClaim[bool]):
 class PrimitiveArrayClaim(SessionClaim[list[T]]):
     """A claim whose value is a list of texts, numbers or booleans: roles, permissions.
 
-    :param default_max_age: seconds or a timedelta, for validators that name none; ``None``: any age will do.
+    :param default_max_age: seconds or a timedelta, for validators that name none; ``None`` accepts any age.
     """
 
     def __init__(self, key: str, fetch_value: Fetch[list[T]], default_max_age: MaxAge = None) -> None:

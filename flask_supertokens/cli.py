@@ -118,18 +118,18 @@ def _read_sessions(user_id: str, after: str | None, limit: int | None) -> Iterat
 
 @group.command("revoke")
 @click.argument("handles", nargs=-1, metavar="[HANDLE]...")
-@click.option("--user", "user_id", help="End all sessions of this user.")
+@click.option("--user", "user_id", help="Revoke all sessions of this user.")
 @_yes_option
 @_json_option
 def revoke(handles: tuple[str, ...], user_id: str | None, yes: bool, wants_json: bool) -> None:
-    """End sessions, by handle or of a user. Code 1 if there was none."""
+    """Revoke sessions, by handle or of a user. Code 1 if there was none."""
     if bool(handles) == bool(user_id):
         raise click.UsageError("Name session handles, or a user with --user.")
-    _confirm(yes, f"End all sessions of {user_id}?" if user_id else f"End {len(handles)} sessions?")
+    _confirm(yes, f"Revoke all sessions of {user_id}?" if user_id else f"Revoke {len(handles)} sessions?")
     removed = _run(
         lambda: revoke_all_sessions_for_user(user_id) if user_id is not None else revoke_multiple_sessions(handles)
     )
-    _print_result(wants_json, {"revoked": removed}, f"{len(removed)} sessions ended.")
+    _print_result(wants_json, {"revoked": removed}, f"{len(removed)} sessions revoked.")
     if not removed:
         raise SystemExit(1)
 

@@ -218,7 +218,7 @@ def _measure_sign_in(state: AppState, text: str) -> int:
     return len(str(response.headers)) + _SERVER_HEADERS
 
 
-# -- findings ---------------------------------------------------------------------------------------------------------
+# -- findings ----------------------------------------------------------------------------------------------------------
 
 
 def _check_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
@@ -261,7 +261,7 @@ def _check_users(state: AppState) -> Iterator[str]:
         )
         yield (
             f"The user {user_id!r} has {number:,} sessions or more: usually a program that logs in for each call. Let it keep"
-            f" its tokens, and end those sessions: flask supertokens revoke --user.{limit}"
+            f" its tokens, and revoke those sessions: flask supertokens revoke --user.{limit}"
         )
     if len(crowds) > _MAX_USERS_NAMED:
         yield f"{len(crowds) - _MAX_USERS_NAMED} more users have more than {MANY_SESSIONS:,} sessions."
@@ -445,7 +445,7 @@ def _find_proxies(app: Flask) -> Iterator[ProxyFix]:
         layer = getattr(layer, "app", None) or getattr(layer, "wsgi_app", None)
 
 
-# -- hints ------------------------------------------------------------------------------------------------------------
+# -- hints -------------------------------------------------------------------------------------------------------------
 
 
 def _check_pooler(facts: dict[str, Any]) -> Iterator[str]:

@@ -142,7 +142,7 @@ def test_sessions_are_ended_by_handle(app: Flask) -> None:
     assert run(app, "revoke", handle, input="n\n").exit_code == 1
     assert told(app, "revoke", handle, "--yes") == {"revoked": [handle]}
     again = run(app, "revoke", handle, "--yes")
-    assert (again.exit_code, again.output) == (1, "0 sessions ended.\n")
+    assert (again.exit_code, again.output) == (1, "0 sessions revoked.\n")
 
 
 def test_sessions_are_ended_by_user(app: Flask) -> None:

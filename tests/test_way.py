@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tools.way import PACKAGE, Figures, Step, figures_of, listing, steps_of
+from tools.way import PACKAGE, Figures, Step, format_listing, summarize, trace
 
 ROOT = pathlib.Path(__file__).parents[1]
 LIMITS = {
@@ -67,7 +67,7 @@ def steps_of_made_up_code() -> list[Step]:
     elsewhere = code("def elsewhere(): return 0", PACKAGE + "deep/elsewhere.py")["elsewhere"]
     names = code(MADE_UP, PACKAGE + "made_up.py")
     names["elsewhere"] = elsewhere
-    return [step._replace(function=step.function.rpartition(".")[2]) for step in steps_of(names["outer"])]
+    return [step._replace(function=step.function.rpartition(".")[2]) for step in trace(names["outer"])]
 
 
 def test_lambdas_and_each_resumption_of_a_generator_are_calls() -> None:
@@ -84,18 +84,18 @@ def test_lambdas_and_each_resumption_of_a_generator_are_calls() -> None:
 
 def test_a_switch_is_a_call_in_another_file_than_the_call_before_it() -> None:
     """There and back are two switches; the depth is that of the deepest call."""
-    assert figures_of(steps_of_made_up_code()) == Figures(calls=8, files=2, switches=2, depth=2)
+    assert summarize(steps_of_made_up_code()) == Figures(calls=8, files=2, switches=2, depth=2)
 
 
 def test_what_other_code_does_is_not_counted() -> None:
     """A call outside of the package is no step."""
-    assert steps_of(code("def outside(): pass", str(ROOT / "made_up.py"))["outside"]) == []
+    assert trace(code("def outside(): pass", str(ROOT / "made_up.py"))["outside"]) == []
 
 
 def test_a_listing_shows_what_called_what() -> None:
     """A call stands below its caller, two spaces further in."""
     steps = [Step("blueprint.py", "refresh", 0), Step("context.py", "app_state", 1)]
-    assert list(listing(steps)) == ["blueprint.py:refresh", "  context.py:app_state"]
+    assert list(format_listing(steps)) == ["blueprint.py:refresh", "  context.py:app_state"]
 
 
 @pytest.mark.parametrize("step", [Step("a.py", "f.<locals>.<lambda>", 0), Step("a.py", "f.<locals>.<genexpr>", 0)])

@@ -15,7 +15,7 @@ this script's and stands still, so that each run counts the same.
   ``__enter__`` and ``__exit__``, lambdas, comprehensions where Python makes frames of them (up to 3.11), and generators each
   time that they go on. What a dataclass or a named tuple is given has no file, and does not count.
 * **Files** are those that calls are in.
-* A **switch** is a call in another file than the call before it, whoever called whom. What a return leads back to does not count.
+* A **switch** is a call in another file than the call before it, no matter who called it. A return to the caller does not count.
 * The **depth** is the number of calls of the package that the deepest call was made in, itself left out; frames of libraries
   between them do not count.
 """
@@ -62,7 +62,7 @@ class Step(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """How long a way is."""
+    """How far a request goes."""
 
     calls: int
     files: int
@@ -70,7 +70,8 @@ class Figures(NamedTuple):
     depth: int
 
 
-def figures_of(steps: list[Step]) -> Figures:
+def summarize(steps: list[Step]) -> Figures:
+    """Count calls, files, switches and depth."""
     files = [step.file for step in steps]
     switches = sum(before != after for before, after in itertools.pairwise(files))
     return Figures(len(steps), len(set(files)), switches, max(step.depth for step in steps))
@@ -79,33 +80,33 @@ def figures_of(steps: list[Step]) -> Figures:
 # -- counting ----------------------------------------------------------------------------------------------------------
 
 
-def steps_of(act: Callable[[], object]) -> list[Step]:
-    """The calls inside the package that an action makes in this thread, in order."""
+def trace(action: Callable[[], object]) -> list[Step]:
+    """Run an action, and return the calls inside the package that it makes in this thread, in order."""
     steps: list[Step] = []
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call" and _is_ours(frame):
-            steps.append(_step(frame))
+        if event == "call" and _is_package_frame(frame):
+            steps.append(_make_step(frame))
 
     gc.collect()
-    gc.disable()  # what it calls would come at any time
+    gc.disable()  # its calls would come at any time
     sys.setprofile(note)
     try:
-        act()
+        action()
     finally:
         sys.setprofile(None)
         gc.enable()
     return steps
 
 
-def _is_ours(frame: FrameType) -> bool:
+def _is_package_frame(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(PACKAGE)
 
 
-def _step(frame: FrameType) -> Step:
+def _make_step(frame: FrameType) -> Step:
     code, depth, around = frame.f_code, 0, frame.f_back
     while around is not None:
-        depth += _is_ours(around)
+        depth += _is_package_frame(around)
         around = around.f_back
     return Step(code.co_filename.removeprefix(PACKAGE), getattr(code, "co_qualname", code.co_name), depth)
 
@@ -114,14 +115,14 @@ def _step(frame: FrameType) -> Step:
 
 
 class Clock(FrozenClock):
-    """Its calls are not the package's."""
+    """A clock whose calls do not count."""
 
     def __call__(self) -> int:
         return self.milliseconds
 
 
 class Browser:
-    """What keeps the cookies of one app."""
+    """A client that keeps the cookies of one app."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -131,19 +132,19 @@ class Browser:
     def log_in(self) -> None:
         self._keep(call(self._app, "POST", "/login"))
 
-    def look(self) -> None:
+    def visit(self) -> None:
         call(self._app, "GET", "/protected", self._cookies["/protected"])
 
     def refresh(self) -> None:
         self._keep(call(self._app, "POST", "/refresh", self._cookies["/refresh"]))
 
     def _keep(self, headers: list[tuple[str, str]]) -> None:
-        """The cookies that go to each path; all of them are set again by each log-in and refresh."""
+        """Keep the cookies for each path; each log-in and refresh sets all of them again."""
         self._cookies = {path: cookies(headers, path) for path in ("/protected", "/refresh")}
 
 
-def an_app(folder: str, **settings: str) -> Flask:
-    """An app with a log-in and a view that asks for a session."""
+def make_app(folder: str, **settings: str) -> Flask:
+    """Make an app with a log-in and a view that requires a session."""
     app = Flask("way", instance_path=folder)
     app.config.update(SECRET_KEY=SECRET, DEBUG=False, **settings)
     SuperTokens(app)
@@ -160,66 +161,66 @@ def an_app(folder: str, **settings: str) -> Flask:
     return app
 
 
-def ways() -> dict[str, list[Step]]:
-    """The calls of each request by its name."""
+def trace_requests() -> dict[str, list[Step]]:
+    """Return the calls of each request by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        return {**_on_sqlite(folder), **_on_a_core(folder)}
+        return {**_trace_on_sqlite(folder), **_trace_on_core(folder)}
 
 
-def _on_sqlite(folder: str) -> dict[str, list[Step]]:
-    app = an_app(folder)
+def _trace_on_sqlite(folder: str) -> dict[str, list[Step]]:
+    app = make_app(folder)
     clock, browser, other = Clock().freeze(app), Browser(app), Browser(app)
     _repeat(browser.log_in)
-    create = steps_of(browser.log_in)
-    _repeat(browser.look)
-    verify = steps_of(browser.look)
+    create = trace(browser.log_in)
+    _repeat(browser.visit)
+    verify = trace(browser.visit)
 
-    def an_hour() -> None:
-        browser.look()
+    def pass_hour() -> None:
+        browser.visit()
         clock.move(HOUR)
         other.log_in()
 
     for _ in range(WARM):
-        an_hour()
+        pass_hour()
         browser.refresh()
-    an_hour()
-    return {"verify": verify, "create": create, "refresh": steps_of(browser.refresh)}
+    pass_hour()
+    return {"verify": verify, "create": create, "refresh": trace(browser.refresh)}
 
 
-def _on_a_core(folder: str) -> dict[str, list[Step]]:
-    """The core's window is 0, since its clock can't be moved: a token that is a few milliseconds old is not young there."""
+def _trace_on_core(folder: str) -> dict[str, list[Step]]:
+    """Trace a refresh on a core. Its clock can't be moved; with a race window of 0 no token is young after some milliseconds."""
     with CoreProcess(f"sqlite:///{folder}/core.sqlite3", REFRESH_RACE_WINDOW=0) as core:
-        browser = Browser(an_app(folder, SUPERTOKENS_CONNECTION_URI=core.uri))
+        browser = Browser(make_app(folder, SUPERTOKENS_CONNECTION_URI=core.uri))
         browser.log_in()
         for _ in range(WARM):
             _use(browser)
             browser.refresh()
         _use(browser)
-        return {"refresh on a core": steps_of(browser.refresh)}
+        return {"refresh on a core": trace(browser.refresh)}
 
 
 def _use(browser: Browser) -> None:
-    browser.look()
+    browser.visit()
     time.sleep(0.02)
 
 
-def _repeat(act: Callable[[], object]) -> None:
+def _repeat(action: Callable[[], object]) -> None:
     for _ in range(WARM):
-        act()
+        action()
 
 
-# -- what is printed ---------------------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------------------
 
 
-def table(figures: dict[str, Figures]) -> Iterator[str]:
-    """As Markdown."""
+def format_table(figures: dict[str, Figures]) -> Iterator[str]:
+    """Format figures as a Markdown table."""
     yield "| request | calls | files | switches of file | depth |"
     yield "| --- | --- | --- | --- | --- |"
     yield from (f"| {name} | {' | '.join(map(str, found))} |" for name, found in figures.items())
 
 
-def listing(steps: list[Step]) -> Iterator[str]:
-    """A line a call, indented by its depth; the file where it is another one."""
+def format_listing(steps: list[Step]) -> Iterator[str]:
+    """Format calls, a line each with file and function, indented by the depth."""
     for step in steps:
         yield f"{'  ' * step.depth}{step.file}:{step.function}"
 
@@ -235,17 +236,19 @@ def main() -> None:
         "--list", metavar="REQUEST", help="the calls of one request as they come, with file and function"
     )
     options = parser.parse_args()
-    found = {name: [step for step in steps if step.has_name or not options.named] for name, steps in ways().items()}
+    found = {
+        name: [step for step in steps if step.has_name or not options.named] for name, steps in trace_requests().items()
+    }
     if options.list is not None:
         if options.list not in found:
             parser.error(f"name one of: {', '.join(found)}")
-        print(*listing(found[options.list]), sep="\n")
+        print(*format_listing(found[options.list]), sep="\n")
         return
-    figures = {name: figures_of(steps) for name, steps in found.items()}
+    figures = {name: summarize(steps) for name, steps in found.items()}
     print(
         json.dumps({name: each._asdict() for name, each in figures.items()})
         if options.json
-        else "\n".join(table(figures))
+        else "\n".join(format_table(figures))
     )
 
 

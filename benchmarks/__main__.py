@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 
 from . import crowds, disk, least, protected, servers, sizes, starts, trips, unused
 from .figures import FULL, Effort, Results, Table
-from .goals import judged
-from .plot import svg
-from .report import as_json, goal_lines, lines
+from .goals import judge_goals
+from .plot import draw_svg
+from .report import format_goals, format_json, format_table
 from .services import Services
 
 PARTS: dict[str, Callable[[Services], Table]] = {
@@ -33,15 +33,15 @@ def run(effort: Effort, parts: Iterable[str]) -> Results:
     with Services(effort) as services:
         for name in parts:
             results[name] = PARTS[name](services)
-            print(*lines(results[name]), sep="\n", flush=True)
+            print(*format_table(results[name]), sep="\n", flush=True)
     return results
 
 
 def write(results: Results, folder: pathlib.Path) -> None:
     """The run as JSON and as a picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "latest.json").write_text(as_json(results, judged(results)), "utf-8")
-    (folder / "latest.svg").write_text(svg(results), "utf-8")
+    (folder / "latest.json").write_text(format_json(results, judge_goals(results)), "utf-8")
+    (folder / "latest.svg").write_text(draw_svg(results), "utf-8")
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.INFO)
     results = run(FULL, options.only.split(","))
-    print(*goal_lines(judged(results)), sep="\n")
+    print(*format_goals(judge_goals(results)), sep="\n")
     write(results, options.results)
 
 

@@ -8,8 +8,8 @@ from flask_supertokens.engines.base import Engine
 
 from .figures import Table
 from .operations import OPERATIONS
-from .ours import engine_of, hurried
-from .rounds import Call, Case, interleaved, medians, rate
+from .ours import engine_of, speed_up_clock
+from .rounds import Call, Case, compute_medians, measure_rate, run_interleaved
 from .services import Services
 
 STORES = ("SQLite", "PostgreSQL", "remote")
@@ -19,32 +19,32 @@ NO_POSTGRES = "PostgreSQL is not installed and was left out: install the package
 def measure(services: Services) -> Table:
     """Each operation with the same number of calls in total, however many clients share them."""
     table = Table("Operations", "a second, all clients together")
-    engines = _engines(services)
+    engines = _make_engines(services)
     table.notes += [] if services.postgres else [NO_POSTGRES]
     for name, make in OPERATIONS.items():
         cases = {
-            name_of(name, store, clients): _case(engine, make, clients, services.effort.operations)
+            name_case(name, store, clients): _make_case(engine, make, clients, services.effort.operations)
             for store, engine in engines.items()
             for clients in services.effort.clients
         }
-        table.figures |= medians(interleaved(cases, services.effort.crowd_rounds))
+        table.figures |= compute_medians(run_interleaved(cases, services.effort.crowd_rounds))
     return table
 
 
-def name_of(operation: str, store: str, clients: int) -> str:
+def name_case(operation: str, store: str, clients: int) -> str:
     return f"{operation}, {store}, {clients} clients" if clients > 1 else f"{operation}, {store}"
 
 
-def _engines(services: Services) -> dict[str, Engine]:
+def _make_engines(services: Services) -> dict[str, Engine]:
     apps = [
-        hurried(services.app(REFRESH_RACE_WINDOW=0)),
-        hurried(services.app(REFRESH_RACE_WINDOW=0, DATABASE_URI=services.postgres)),
+        speed_up_clock(services.app(REFRESH_RACE_WINDOW=0)),
+        speed_up_clock(services.app(REFRESH_RACE_WINDOW=0, DATABASE_URI=services.postgres)),
         services.app(CONNECTION_URI=services.core),
     ]
     engines = dict(zip(STORES, map(engine_of, apps), strict=True))
     return engines if services.postgres else {name: engines[name] for name in engines if name != "PostgreSQL"}
 
 
-def _case(engine: Engine, make: Callable[[Engine, int], list[Call]], clients: int, operations: int) -> Case:
+def _make_case(engine: Engine, make: Callable[[Engine, int], list[Call]], clients: int, operations: int) -> Case:
     each = -(-operations // clients)
-    return lambda: rate([make(engine, each) for _ in range(clients)])
+    return lambda: measure_rate([make(engine, each) for _ in range(clients)])

@@ -19,31 +19,33 @@ Installed = dict[str, Distribution]
 
 def measure(_: Services) -> Table:
     """From what is installed here, and in the SDK's virtual environment."""
-    table = Table("Installed size", "MB", notes=peers.left_out())
-    here = found()
-    packages = ["flask", "sqlalchemy", OURS, *sorted({m.package for m in peers.installed().values()})]
+    table = Table("Installed size", "MB", notes=peers.describe_missing())
+    here = find_installed_packages()
+    packages = ["flask", "sqlalchemy", OURS, *sorted({m.package for m in peers.find_installed_makers().values()})]
     for name in packages:
-        _add(table, name, here)
+        _add_figure(table, name, here)
     if sdk.PYTHON.exists():
-        _add(table, sdk.NAME, found(*map(str, sdk.PYTHON.parents[1].glob("lib/*/site-packages"))))
+        _add_figure(
+            table, sdk.NAME, find_installed_packages(*map(str, sdk.PYTHON.parents[1].glob("lib/*/site-packages")))
+        )
     else:
         table.notes.append(sdk.MISSING)
     return table
 
 
-def found(*path: str) -> Installed:
+def find_installed_packages(*path: str) -> Installed:
     """The distributions in these folders, or here."""
     known = distributions(path=list(path)) if path else distributions()
     return {canonicalize_name(one.metadata["Name"]): one for one in known}
 
 
-def _add(table: Table, name: str, installed: Installed) -> None:
-    needed = required(canonicalize_name(name), installed)
-    size = sum(map(size_of, (installed[one] for one in needed)))
+def _add_figure(table: Table, name: str, installed: Installed) -> None:
+    needed = find_required(canonicalize_name(name), installed)
+    size = sum(map(measure_size, (installed[one] for one in needed)))
     table.figures[f"{name}, {len(needed)} packages"] = size / 1e6
 
 
-def required(name: str, installed: Installed, extras: tuple[str, ...] = ()) -> set[str]:
+def find_required(name: str, installed: Installed, extras: tuple[str, ...] = ()) -> set[str]:
     """A distribution and those that it requires, and so on."""
     needed, waiting = set[str](), [(name, extras)]
     while waiting:
@@ -62,13 +64,13 @@ def _requirements(distribution: Distribution, extras: tuple[str, ...]) -> Iterat
             yield canonicalize_name(requirement.name), tuple(sorted(requirement.extras))
 
 
-def size_of(distribution: Distribution) -> int:
+def measure_size(distribution: Distribution) -> int:
     """Bytes of its files; of ours, which may be installed as a link, those of the package."""
     if canonicalize_name(distribution.metadata["Name"]) == OURS:
         package = pathlib.Path(__file__).parents[1] / "flask_supertokens"
-        return sum(map(_bytes, package.rglob("*")))
-    return sum(_bytes(pathlib.Path(str(file.locate()))) for file in distribution.files or ())
+        return sum(map(_file_size, package.rglob("*")))
+    return sum(_file_size(pathlib.Path(str(file.locate()))) for file in distribution.files or ())
 
 
-def _bytes(path: pathlib.Path) -> int:
+def _file_size(path: pathlib.Path) -> int:
     return path.stat().st_size if path.is_file() and path.suffix != ".pyc" else 0

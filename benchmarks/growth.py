@@ -78,13 +78,13 @@ def fill(uri: str, size: int) -> Database:
     indexes = [f"DROP INDEX {index.name}" for index in sessions.indexes]
     indexes_again = [str(CreateIndex(index).compile(dialect=store._engine.dialect)) for index in sessions.indexes]
     filled = _FILL.format(each=SESSIONS_OF_A_USER, now=NOW, number=size)
-    run(uri, *indexes, filled, *indexes_again, "VACUUM ANALYZE supertokens_sessions")
+    execute(uri, *indexes, filled, *indexes_again, "VACUUM ANALYZE supertokens_sessions")
     engine = an_engine(store, clock)
     tokens = [refresh_token_of(engine.create(a_session("real"))) for _ in range(REAL)]
     return Database(size, uri, engine, store, clock, tokens, itertools.count(1))
 
 
-def run(uri: str, *statements: str) -> None:
+def execute(uri: str, *statements: str) -> None:
     """However long it takes; the store's own connections would give up."""
     with psycopg.connect(uri.replace("+psycopg", ""), autocommit=True) as connection:
         for statement in statements:
@@ -107,7 +107,7 @@ def verify(database: Database, number: int) -> None:
     assert database.store.read(_handle(row)) is not None
 
 
-def list_them(database: Database, number: int) -> None:
+def list_sessions(database: Database, number: int) -> None:
     assert database.store.of_user(_user(database, number), None, NOW)
 
 
@@ -124,7 +124,7 @@ VERBS: dict[str, Callable[[Database, int], None]] = {
     "verify with the database": verify,
     "refresh": refresh,
     "log-in": log_in,
-    "list": list_them,
+    "list": list_sessions,
     "revoke all of a user": revoke_all,
 }
 
@@ -142,7 +142,7 @@ def measure(databases: list[Database], rounds: int, calls: int) -> dict[str, dic
     return {name: {size: statistics.median(times) for size, times in sizes.items()} for name, sizes in taken.items()}
 
 
-def plans(database: Database) -> dict[str, str]:
+def explain(database: Database) -> dict[str, str]:
     """The index that each kind of statement uses."""
     found = {}
     with database.store._engine.connect() as connection:
@@ -156,10 +156,10 @@ def plans(database: Database) -> dict[str, str]:
 # -- a clean-up beside refreshes ---------------------------------------------------------------------------------------
 
 
-def clean_up_beside(database: Database, expired: int) -> dict[str, float]:
+def clean_up_during_refreshes(database: Database, expired: int) -> dict[str, float]:
     """The slowest hundredth of refreshes in ms, before and while so many rows are removed."""
-    run(database.uri, _EXPIRE.format(number=expired), "VACUUM ANALYZE supertokens_sessions")
-    normal = _p99_while(database, lambda: time.sleep(10))
+    execute(database.uri, _EXPIRE.format(number=expired), "VACUUM ANALYZE supertokens_sessions")
+    normal = _measure_p99_during(database, lambda: time.sleep(10))
     removed: list[int] = []
 
     def remove() -> None:
@@ -167,7 +167,7 @@ def clean_up_beside(database: Database, expired: int) -> dict[str, float]:
             removed.append(number)
 
     start = time.perf_counter()
-    meanwhile = _p99_while(database, remove)
+    meanwhile = _measure_p99_during(database, remove)
     seconds = time.perf_counter() - start
     return {
         "expired": sum(removed),
@@ -178,7 +178,7 @@ def clean_up_beside(database: Database, expired: int) -> dict[str, float]:
     }
 
 
-def _p99_while(database: Database, job: Callable[[], None]) -> float:
+def _measure_p99_during(database: Database, job: Callable[[], None]) -> float:
     working = threading.Thread(target=job)
     working.start()
     taken, number = [], 0
@@ -203,7 +203,7 @@ def _user(database: Database, number: int) -> str:
     return f"user-{random.Random(number).randrange(users // 2, users)}"
 
 
-def show(times: dict[str, dict[int, float]], used: dict[str, str], cleaned: dict[str, float]) -> None:
+def print_results(times: dict[str, dict[int, float]], used: dict[str, str], cleaned: dict[str, float]) -> None:
     sizes = list(next(iter(times.values())))
     print(f"{'µs a call':26}" + "".join(f"{size:>14,}" for size in sizes) + f"{'last/first':>12}")
     for name, by_size in times.items():
@@ -238,8 +238,8 @@ def main() -> None:
             print(f"{size:,} rows filled in {time.perf_counter() - start:.0f} s", flush=True)
         measure(databases, 1, 10)
         times = measure(databases, wanted.rounds, wanted.calls)
-        used, cleaned = plans(databases[-1]), clean_up_beside(databases[-1], wanted.expired)
-        show(times, used, cleaned)
+        used, cleaned = explain(databases[-1]), clean_up_during_refreshes(databases[-1], wanted.expired)
+        print_results(times, used, cleaned)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(
             json.dumps({"µs": times, "indexes": used, "clean-up": cleaned}, indent=2, ensure_ascii=False) + "\n"

@@ -15,8 +15,8 @@ from flask_supertokens.stores.schema import sessions
 
 from .figures import Table
 from .operations import NEW, Chain
-from .ours import database_of, engine_of, hurried, log_in
-from .rounds import Call, interleaved, medians, timed
+from .ours import database_of, engine_of, log_in, speed_up_clock
+from .rounds import Call, compute_medians, run_interleaved, time_calls
 from .services import Services
 from .wsgi import call, cookies
 
@@ -36,20 +36,20 @@ _UPDATE = (
 
 
 def measure(services: Services) -> Table:
-    app = hurried(services.app(REFRESH_RACE_WINDOW=0))
+    app = speed_up_clock(services.app(REFRESH_RACE_WINDOW=0))
     remote = services.app(CONNECTION_URI=services.core)
     calls = {
-        SQL: bare_sql(app),
+        SQL: make_bare_sql(app),
         EMBEDDED: Chain(engine_of(app)).refresh,
-        FLASK: whole_requests(app),
-        BARE_HTTP: bare_calls(services.core),
+        FLASK: make_whole_requests(app),
+        BARE_HTTP: make_bare_calls(services.core),
         REMOTE: Chain(engine_of(remote)).refresh,
     }
-    cases = {name: timed(act, services.effort.calls) for name, act in calls.items()}
-    return Table("A refresh", "µs", medians(interleaved(cases, services.effort.rounds)))
+    cases = {name: time_calls(act, services.effort.calls) for name, act in calls.items()}
+    return Table("A refresh", "µs", compute_medians(run_interleaved(cases, services.effort.rounds)))
 
 
-def bare_sql(app: Flask) -> Call:
+def make_bare_sql(app: Flask) -> Call:
     """Read and change a session's row in one transaction of the app's SQLAlchemy engine, and sign a token's claims."""
     access = engine_of(app).create(NEW).access
     database = database_of(app)
@@ -66,7 +66,7 @@ def bare_sql(app: Flask) -> Call:
     return refresh
 
 
-def whole_requests(app: Flask) -> Call:
+def make_whole_requests(app: Flask) -> Call:
     """POST /refresh over and over, by a browser."""
     sent = [cookies(log_in(app), "/refresh")]
 
@@ -77,13 +77,13 @@ def whole_requests(app: Flask) -> Call:
     return refresh
 
 
-def bare_calls(uri: str) -> Call:
+def make_bare_calls(uri: str) -> Call:
     """What the remote engine sends, by a `requests.Session` and nothing else."""
     http_session = requests.Session()
 
     def post(path: str, **body: Any) -> str:
-        answer = http_session.post(uri + path, data=json.dumps(body), headers=CDI)
-        token: str = answer.json()["refreshToken"]["token"]
+        response = http_session.post(uri + path, data=json.dumps(body), headers=CDI)
+        token: str = response.json()["refreshToken"]["token"]
         return token
 
     token = [post("/recipe/session", userId="user-1", **_BODY)]

@@ -14,7 +14,7 @@ from .rounds import Call
 NEW = NewSession("user-1", "user-1", "public", PAYLOAD, {}, False)
 
 
-def log_ins(engine: Engine, number: int) -> list[Call]:
+def make_log_ins(engine: Engine, number: int) -> list[Call]:
     return [partial(engine.create, NEW)] * number
 
 
@@ -23,7 +23,7 @@ class Chain:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.tokens = _tokens(engine)
+        self.tokens = _create_tokens(engine)
         self.refresh()
 
     def refresh(self) -> None:
@@ -33,11 +33,11 @@ class Chain:
         self.tokens = grant.tokens
 
 
-def refreshes(engine: Engine, number: int) -> list[Call]:
+def make_refreshes(engine: Engine, number: int) -> list[Call]:
     return [Chain(engine).refresh] * number
 
 
-def first_uses(engine: Engine, number: int) -> list[Call]:
+def make_first_uses(engine: Engine, number: int) -> list[Call]:
     """Each by the access token of another session that was just refreshed."""
     return [partial(_use, engine, Chain(engine).tokens.access_token) for _ in range(number)]
 
@@ -49,19 +49,19 @@ def _use(engine: Engine, raw: str) -> None:
     engine.verify(token)
 
 
-def revocations(engine: Engine, number: int) -> list[Call]:
+def make_revocations(engine: Engine, number: int) -> list[Call]:
     return [partial(engine.revoke, [engine.create(NEW).access.handle]) for _ in range(number)]
 
 
-def _tokens(engine: Engine) -> SessionTokens:
+def _create_tokens(engine: Engine) -> SessionTokens:
     grant = engine.create(NEW)
     assert grant.tokens is not None, "a new session has tokens"
     return grant.tokens
 
 
 OPERATIONS: dict[str, Callable[[Engine, int], list[Call]]] = {
-    "log-in": log_ins,
-    "refresh": refreshes,
-    "first use": first_uses,
-    "revoke": revocations,
+    "log-in": make_log_ins,
+    "refresh": make_refreshes,
+    "first use": make_first_uses,
+    "revoke": make_revocations,
 }

@@ -26,16 +26,16 @@ def ok() -> Answer:
     return {"ok": True}
 
 
-def bare_app() -> Flask:
-    """Flask without any extension; with a secret key, since it looks for its own session cookie then."""
+def make_bare_app() -> Flask:
+    """Make an app without any extension; with a secret key, since Flask looks for its own session cookie then."""
     app = Flask("bare")
     app.config["SECRET_KEY"] = SECRET
     app.add_url_rule("/plain", "plain", ok)
     return app
 
 
-def sessions_app(folder: str, *claims: SessionClaim[Any], **settings: Any) -> Flask:
-    """An app with views that are protected in several ways; on a SQLite file, unless the settings say otherwise."""
+def make_sessions_app(folder: str, *claims: SessionClaim[Any], **settings: Any) -> Flask:
+    """Make an app with views that are protected in several ways; on a SQLite file, unless the settings say otherwise."""
     app = Flask("sessions", instance_path=folder)
     app.config.update(SECRET_KEY=SECRET, **{f"SUPERTOKENS_{name}": value for name, value in settings.items()})
     SuperTokens(app, claims=claims)
@@ -53,19 +53,19 @@ def sessions_app(folder: str, *claims: SessionClaim[Any], **settings: Any) -> Fl
 
 
 def log_in(app: Flask) -> Headers:
-    """The headers that a log-in by a browser answers with."""
+    """Log a browser in and return the response's headers."""
     return call(app, "POST", "/login")
 
 
-def jar_of(app: Flask) -> Sent:
-    """A browser that has just logged in."""
+def log_in_by_cookie(app: Flask) -> Sent:
+    """Log a browser in and return the headers that it sends then."""
     return cookies(log_in(app))
 
 
-def header_of(app: Flask) -> Sent:
-    """A client that has just logged in and sends its token itself."""
-    answered = dict(call(app, "POST", "/login", {"HTTP_ST_AUTH_MODE": "header"}))
-    return bearer(answered["st-access-token"])
+def log_in_by_header(app: Flask) -> Sent:
+    """Log a client in that keeps its token itself, and return the headers that it sends then."""
+    headers = dict(call(app, "POST", "/login", {"HTTP_ST_AUTH_MODE": "header"}))
+    return bearer(headers["st-access-token"])
 
 
 def engine_of(app: Flask) -> Engine:
@@ -74,13 +74,13 @@ def engine_of(app: Flask) -> Engine:
 
 
 def database_of(app: Flask) -> DatabaseEngine | None:
-    """What the embedded engine speaks to its database with."""
+    """Return the embedded engine's SQLAlchemy engine."""
     found: DatabaseEngine | None = getattr(getattr(engine_of(app), "store", None), "_engine", None)
     return found
 
 
-def hurried(app: Flask) -> Flask:
-    """The same app; each look at its clock is 2 ms later than the last, so that no token is young when it is used again."""
+def speed_up_clock(app: Flask) -> Flask:
+    """Make each look at an app's clock 2 ms later than the last, so that no token is young when it is used again."""
     engine: Any = engine_of(app)
     engine.clock = functools.partial(next, itertools.count(time.time_ns() // 1_000_000, 2))
     return app

@@ -17,7 +17,7 @@ USER = "user-1"
 
 
 class Peer(NamedTuple):
-    """An app with ``/protected``, what its client sends, and the headers that its log-in answered with."""
+    """An app with ``/protected``, what its client sends, and the headers of the response to its log-in."""
 
     app: Flask
     sent: Sent
@@ -35,14 +35,14 @@ class Maker(NamedTuple):
         return importlib.util.find_spec(self.module) is not None
 
 
-def _app(name: str, **settings: Any) -> Flask:
+def _make_app(name: str, **settings: Any) -> Flask:
     app = Flask(name)
     app.config.update(SECRET_KEY=SECRET, **settings)
     return app
 
 
-def _logged_in(app: Flask) -> Peer:
-    """A browser that went through ``/login``."""
+def _log_in(app: Flask) -> Peer:
+    """Log a browser in by ``/login``."""
     headers = call(app, "POST", "/login")
     return Peer(app, cookies(headers), headers)
 
@@ -60,7 +60,7 @@ def jwt_extended(algorithm: str) -> Peer:
         set_refresh_cookies,
     )
 
-    app = _app("jwt_extended", JWT_ALGORITHM=algorithm, **_jwt_keys(algorithm))
+    app = _make_app("jwt_extended", JWT_ALGORITHM=algorithm, **_jwt_keys(algorithm))
     JWTManager(app)
     app.add_url_rule("/protected", "protected", jwt_required()(ok))
 
@@ -102,7 +102,7 @@ def flask_login(_folder: str) -> Peer:
         id = USER
 
     users = {USER: User()}
-    app = _app("flask_login")
+    app = _make_app("flask_login")
     LoginManager(app).user_loader(users.get)
     app.add_url_rule("/protected", "protected", login_required(ok))
 
@@ -111,7 +111,7 @@ def flask_login(_folder: str) -> Peer:
         login_user(users[USER])
         return ok()
 
-    return _logged_in(app)
+    return _log_in(app)
 
 
 # -- Flask-Session -----------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def session_in_sql(folder: str) -> Peer:
 def _flask_session(prepare: Callable[[Flask], None] = lambda _: None, **settings: Any) -> Peer:
     from flask_session import Session
 
-    app = _app("flask_session", **settings)
+    app = _make_app("flask_session", **settings)
     prepare(app)
     Session(app)
 
@@ -147,7 +147,7 @@ def _flask_session(prepare: Callable[[Flask], None] = lambda _: None, **settings
     def protected() -> Any:
         return ok() if "user" in session else abort(401)
 
-    return _logged_in(app)
+    return _log_in(app)
 
 
 # -- Flask-Security ----------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def flask_security(folder: str) -> Peer:
     from flask_security.models import fsqla_v3 as models
     from flask_sqlalchemy import SQLAlchemy
 
-    app = _app(
+    app = _make_app(
         "flask_security", SECURITY_PASSWORD_SALT="1", SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/users.sqlite3"
     )
     db = SQLAlchemy(app)
@@ -181,7 +181,7 @@ def flask_security(folder: str) -> Peer:
         login_user(known, authn_via=["password"])
         return ok()
 
-    return _logged_in(app)
+    return _log_in(app)
 
 
 MAKERS = {
@@ -203,11 +203,11 @@ def close(app: Flask) -> None:
                 engine.dispose()
 
 
-def installed() -> dict[str, Maker]:
+def find_installed_makers() -> dict[str, Maker]:
     return {name: maker for name, maker in MAKERS.items() if maker.is_installed()}
 
 
-def left_out() -> list[str]:
-    """A sentence for each peer that is not here."""
+def describe_missing() -> list[str]:
+    """Return a sentence for each peer that is not installed."""
     missing = {maker.package for maker in MAKERS.values() if not maker.is_installed()}
     return [f"{package} is not installed and was left out: pip install {package}." for package in sorted(missing)]

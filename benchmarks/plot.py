@@ -67,21 +67,21 @@ _STYLE = """
 """
 
 
-def svg(results: Results) -> str:
+def draw_svg(results: Results) -> str:
     """A panel for each table that was measured."""
     body, top = [], 16
     for part, title, names in _PANELS:
         known = results[part].figures if part in results else {}
         bars = [(label, known[name]) for name, label in names.items() if name in known]
         if bars:
-            body += [f'<text class="title" x="20" y="{top + 16}">{escape(title)}</text>', *_bars(bars, top + 30)]
+            body += [f'<text class="title" x="20" y="{top + 16}">{escape(title)}</text>', *_draw_bars(bars, top + 30)]
             top += 30 + ROW * len(bars) + 18
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" role="img">'
     card = f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{top - 1}" rx="8"/>'
     return "\n".join([head, "<title>Benchmarks</title>", f"<style>{_STYLE}</style>", card, *body, "</svg>", ""])
 
 
-def _bars(bars: list[tuple[str, float]], top: int) -> Iterator[str]:
+def _draw_bars(bars: list[tuple[str, float]], top: int) -> Iterator[str]:
     longest = max(value for _, value in bars)
     for number, (label, value) in enumerate(bars):
         y, length = top + ROW * number, max(1, value / longest * (WIDTH - LABELS - VALUES))

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from .figures import Results, Table
-from .goals import Judged
+from .goals import GoalResult
 
 _VERSIONS = (
     "flask",
@@ -25,48 +25,48 @@ _VERSIONS = (
 )
 
 
-def lines(table: Table) -> Iterator[str]:
+def format_table(table: Table) -> Iterator[str]:
     """A table as text."""
     yield f"\n{table.title}, {table.unit}"
     for name, value in table.figures.items():
-        yield f"  {name:<62} {_short(value):>9}"
+        yield f"  {name:<62} {_format_number(value):>9}"
     yield from (f"  {note}" for note in table.notes)
 
 
-def goal_lines(goals: list[Judged]) -> Iterator[str]:
+def format_goals(goals: list[GoalResult]) -> Iterator[str]:
     yield "\nGoals"
     for goal in goals:
-        measured = "" if goal.measured is None else _short(goal.measured)
+        measured = "" if goal.measured is None else _format_number(goal.measured)
         yield f"  {goal.sentence:<62} {measured:>9}  {goal.limit:<8} {goal.verdict}"
 
 
-def _short(value: float) -> str:
+def _format_number(value: float) -> str:
     if value == round(value) and abs(value) < 10**6:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"  # noqa: PLR2004
 
 
-def as_json(results: Results, goals: list[Judged]) -> str:
+def format_json(results: Results, goals: list[GoalResult]) -> str:
     run = {
-        "machine": machine(),
+        "machine": describe_machine(),
         "tables": {name: dataclasses.asdict(table) for name, table in results.items()},
         "goals": [goal._asdict() for goal in goals],
     }
     return json.dumps(run, indent=1, ensure_ascii=False) + "\n"
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """What kind of machine and which versions; figures of two kinds are not to be compared."""
     return {
         "python": platform.python_version(),
         "system": platform.system(),
         "architecture": platform.machine(),
         "processors": os.cpu_count(),
-        "versions": dict(_versions()),
+        "versions": dict(_read_versions()),
     }
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+def _read_versions() -> Iterator[tuple[str, str]]:
     for name in _VERSIONS:
         try:
             yield name, metadata.version(name)

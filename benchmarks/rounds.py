@@ -14,7 +14,7 @@ Case = Callable[[], float]
 """Runs a while and gives one figure."""
 
 
-def interleaved(cases: dict[str, Case], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
+def run_interleaved(cases: dict[str, Case], rounds: int, *, warm_up: bool = True) -> dict[str, list[float]]:
     """The figures of each case, round by round; a first round that warms up does not count."""
     for case in cases.values() if warm_up else ():
         case()
@@ -27,11 +27,11 @@ def interleaved(cases: dict[str, Case], rounds: int, *, warm_up: bool = True) ->
     return figures
 
 
-def medians(figures: dict[str, list[float]]) -> dict[str, float]:
+def compute_medians(figures: dict[str, list[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
-def timed(call: Call, calls: int) -> Case:
+def time_calls(call: Call, calls: int) -> Case:
     """Microseconds a call."""
 
     def run() -> float:
@@ -43,7 +43,7 @@ def timed(call: Call, calls: int) -> Case:
     return run
 
 
-def rate(chains: Sequence[Sequence[Call]]) -> float:
+def measure_rate(chains: Sequence[Sequence[Call]]) -> float:
     """Calls a second in total, when each chain is worked off by a thread of its own."""
     barrier = threading.Barrier(len(chains) + 1)
     failures: list[BaseException] = []
@@ -68,7 +68,7 @@ def rate(chains: Sequence[Sequence[Call]]) -> float:
     return sum(map(len, chains)) / (time.perf_counter() - start)
 
 
-def paired(first: Call, second: Call, pairs: int) -> float:
+def compare_pairs(first: Call, second: Call, pairs: int) -> float:
     """Microseconds that the second call takes more than the first; the median of pairs that follow each other."""
     clock = time.perf_counter_ns
     differences = []

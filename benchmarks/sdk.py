@@ -17,25 +17,25 @@ MISSING = "The official Python SDK is not installed and was left out: run sh too
 NAME = "supertokens-python"
 
 
-def environment(core_uri: str) -> dict[str, str]:
+def make_environment(core_uri: str) -> dict[str, str]:
     """For a process with the SDK's app."""
     return {**os.environ, "BENCH_CORE": core_uri, "PYTHONPATH": str(ROOT)}
 
 
 class SdkProcess:
-    """The SDK's stop watch."""
+    """A process with the SDK that measures its own requests."""
 
     def __init__(self, core_uri: str) -> None:
         self._process = subprocess.Popen(
             [PYTHON, "-m", "benchmarks.sdk_app"],
-            env=environment(core_uri),
+            env=make_environment(core_uri),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.login: Headers = [(name, value) for name, value in json.loads(self._line())]
+        self.login: Headers = [(name, value) for name, value in json.loads(self._read_line())]
 
     def __enter__(self) -> SdkProcess:
         return self
@@ -44,18 +44,18 @@ class SdkProcess:
         self._process.kill()
         self._process.communicate()
 
-    def paired(self, path: str, calls: int) -> Case:
+    def compare_pairs(self, path: str, calls: int) -> Case:
         """Microseconds that a request takes more than the same one to plain Flask over there."""
 
         def run() -> float:
             assert self._process.stdin is not None
             self._process.stdin.write(f"{path} {calls}\n")
             self._process.stdin.flush()
-            return float(self._line())
+            return float(self._read_line())
 
         return run
 
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

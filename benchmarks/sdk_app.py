@@ -19,7 +19,7 @@ from supertokens_python.recipe import session
 from supertokens_python.recipe.session.framework.flask import verify_session
 from supertokens_python.recipe.session.syncio import create_new_session
 
-from .rounds import paired
+from .rounds import compare_pairs
 from .wsgi import call, cookies
 
 
@@ -51,21 +51,21 @@ def make_app() -> Flask:
     return app
 
 
-def bare_app() -> Flask:
+def make_bare_app() -> Flask:
     app = Flask("bare")
     app.add_url_rule("/plain", "plain", ok)
     return app
 
 
 def main() -> None:
-    app, bare = make_app(), bare_app()
+    app, bare = make_app(), make_bare_app()
     headers = call(app, "POST", "/login", {"HTTP_ST_AUTH_MODE": "cookie"})
     sent = cookies(headers)
     print(json.dumps(headers), flush=True)
     for line in sys.stdin:
         path, calls = line.split()
         protected = partial(call, app, "GET", path, sent)
-        print(paired(partial(call, bare, "GET", "/plain", sent), protected, int(calls)), flush=True)
+        print(compare_pairs(partial(call, bare, "GET", "/plain", sent), protected, int(calls)), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests.support.core_process import CoreProcess
 from tests.support.postgres import PostgresServer, programs
 
 from .figures import Effort
-from .ours import database_of, sessions_app
+from .ours import database_of, make_sessions_app
 from .peers import Maker, Peer, close
 from .sdk import PYTHON, SdkProcess
 
@@ -51,7 +51,7 @@ class Services:
 
     def app(self, *claims: SessionClaim[Any], **settings: Any) -> Flask:
         """One with this extension, whose connections end in time."""
-        app = sessions_app(self.folder(), *claims, **settings)
+        app = make_sessions_app(self.folder(), *claims, **settings)
         database = database_of(app)
         if database is not None:
             self._stack.callback(database.dispose)

@@ -18,15 +18,15 @@ SENT = "sent.json"
 def make_app() -> Flask:
     """The app; what a client that is logged in sends is written to ``sent.json`` in the folder."""
     folder = os.environ["BENCH_FOLDER"]
-    peer = _made(os.environ["BENCH_APP"], folder)
+    peer = _make_peer(os.environ["BENCH_APP"], folder)
     (pathlib.Path(folder) / SENT).write_text(json.dumps(peer.sent))
     return peer.app
 
 
-def _made(name: str, folder: str) -> peers.Peer:
+def _make_peer(name: str, folder: str) -> peers.Peer:
     if name == PLAIN:
-        return peers.Peer(ours.bare_app(), {})
+        return peers.Peer(ours.make_bare_app(), {})
     if name == OURS:
-        app = ours.sessions_app(folder)
-        return peers.Peer(app, ours.jar_of(app))
+        app = ours.make_sessions_app(folder)
+        return peers.Peer(app, ours.log_in_by_cookie(app))
     return peers.MAKERS[name].make(folder)

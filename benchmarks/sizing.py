@@ -12,7 +12,7 @@ import math
 import pathlib
 from typing import Any, NamedTuple
 
-from .crowds import STORES, name_of
+from .crowds import STORES, name_case
 from .serving import OURS
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "latest.json"
@@ -55,7 +55,7 @@ def rates_of(results: dict[str, Any], store: str) -> Rates:
     """From a run: the better of one client and sixteen."""
     crowds = results["tables"]["crowds"]["figures"]
     return Rates(
-        results["tables"]["servers"]["figures"][OURS], max(crowds[name_of("refresh", store, n)] for n in (1, 4, 16))
+        results["tables"]["servers"]["figures"][OURS], max(crowds[name_case("refresh", store, n)] for n in (1, 4, 16))
     )
 
 

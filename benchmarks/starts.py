@@ -48,7 +48,7 @@ class Start(NamedTuple):
     has_requests: bool
 
 
-def probe(code: str) -> Start:
+def measure_start(code: str) -> Start:
     """Run it in a process of its own."""
     program = _PROBE.format(base=_BASE, code=code)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -57,8 +57,8 @@ def probe(code: str) -> Start:
 
 def measure(services: Services) -> Table:
     """Minima of interleaved starts: whatever disturbs a start makes it longer."""
-    codes = {IMPORT: IMPORT, START: _APP, **{code: code for code in _peers()}}
-    rounds = [{name: probe(code) for name, code in codes.items()} for _ in range(services.effort.starts)]
+    codes = {IMPORT: IMPORT, START: _APP, **{code: code for code in _list_peers()}}
+    rounds = [{name: measure_start(code) for name, code in codes.items()} for _ in range(services.effort.starts)]
     starts = {name: [found[name] for found in rounds] for name in codes}
     figures = {BASE: min(start.base_time for start in starts[IMPORT])}
     figures |= {name: min(start.time for start in found) for name, found in starts.items()}
@@ -68,5 +68,5 @@ def measure(services: Services) -> Table:
     return Table("A start", "ms over flask, sqlalchemy and jwt", figures)
 
 
-def _peers() -> list[str]:
+def _list_peers() -> list[str]:
     return [f"import {module}" for module in _PEERS if importlib.util.find_spec(module) is not None]

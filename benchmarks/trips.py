@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 from .crowds import NO_POSTGRES
 from .figures import Table
 from .operations import OPERATIONS
-from .ours import engine_of, hurried
+from .ours import engine_of, speed_up_clock
 from .services import Services
 
 WARM_UP = 20
@@ -29,8 +29,8 @@ def measure(services: Services) -> Table:
     if services.postgres is None:
         table.notes.append(NO_POSTGRES)
         return table
-    with counted(services.postgres, services.folder()) as (uri, counter):
-        app = hurried(services.app(DATABASE_URI=uri, REFRESH_RACE_WINDOW=0))
+    with count_trips(services.postgres, services.folder()) as (uri, counter):
+        app = speed_up_clock(services.app(DATABASE_URI=uri, REFRESH_RACE_WINDOW=0))
         for name, make in OPERATIONS.items():
             acts = make(engine_of(app), WARM_UP + COUNTED)
             for number, act in enumerate(acts):
@@ -49,7 +49,7 @@ class Counter:
 
 
 @contextlib.contextmanager
-def counted(uri: str, folder: str) -> Iterator[tuple[str, Counter]]:
+def count_trips(uri: str, folder: str) -> Iterator[tuple[str, Counter]]:
     """The URI of a wire that leads to the same database, and its counter."""
     url, counter = make_url(uri), Counter()
     target = f"{url.query['host']}/{_SOCKET}"
@@ -64,10 +64,10 @@ def _accept(listener: socket.socket, target: str, counter: Counter) -> None:
     with contextlib.suppress(OSError):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=_carry, args=(client, target, counter), daemon=True).start()
+            threading.Thread(target=_forward, args=(client, target, counter), daemon=True).start()
 
 
-def _carry(client: socket.socket, target: str, counter: Counter) -> None:
+def _forward(client: socket.socket, target: str, counter: Counter) -> None:
     """Pass on what either side says."""
     with client, socket.socket(socket.AF_UNIX) as server, selectors.DefaultSelector() as selector:
         server.connect(target)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .figures import Table
-from .ours import bare_app, jar_of
-from .rounds import paired
+from .ours import log_in_by_cookie, make_bare_app
+from .rounds import compare_pairs
 from .services import Services
 from .wsgi import call
 
@@ -14,10 +14,14 @@ NOISE = "bare Flask, over bare Flask"
 
 def measure(services: Services) -> Table:
     """Pairs of requests that follow each other; the same pairs without the extension show what the method can see."""
-    app, bare, other = services.app(), bare_app(), bare_app()
-    jar, pairs = jar_of(app), services.effort.pairs
+    app, bare, other = services.app(), make_bare_app(), make_bare_app()
+    jar, pairs = log_in_by_cookie(app), services.effort.pairs
     figures = {
-        DIFFERENCE: paired(lambda: call(bare, "GET", "/plain", jar), lambda: call(app, "GET", "/plain", jar), pairs),
-        NOISE: paired(lambda: call(bare, "GET", "/plain", jar), lambda: call(other, "GET", "/plain", jar), pairs),
+        DIFFERENCE: compare_pairs(
+            lambda: call(bare, "GET", "/plain", jar), lambda: call(app, "GET", "/plain", jar), pairs
+        ),
+        NOISE: compare_pairs(
+            lambda: call(bare, "GET", "/plain", jar), lambda: call(other, "GET", "/plain", jar), pairs
+        ),
     }
     return Table("A request without sessions", "µs, median of pairs", figures)

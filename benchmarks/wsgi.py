@@ -24,22 +24,22 @@ _ENVIRON: dict[str, Any] = {
 
 
 def call(app: Any, method: str, path: str, sent: Sent | None = None) -> Headers:
-    """The response's headers.
+    """Send a request and return the response's headers.
 
-    :raises SystemExit: it is not 200; what is measured must work.
+    :raises SystemExit: the status is not 200; what is measured must work.
     """
     environ = {**_ENVIRON, "REQUEST_METHOD": method, "PATH_INFO": path, **(sent or {})}
-    answer: list[Any] = []
-    body: Iterable[bytes] = app.wsgi_app(environ, lambda status, headers, _=None: answer.extend((status, headers)))
+    response: list[Any] = []
+    body: Iterable[bytes] = app.wsgi_app(environ, lambda status, headers, _=None: response.extend((status, headers)))
     b"".join(body)
-    if not answer[0].startswith("200"):
-        raise SystemExit(f"{method} {path} answered {answer[0]}")
-    headers: Headers = answer[1]
+    if not response[0].startswith("200"):
+        raise SystemExit(f"{method} {path} gets {response[0]}")
+    headers: Headers = response[1]
     return headers
 
 
 def cookies(headers: Headers, path: str = "/") -> Sent:
-    """The ``Cookie`` header that a browser would send next to this path."""
+    """Return the ``Cookie`` header that a browser would send next to this path."""
     lines = [value for name, value in headers if name == "Set-Cookie"]
     return {"HTTP_COOKIE": "; ".join(line.partition(";")[0] for line in lines if path.startswith(_path_of(line)))}
 
@@ -50,5 +50,5 @@ def _path_of(line: str) -> str:
 
 
 def bearer(token: str) -> Sent:
-    """A token in the ``Authorization`` header."""
+    """Return an ``Authorization`` header with this token."""
     return {"HTTP_AUTHORIZATION": f"Bearer {token}"}

@@ -47,7 +47,7 @@ def test_every_peer_is_measured(results: Results) -> None:
 @pytest.mark.postgres
 def test_the_goals_find_their_figures(results: Results) -> None:
     """Each goal names figures that the parts yield, but for clients and peers that a tiny run has not."""
-    unknown = {goal.sentence for goal in goals.judged(results) if goal.measured is None}
+    unknown = {goal.sentence for goal in goals.judge_goals(results) if goal.measured is None}
     assert unknown <= {
         goal.sentence for goal in goals.GOALS if goal.sentence.startswith(("16 clients", "seen before, to s"))
     }
@@ -56,7 +56,7 @@ def test_the_goals_find_their_figures(results: Results) -> None:
 def test_goals_are_judged() -> None:
     """More than the limit is a miss, less is not; what was not measured is neither."""
     found = {name: Table("", "", figures) for name, figures in {"trips": {"refresh": 2.5}, "unused": {}}.items()}
-    verdicts = {goal.sentence: goal.verdict for goal in goals.judged(found)}
+    verdicts = {goal.sentence: goal.verdict for goal in goals.judge_goals(found)}
     assert verdicts["round trips of a refresh on PostgreSQL"] == "missed"
     assert verdicts["µs that a request without sessions pays"] == "not measured"
 
@@ -86,10 +86,10 @@ def test_a_whole_server(services: Services, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_required_counts() -> None:
     """A package is measured with what it requires, and what that requires; extras only where they are asked for."""
-    here = disk.found()
-    assert {"flask", "werkzeug", "markupsafe", "requests", "certifi"} <= disk.required("flask-supertokens", here)
-    assert "psycopg" not in disk.required("flask-supertokens", here)
-    assert "psycopg" in disk.required("flask-supertokens", here, ("postgresql",))
+    here = disk.find_installed_packages()
+    assert {"flask", "werkzeug", "markupsafe", "requests", "certifi"} <= disk.find_required("flask-supertokens", here)
+    assert "psycopg" not in disk.find_required("flask-supertokens", here)
+    assert "psycopg" in disk.find_required("flask-supertokens", here, ("postgresql",))
 
 
 def test_a_deployment_is_sized() -> None:

@@ -70,7 +70,7 @@ def _in_child(notice: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=_while_living(notice))
 
 
-def before_fork(decide: Callable[[], None]) -> None:
+def call_before_fork(decide: Callable[[], None]) -> None:
     """Call this bound method in every process that forks, just before, as long as its object lives."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=_while_living(decide))

@@ -8,7 +8,8 @@ import pytest
 
 from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from ..support.engines import a_session, an_engine, presented, refresh_token_of, rotate_keys
 from ..support.plans import HOUR, UNITS, WINDOW, Clock, Jar

@@ -220,7 +220,7 @@ def _size_of_log_in(state: AppState, text: str) -> int:
 
 def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
     keys = state.engine.upkeep.keys
-    sealed = keys.unopened(state.engine.now()) if keys is not None else []
+    sealed = keys.unusable_ids(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The SECRET_KEY of here does not open the signing keys {', '.join(sealed)}: what they signed is not believed."
@@ -236,7 +236,7 @@ def _of_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
 
 def _of_sealing(state: AppState) -> Iterator[str]:
     keys = state.engine.upkeep.keys
-    sealed = keys.under_fallbacks(state.engine.now()) if keys is not None else []
+    sealed = keys.fallback_ids(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The signing keys {', '.join(sealed)} are sealed under one of SECRET_KEY_FALLBACKS and end with it. Before you take"

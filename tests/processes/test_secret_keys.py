@@ -87,7 +87,7 @@ def published(state: State, now: int) -> set[str]:
 def said(state: State) -> tuple[list[str], list[str]]:
     """What `status` tells of: keys that end with a fallback, and keys that do not open."""
     keys, now = state["engine"].upkeep.keys, state["engine"].now()
-    return keys.under_fallbacks(now), keys.unopened(now)
+    return keys.fallback_ids(now), keys.unusable_ids(now)
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def test_the_keys_are_not_sealed_again(uri: str) -> None:
             if step == OLD:
                 before = life.known()[0]
                 jar = one.one_does(log_in, life.now)
-        under_fallbacks, unopened = one.one_does(said)
-        assert (set(under_fallbacks), unopened) == (before, [])
+        fallback_ids, unusable_ids = one.one_does(said)
+        assert (set(fallback_ids), unusable_ids) == (before, [])
         life.now += HOUR
         jar = one.one_does(refresh, jar, life.now)
         life.restart(0, NEW)

@@ -225,7 +225,7 @@ def copy_sessions(uri: str, end_others: bool, keep_others: bool, wants_json: boo
     _tell(wants_json, done._asdict(), " ".join(_said(done, others)))
 
 
-def _said(done: transfer.Copied, others: transfer.Others) -> Iterator[str]:
+def _said(done: transfer.CopyResult, others: transfer.Others) -> Iterator[str]:
     yield f"{done.copied} sessions copied, {done.updated} updated, {done.skipped} were the same."
     if done.expired:
         yield f"{done.expired} had expired and were left out."

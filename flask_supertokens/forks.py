@@ -36,7 +36,8 @@ class ForkSafeLock:
         process = os.getpid()
         if process == self.process:
             return
-        with self._renewal_locks.setdefault(process, threading.Lock()):  # atomic: the threads of a child find the same one
+        # All threads of a child get the same lock here: setdefault is atomic.
+        with self._renewal_locks.setdefault(process, threading.Lock()):
             if process != self.process:
                 self._lock = self._make()
                 renew = None if self._renew is None else self._renew()

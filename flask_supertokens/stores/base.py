@@ -52,6 +52,7 @@ class Store(ABC):
     """
 
     driver_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """The exceptions of the driver; those that leave a verb become a `GeneralError`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -1,10 +1,10 @@
 """What differs between databases for the SQL store: locks, clocks, and which failures to repeat.
 
-* SQLite: one writer; ``BEGIN IMMEDIATE`` takes its place at once. WAL mode, so that readers do not wait. The threads of one
-  process take turns before they come to SQLite, which lets them sleep instead of queue.
+* SQLite: one writer at a time; ``BEGIN IMMEDIATE`` becomes it at once. WAL mode, so that readers do not wait. The threads of one
+  process queue before they call SQLite, which would let them sleep instead.
 * PostgreSQL: an advisory lock that ends with the transaction.
 * MariaDB and MySQL: a named lock around the transaction, which is READ COMMITTED: with InnoDB's gap locks, deletes that find
-  nothing would end in deadlocks. Texts have a binary collation; it still takes "a " for "a", so lengths are compared as well.
+  nothing would end in deadlocks. Texts have a binary collation; "a " still equals "a" in it, so lengths are compared as well.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""PostgreSQL connections that do not wait without end, and that prepare nothing where a pooler stands between.
+"""PostgreSQL connections that do not wait without end, and that prepare no statements behind a pooler.
 
-Waiting is bounded on this side, not by the server's ``statement_timeout``: a server that hangs keeps no time, and a pooler
-passes such settings on to others, or refuses them. psycopg itself bounds connecting only.
+The client bounds the wait, not the server's ``statement_timeout``: a server that hangs keeps no time, and a pooler applies such
+settings to other clients, or refuses them. psycopg itself bounds connecting only.
 
-A pooler that hands the server's connections around (PgBouncer in transaction mode) does so with what was prepared on them. The
-names of psycopg's statements are numbers, the same ones in each process, so a read could run another process's delete.
+A pooler that shares the server's connections among clients (PgBouncer in transaction mode) shares the statements prepared on
+them too. psycopg numbers its statements, in each process from the same number on, so a read could run another process's delete.
 """
 
 from __future__ import annotations

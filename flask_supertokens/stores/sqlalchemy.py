@@ -411,10 +411,8 @@ class SQLAlchemyStore(Store):
         def swap(connection: Connection) -> bool:
             if connection.scalar(_SELECT_CONFIG, {"app": self._app_id}) != seen:
                 return False
-            ours = {"app_id": self._app_id, "config": new}
-            connection.execute(
-                insert(apps) if seen is None else update(apps).where(apps.c.app_id == self._app_id), ours
-            )
+            change = insert(apps) if seen is None else update(apps).where(apps.c.app_id == self._app_id)
+            connection.execute(change, {"app_id": self._app_id, "config": new})
             return True
 
         return self._transact(swap, _TABLES_AND_KEYS)
@@ -443,18 +441,19 @@ class SQLAlchemyStore(Store):
         return file if file is not None and is_open_to_others(file) else None
 
     def _file(self) -> str | None:
+        """Return the path of the SQLite file, if the database is one and its place is known."""
         try:
             return sqlite_file(url_of(self._engine))
         except OSError:  # there is no room for a temporary one
             return None
 
-    def hints(self, uri_of_the_app: Any, directory: str) -> Iterator[str]:
+    def hints(self, app_uri: Any, directory: str) -> Iterator[str]:
         """Say what may go wrong between the app's use of its database and ours.
 
         Relative SQLite paths in the app's URI are below ``directory``.
         """
         file, connections = self._file(), None if self._is_own_engine else max_connections(self._engine)
-        if file is not None and (not self._is_own_engine or is_same_file(file, uri_of_the_app, directory)):
+        if file is not None and (not self._is_own_engine or is_same_file(file, app_uri, directory)):
             yield f"Your app's tables and sessions are in one SQLite file, {file}. {_ONE_WRITER}"
         if connections is not None and connections < _ENOUGH_CONNECTIONS:
             yield f"database_engine has {connections} connections at most. {_TWO_CONNECTIONS_NEEDED}"
@@ -468,6 +467,7 @@ class SQLAlchemyStore(Store):
     # -- connections
 
     def _read(self, query: Callable[[Connection], T]) -> T:
+        """Run a query, once more on a fresh connection if the pooled one turns out to be dead."""
         self._ensure_ready()
         try:
             with self._autocommit.connect() as connection:
@@ -479,6 +479,7 @@ class SQLAlchemyStore(Store):
             return query(connection)
 
     def _write(self, statement: Any, values: Masked[dict[str, Any]]) -> bool:
+        """Execute one statement; return whether it changed a row."""
         self._ensure_ready()
         with self._database.turn, self._autocommit.connect() as connection:
             return connection.execute(statement, values.value).rowcount > 0
@@ -532,14 +533,14 @@ class _RowOnOneConnection(Row):
             return self
         try:
             connection = self._connection = store._autocommit.connect()
-            named = {"h": handle, "app": store._app_id}
+            parameters = {"h": handle, "app": store._app_id}
             try:
-                found = connection.execute(_SELECT_SESSION, named).first()
+                found = connection.execute(_SELECT_SESSION, parameters).first()
             except DBAPIError as error:
                 if not store._database.is_lost_connection(error):
                     raise
                 connection.rollback()  # now it can go on with another one of the pool
-                found = connection.execute(_SELECT_SESSION, named).first()
+                found = connection.execute(_SELECT_SESSION, parameters).first()
         except store.driver_errors as error:
             self.__exit__(None, None, None)
             raise store.failure("row", error) from error
@@ -566,6 +567,7 @@ class OtherStore(SQLAlchemyStore):
 
 
 def _explain_lock(file: str) -> str:
+    """Say who keeps a SQLite file locked, as far as the system tells."""
     is_ours = is_writing(file)
     if is_ours:
         return f"This process itself holds a write transaction on {file}, so it waits for itself. {_ONE_WRITER}"

@@ -27,8 +27,9 @@ from sqlalchemy.schema import CreateIndex
 from flask_supertokens.cli import BATCH
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
+from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.schema import sessions
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 from tests.support.engines import a_session, an_engine, refresh_token_of
 from tests.support.plans import Clock
 from tests.support.postgres import PostgresServer, programs

@@ -52,14 +52,15 @@ def make_store(
     settings: Settings, directory: str, database_engine: DatabaseEngine | None, is_testing: Callable[[], bool]
 ) -> Store:
     """Make the SQL store that the settings name."""
-    from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
+    from .stores import connecting  # noqa: PLC0415 - slow to import
+    from .stores.sqlalchemy import SQLAlchemyStore  # noqa: PLC0415
 
     engine = database_engine
     if engine is None:
-        engine = sql.database_engine(settings.database_uri, directory)
+        engine = connecting.database_engine(settings.database_uri, directory)
         if settings.has_default_database:
-            sql.keep_apart_from_tests(engine, is_testing)
-    return sql.SQLAlchemyStore(engine, creates_tables=settings.create_tables)
+            connecting.use_temporary_file_in_tests(engine, is_testing)
+    return SQLAlchemyStore(engine, creates_tables=settings.create_tables)
 
 
 @contextmanager
@@ -69,11 +70,12 @@ def open_other_store(uri: str, directory: str) -> Iterator[SQLAlchemyStore]:
     :param uri: a URL that `values.database` has read.
     :raises ValueError: the database is in memory.
     """
-    from .stores import sqlalchemy as sql  # noqa: PLC0415 - slow to import
+    from .stores.connecting import database_engine  # noqa: PLC0415 - slow to import
+    from .stores.sqlalchemy import OtherStore  # noqa: PLC0415
 
-    engine = sql.database_engine(uri, directory)
+    engine = database_engine(uri, directory)
     try:
-        store = sql.OtherStore(engine)
+        store = OtherStore(engine)
         if store.is_in_memory:
             raise ValueError("A database in memory ends with this command: name a file or a server.")
         yield store

@@ -231,7 +231,7 @@ def copy_sessions(uri: str, end_others: bool, keep_others: bool, wants_json: boo
     _print_result(wants_json, done._asdict(), " ".join(_describe_copy(done, others)))
 
 
-def _describe_copy(done: transfer.Copied, others: transfer.Others) -> Iterator[str]:
+def _describe_copy(done: transfer.CopyResult, others: transfer.Others) -> Iterator[str]:
     """Say in sentences what a copy did."""
     yield f"{done.copied} sessions copied, {done.updated} updated, {done.skipped} were the same."
     if done.expired:

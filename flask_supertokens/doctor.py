@@ -223,7 +223,7 @@ def _measure_sign_in(state: AppState, text: str) -> int:
 
 def _check_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[str]:
     keys = state.engine.upkeep.keys
-    sealed = keys.unopened(state.engine.now()) if keys is not None else []
+    sealed = keys.unusable_ids(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The current SECRET_KEY cannot decrypt the signing keys {', '.join(sealed)}: tokens that they signed are refused."
@@ -239,7 +239,7 @@ def _check_keys_and_clock(state: AppState, facts: dict[str, Any]) -> Iterator[st
 
 def _check_fallback_keys(state: AppState) -> Iterator[str]:
     keys = state.engine.upkeep.keys
-    sealed = keys.under_fallbacks(state.engine.now()) if keys is not None else []
+    sealed = keys.fallback_ids(state.engine.now()) if keys is not None else []
     if sealed:
         yield (
             f"The signing keys {', '.join(sealed)} are sealed under one of SECRET_KEY_FALLBACKS and end with it. Before you"

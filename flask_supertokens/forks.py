@@ -1,9 +1,8 @@
-"""What a child process must not inherit: locks that a thread of its parent held, connections that are its parent's.
+"""Locks that work after a fork, and calls just before one.
 
-Python tells of the forks that it makes itself (`os.register_at_fork`), but not of those in C, as uWSGI's are. So the process
-is also compared each time that a lock is taken.
-
-And what it must share with its parent, which is decided before the fork.
+A child process must not inherit a lock that a thread of its parent held, nor its parent's connections. Python calls functions
+at the forks that it makes itself (`os.register_at_fork`), but not at those in C, such as uWSGI's. So each use of a lock compares
+the process id as well.
 """
 
 from __future__ import annotations
@@ -16,27 +15,29 @@ from typing import Any
 
 
 class ForkSafeLock:
-    """A lock that is a new one in each process, as is what its owner keeps.
+    """A lock that is replaced by a new one in each child process, together with its owner's state.
 
-    :param renew: the owner's method that begins anew in a child: once a process, before anybody has the lock there. It must
-        not take the lock.
-    :param make: makes the lock that stands behind this one.
+    :param renew: the owner's method that resets its state in a child: called once a process, before any thread there holds the
+        lock. It must not take the lock.
+    :param make: makes the underlying lock.
     """
 
     def __init__(self, renew: Callable[[], None] | None = None, make: Callable[[], Any] = threading.Lock) -> None:
         self._renew = None if renew is None else weakref.WeakMethod(renew)
         self._make = make
         self._lock = make()
-        self.process = os.getpid()  # that it is of
-        self._beginnings: dict[int, Any] = {}
-        _in_child(self.notice_fork)
+        self.process = os.getpid()  # the process that the underlying lock belongs to
+        self._renewal_locks: dict[int, Any] = {}
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=_call_while_alive(self.notice_fork))
 
     def notice_fork(self) -> None:
-        """Begin anew if this is another process than before. For what is used without the lock."""
+        """Renew lock and state if this is another process than before. Call it before using the state without the lock."""
         process = os.getpid()
         if process == self.process:
             return
-        with self._beginnings.setdefault(process, threading.Lock()):  # atomic: the threads of a child find the same one
+        # All threads of a child get the same lock here: setdefault is atomic.
+        with self._renewal_locks.setdefault(process, threading.Lock()):
             if process != self.process:
                 self._lock = self._make()
                 renew = None if self._renew is None else self._renew()
@@ -64,23 +65,18 @@ class ForkSafeLock:
         self._lock.release()
 
 
-def _in_child(notice: Callable[[], None]) -> None:
-    """Call this bound method in every child that Python makes, as long as its object lives."""
-    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-        os.register_at_fork(after_in_child=_while_living(notice))
-
-
-def before_fork(decide: Callable[[], None]) -> None:
-    """Call this bound method in every process that forks, just before, as long as its object lives."""
+def call_before_fork(method: Callable[[], None]) -> None:
+    """Call a bound method just before each fork that Python makes, as long as its object is alive."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_while_living(decide))
+        os.register_at_fork(before=_call_while_alive(method))
 
 
-def _while_living(bound: Callable[[], None]) -> Callable[[], None]:
-    method = weakref.WeakMethod(bound)
+def _call_while_alive(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls a bound method, but does not keep its object alive."""
+    reference = weakref.WeakMethod(method)
 
     def call() -> None:
-        living = method()
+        living = reference()
         if living is not None:
             living()
 

@@ -21,7 +21,7 @@ from .errors import CrossSiteRequestError, UnauthorisedError
 from .protocol.hosts import is_local
 from .protocol.presented import ACCESS_NAME, REFRESH_NAME
 from .protocol.response_plan import REMOVE
-from .refusals import FIXES_OF_A_PREFIX
+from .refusals import PREFIX_FIXES
 from .sessions.request import allows_origin
 from .state import AppState
 
@@ -192,12 +192,12 @@ class PublicURL:
             )
             yield (
                 f"The refresh cookie has Path={refresh.path}, but browsers refresh at {self.refresh_path} and do not send it"
-                f" there: everybody is logged out when the access token expires. {strips}: {FIXES_OF_A_PREFIX} (The prefix is"
+                f" there: everybody is logged out when the access token expires. {strips}: {PREFIX_FIXES} (The prefix is"
                 f" X-Forwarded-Prefix: {self.path or '/'}.)"
             )
         used = self._to_public_path(self._state.settings.access_token_path)
         if not _path_matches(access.path, used):
-            yield f"The access cookie has Path={access.path} and is not sent to {used}. {FIXES_OF_A_PREFIX}"
+            yield f"The access cookie has Path={access.path} and is not sent to {used}. {PREFIX_FIXES}"
 
     def _check_origin(self) -> Iterator[str]:
         """Check that the app takes this origin for its own, and the same host over plain http for another one."""

@@ -1,10 +1,10 @@
-"""What the log says of refusals: one line each, with the sentence of the error, never with a token.
+"""The log lines of refusals: one each, with the sentence of the error, never with a token.
 
-* DEBUG: what is usual (an access token has expired). INFO: what a user feels (a refresh was refused). WARNING: another site
-  sent it.
-* Strangers can cause all of these. Of one kind `LINES_A_MINUTE` are written above DEBUG; the rest goes to DEBUG, and a line
+* DEBUG: what is usual (an access token has expired). INFO: what a user notices (a refresh was refused). WARNING: another site
+  sent the request.
+* Strangers can cause all of these. Of each kind `LINES_A_MINUTE` are written above DEBUG. The rest goes to DEBUG, and one line
   says so.
-* What looks like a proxy that hides the refresh route from browsers is told once, with what fixes it.
+* One warning says when a proxy seems to hide the refresh route from browsers, and what fixes that.
 """
 
 from __future__ import annotations
@@ -19,78 +19,80 @@ logger: logging.Logger = logging.getLogger("flask_supertokens")
 
 LINES_A_MINUTE = 30
 EXPIRED_WITHOUT_REFRESH = 20
-"""So many requests with expired access tokens, and no refresh among them, are no coincidence."""
-FIXES_OF_A_PREFIX = (
+"""How many requests with expired access tokens, and no refresh among them, are no coincidence."""
+PREFIX_FIXES = (
     "let it send X-Forwarded-Prefix and use werkzeug's ProxyFix(app.wsgi_app, x_prefix=1), or keep the prefix and set"
     " SUPERTOKENS_API_BASE_PATH."
 )
 _FIXES = (
     "If a proxy strips a prefix from the path, browsers do not send the refresh cookie, whose path is {path}: "
-    f"{FIXES_OF_A_PREFIX} `flask supertokens status --url https://…` checks it."
+    f"{PREFIX_FIXES} `flask supertokens status --url https://…` checks it."
 )
 
 
 class RefusalLog:
-    """Writes the lines of one app.
+    """Writes the log lines of one app.
 
-    :param refresh_path: ``None`` where no browser refreshes here by a cookie.
-    :param clock: seconds; for tests.
+    :param refresh_path: the path of the refresh cookie; ``None`` if no browser refreshes here by a cookie.
+    :param clock: in seconds; for tests.
     """
 
     def __init__(self, refresh_path: str | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._fixes = _FIXES.format(path=refresh_path)
         self._clock = clock
-        self._minutes: dict[tuple[int, str], tuple[int, int]] = {}
-        self._expired = 0
-        self._has_told = refresh_path is None
+        self._lines: dict[tuple[int, str], tuple[int, int]] = {}
+        """Of each level and kind: the minute, and how many lines were written in it."""
+        self._expired_count = 0
+        """How many requests came with expired access tokens; -1 once a refresh came."""
+        self._has_warned = refresh_path is None
 
     def write(self, error: SuperTokensError, where: str) -> None:
-        """One line on a refusal.
+        """Write one line about a refusal.
 
-        :param where: method and path of the request, or another word on where it happened.
+        :param where: method and path of the request, or another hint at where it happened.
         """
         level = logging.WARNING if isinstance(error, CrossSiteRequestError) else logging.DEBUG
         if isinstance(error, DuplicateCookiesError) and not error.cleared:
             level = logging.ERROR  # only the operator can fix that
         if error.refused_refresh:
             level = max(level, logging.INFO)
-        if level > logging.DEBUG and not self.has_room(level, type(error).__name__):
+        if level > logging.DEBUG and not self.may_write(level, type(error).__name__):
             level = logging.DEBUG
         logger.log(level, "Refused, %s (%s): %s", error.message, where, error.description)
 
-    def has_room(self, level: int, kind: str) -> bool:
-        """Whether one more line of this kind may be written in this minute; the last one says that there were more."""
+    def may_write(self, level: int, kind: str) -> bool:
+        """Count a line of this kind; return whether it may be written in this minute. The first that may not is announced."""
         minute, key = int(self._clock() // 60), (level, kind)
-        begun, written = self._minutes.get(key, (minute, 0))
-        if begun != minute:
-            begun, written = minute, 0
-        self._minutes[key] = begun, written + 1
+        counted_minute, written = self._lines.get(key, (minute, 0))
+        if counted_minute != minute:
+            written = 0
+        self._lines[key] = minute, written + 1
         if written == LINES_A_MINUTE:
             logger.log(
                 level, "More refusals of this kind (%s) are logged at level DEBUG for the rest of this minute.", kind
             )
         return written < LINES_A_MINUTE
 
-    def saw_refresh(self, *, only_access_cookie: bool) -> None:
-        """A refresh came, with its token or with the access cookie only. One with neither may be anybody's.
+    def note_refresh(self, *, only_access_cookie: bool) -> None:
+        """Note a refresh that came with its token, or with the access cookie only. One with neither may be any client's.
 
-        Once one came with its token, a cookie that is missing has expired.
+        After the first one with its token, a cookie that is missing has expired, and nothing is warned of.
         """
-        if only_access_cookie and self._expired >= 0:
-            self._tell("A refresh came with the access cookie, but without the refresh cookie.")
+        if only_access_cookie and self._expired_count >= 0:
+            self._warn_once("A refresh came with the access cookie, but without the refresh cookie.")
         if not only_access_cookie:
-            self._expired = -1
+            self._expired_count = -1
 
-    def saw_expired(self) -> None:
-        """A request came with an access token that has expired."""
-        if self._expired >= 0:
-            self._expired += 1
-        if self._expired == EXPIRED_WITHOUT_REFRESH:
-            self._tell(
-                f"{self._expired} requests came with expired access tokens, and no refresh came to this process yet."
+    def note_expired_token(self) -> None:
+        """Note a request that came with an expired access token."""
+        if self._expired_count >= 0:
+            self._expired_count += 1
+        if self._expired_count == EXPIRED_WITHOUT_REFRESH:
+            self._warn_once(
+                f"{self._expired_count} requests came with expired access tokens, and no refresh came to this process yet."
             )
 
-    def _tell(self, sentence: str) -> None:
-        if not self._has_told:
-            self._has_told = True
+    def _warn_once(self, sentence: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning("%s %s", sentence, self._fixes)

@@ -1,13 +1,14 @@
-"""Copies sessions and keys from one store to another. Tokens go on working where ``SECRET_KEY`` is the same.
+"""Copies sessions and keys from one store to another. Tokens stay valid if both use the same ``SECRET_KEY``.
 
-* A session is copied as it was read. What changes afterwards is copied by another run, so the last run is one without the app.
-* Keys come last. A target without keys was never used by an app, so it becomes what the source is, whatever a run that was
-  stopped had left there.
-* In a target with keys, the later use of a session decides which row is newer, and a newer row is never replaced. Payload and
-  data have no time of their own: where only these differ the source decides, unless the target is in use.
-* What such a target alone has was ended at the source since the copy, or made at the target. No store can tell, so the
-  caller says it (`Others`); until then nothing is copied. What ends at the source during a run is ended at the target.
-* A key counts as at any other place: its private half must open, and the public one must be derived from it.
+* A session is copied as it was read. The next run copies later changes, so the last run is one with the app stopped.
+* Keys are copied last. No app has used a target without keys, so it becomes a copy of the source, whatever an interrupted run
+  left there.
+* In a target with keys, the row whose session was used later is the newer one, and a newer row is never replaced. Payload and
+  data have no time of their own: where only these differ the source's are copied, unless an app uses the target.
+* A session or a key that only the target has was ended at the source since the last copy, or was made at the target. The stores
+  can't tell which, so the caller says it (`Others`); until then nothing is copied. A session that ends at the source during a
+  run is ended at the target.
+* A key is copied only if its private half opens, and refused if its public half does not belong to that.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from .protocol.model import PUBLIC_TENANT, Line, SessionRecord, SigningKey
 from .stores.base import BATCH, Store
 
 Others = Literal["refuse", "end", "keep"]
-"""What becomes of what a target with keys alone has. ``keep`` says that an app uses it, ``end`` that none does."""
+"""What to do with sessions and keys that only a target with keys has. ``keep``: an app uses the target; ``end``: none does."""
 _ATTEMPTS = 20
 
 
-class Copied(NamedTuple):
-    """What became of the source's sessions and keys.
+class CopyResult(NamedTuple):
+    """What a run did with sessions and keys.
 
-    How many sessions were ``copied``, were ``updated`` at the target, were the same there (``skipped``), are newer there or
-    differ and stayed (``kept``), had ``expired`` and were left out, and were ``ended`` at the target; the ids of keys that did
-    not open, and of those that a target in use does not have (``ended_keys``), left out as well.
+    It counts the sessions that were ``copied``, were ``updated`` at the target, were the same there (``skipped``), are newer
+    there or differ and stayed (``kept``), had ``expired`` and were left out, and were ``ended`` at the target. It lists the ids
+    of the keys that were left out: ``unopened`` ones, and those that a target in use does not have (``ended_keys``).
     """
 
     copied: int
@@ -45,12 +46,13 @@ class Copied(NamedTuple):
 
 
 class Copy:
-    """One run. Making it compares the stores, and writes nothing but a probe that is removed again.
+    """One run. The constructor compares the stores, and writes nothing but a probe, which it removes again.
 
-    :param public_half: what belongs to the private half of a key, ``None`` if the current ``SECRET_KEY`` does not open it.
-    :param now: in ms; what has expired by this clock and by the target's is left out.
-    :raises ValueError: both are one store, the keys of one belong to another ``SECRET_KEY``, a key is not what it says, or
-        the target has something of its own that ``others`` does not allow.
+    :param public_half: derives the public half of a key from its private half; ``None`` if the current ``SECRET_KEY`` can't
+        decrypt that.
+    :param now: in ms; sessions that have expired by this clock and by the target's are left out.
+    :raises ValueError: both stores are one database, the current ``SECRET_KEY`` opens no key of a store, the halves of a key do
+        not belong together, or the target has something of its own that ``others`` does not allow.
     :raises GeneralError: a store failed.
     """
 
@@ -63,50 +65,51 @@ class Copy:
         others: Others = "refuse",
     ) -> None:
         self._source, self._target, self._public_half, self._others = source, target, public_half, others
-        if _are_one(source, target):
+        if _is_same_database(source, target):
             raise ValueError("This is the database that the app uses already: name another one.")
         self._now = min(now, target.server_time() or now)
-        self._usable_keys(target.keys())
+        self._split_keys(target.keys())
         self._ended_keys: frozenset[str] = frozenset()
-        self._gone_keys: frozenset[str] = frozenset()
-        self._only_there: list[str] = []
-        self._at = ""
-        self._compare()
-        self.sessions: int = sum(len(self._living(batch)) for batch in _batches(source))
-        """How many there are to copy."""
+        self._target_only_keys: frozenset[str] = frozenset()
+        self._target_only_sessions: list[str] = []
+        self._last_handle = ""
+        self._compare_stores()
+        self.sessions: int = sum(len(self._drop_expired(batch)) for batch in _read_batches(source))
+        """How many sessions there are to copy."""
 
-    def run(self, advance: Callable[[int], object] = lambda number: None) -> Copied:
-        """Copy sessions, then keys, and end what is to be ended; ``advance`` is told how many sessions each batch had.
+    def run(self, advance: Callable[[int], object] = lambda number: None) -> CopyResult:
+        """Copy sessions, then keys, and end the sessions that ended at the source.
 
-        :raises ValueError: a key that came meanwhile is not what it says.
-        :raises GeneralError: a store failed, or can't keep a session; the text says how many were copied, and which one it was.
+        :param advance: called after each batch with the number of its sessions.
+        :raises ValueError: the halves of a key that was added meanwhile do not belong together.
+        :raises GeneralError: a store failed, or can't keep a session; the text says how many were copied, and which one failed.
         """
         numbers = Counter[str]()
         try:
             same = self._copy_sessions(numbers, advance)
-            left = {record.handle for batch in _batches(self._source) for record in batch}
-            gone = [*self._only_there, *(handle for handle in same if handle not in left)]
-            for start in range(0, len(gone), BATCH):
-                numbers["ended"] += len(self._target.remove(gone[start : start + BATCH]))
-            usable, unopened = self._usable_keys(self._source.keys())
+            remaining = {record.handle for batch in _read_batches(self._source) for record in batch}
+            ended = [*self._target_only_sessions, *(handle for handle in same if handle not in remaining)]
+            for start in range(0, len(ended), BATCH):
+                numbers["ended"] += len(self._target.remove(ended[start : start + BATCH]))
+            usable, unopened = self._split_keys(self._source.keys())
             for key in usable:
                 self._copy_key(key)
         except GeneralError as error:
             done = numbers.total() - numbers["expired"] - numbers["ended"]
             raise GeneralError(
                 f"{error.description} {done} of {self.sessions} sessions were copied before that, the last one tried was"
-                f" {self._at!r}. To go on, run it again."
+                f" {self._last_handle!r}. To go on, run it again."
             ) from error
-        counted = {name: numbers[name] for name in Copied._fields[:6]}
-        return Copied(**counted, unopened=tuple(unopened), ended_keys=tuple(sorted(self._ended_keys)))
+        counts = {name: numbers[name] for name in CopyResult._fields[:6]}
+        return CopyResult(**counts, unopened=tuple(unopened), ended_keys=tuple(sorted(self._ended_keys)))
 
-    def _living(self, batch: list[SessionRecord]) -> list[SessionRecord]:
+    def _drop_expired(self, batch: list[SessionRecord]) -> list[SessionRecord]:
         return [record for record in batch if record.line.expires_at > self._now]
 
-    def _usable_keys(self, keys: list[SigningKey]) -> tuple[list[SigningKey], list[str]]:
-        """The keys that open, and the ids of those that do not.
+    def _split_keys(self, keys: list[SigningKey]) -> tuple[list[SigningKey], list[str]]:
+        """Return the keys that open, and the ids of those that do not.
 
-        :raises ValueError: none does, or one is not what it says.
+        :raises ValueError: none opens, or the halves of one do not belong together.
         """
         halves = {key.kid: self._public_half(key) for key in keys}
         if keys and not any(halves.values()):
@@ -123,85 +126,95 @@ class Copy:
                 )
         return [key for key in keys if halves[key.kid] is not None], [kid for kid in halves if halves[kid] is None]
 
-    def _compare(self) -> None:
-        """Find what the target alone has.
+    def _compare_stores(self) -> None:
+        """Find the sessions and keys that only the target has.
 
-        :raises ValueError: ``others`` does not allow it.
+        :raises ValueError: ``others`` does not allow them.
         """
-        there, here = _kids(self._target.keys()), _kids(self._source.keys())
-        absent = _kids(self._usable_keys(self._source.keys())[0]) - there
+        target_kids, source_kids = _kids(self._target.keys()), _kids(self._source.keys())
+        missing = _kids(self._split_keys(self._source.keys())[0]) - target_kids
         if self._others == "keep":
-            self._ended_keys = absent if there else frozenset()
+            self._ended_keys = missing if target_kids else frozenset()
             return
-        self._gone_keys = there - here
+        sessions, keys = self._target_only_sessions, target_kids - source_kids
+        self._target_only_keys = keys
         newer = self._compare_sessions()
-        must_be_told = self._others == "refuse" and (self._only_there or self._gone_keys)
-        if there and (newer or must_be_told or (self._gone_keys and not absent)):
+        is_refused = self._others == "refuse" and (sessions or keys)
+        if target_kids and (newer or is_refused or (keys and not missing)):
             raise ValueError(
-                f"The other database has {len(self._only_there)} sessions and {len(self._gone_keys)} keys that are not here, and"
+                f"The other database has {len(sessions)} sessions and {len(keys)} keys that are not here, and"
                 f" {newer} sessions that were used there later. Nothing was copied. If no app uses it, what is not here was"
                 " ended here since an earlier copy: add --end-others, and it ends there. If an app does, add --keep-others:"
                 " what is newer or only there stays, but sessions that were ended there come back."
             )
 
     def _compare_sessions(self) -> int:
-        """Note the sessions that the target alone has; how many others are newer there."""
+        """Note the sessions that only the target has, and return how many others are newer there."""
         newer = 0
-        for batch in _batches(self._target):
-            for there in self._living(batch):
-                here = self._source.read(there.handle)
-                if here is None:
-                    self._only_there.append(there.handle)
-                elif _is_newer(there, here):
+        for batch in _read_batches(self._target):
+            for record in self._drop_expired(batch):
+                original = self._source.read(record.handle)
+                if original is None:
+                    self._target_only_sessions.append(record.handle)
+                elif _is_newer(record, original):
                     newer += 1
         return newer
 
     def _copy_sessions(self, numbers: Counter[str], advance: Callable[[int], object]) -> list[str]:
-        """Copy all that have not expired, and count what became of them; the handles of those that are the same in both now."""
+        """Copy all sessions that have not expired and count the outcomes.
+
+        Returns the handles of the sessions that are the same in both stores now.
+        """
         same: list[str] = []
-        for batch in _batches(self._source):
-            living = self._living(batch)
-            numbers["expired"] += len(batch) - len(living)
-            for record in living:
-                self._at = record.handle
+        for batch in _read_batches(self._source):
+            active = self._drop_expired(batch)
+            numbers["expired"] += len(batch) - len(active)
+            for record in active:
+                self._last_handle = record.handle
                 outcome = self._copy_session(record)
                 numbers[outcome] += 1
                 if outcome != "kept":
                     same.append(record.handle)
-            advance(len(living))
+            advance(len(active))
         return same
 
     def _copy_key(self, key: SigningKey) -> None:
         for _ in range(_ATTEMPTS):
             seen = _kids(self._target.keys())
-            if key.kid in seen | self._ended_keys or self._target.swap_keys(seen, key, self._gone_keys):
+            if key.kid in seen | self._ended_keys or self._target.swap_keys(seen, key, self._target_only_keys):
                 return
         raise GeneralError("The keys of the other database change all the time: stop the app that uses it.")
 
-    def _copy_session(self, here: SessionRecord) -> str:
-        """Add a session to the target, or bring it up to date there; what `Copied` calls it."""
+    def _copy_session(self, record: SessionRecord) -> str:
+        """Add a session to the target, or update it there; return the outcome as `CopyResult` names it."""
         for _ in range(_ATTEMPTS):
-            there = self._target.read(here.handle)
-            if there is None:
-                self._target.add(here)
+            existing = self._target.read(record.handle)
+            if existing is None:
+                self._target.add(record)
                 return "copied"
-            if _state(there) == _state(here):
+            if _changeable(existing) == _changeable(record):
                 return "skipped"
-            if _is_newer(there, here) or (there.line == here.line and self._others == "keep"):
+            if _is_newer(existing, record) or (existing.line == record.line and self._others == "keep"):
                 return "kept"
-            if self._update(there, here):
+            if self._update(existing, record):
                 return "updated"
         raise GeneralError(
-            f"The session {here.handle} changes all the time: stop the app that uses the other database."
+            f"The session {record.handle} changes all the time: stop the app that uses the other database."
         )
 
-    def _update(self, there: SessionRecord, here: SessionRecord) -> bool:
-        """Swap what differs, the line first: what is refreshed there from then on has the payload and data that belong to it."""
-        seen, line = (there.line, there.refreshed_at), (here.line, here.refreshed_at)
+    def _update(self, existing: SessionRecord, record: SessionRecord) -> bool:
+        """Swap what differs at the target; return ``False`` if it has changed there since.
+
+        The line comes first: a later refresh there has the payload and data that belong to it.
+        """
+        handle, seen, new = record.handle, (existing.line, existing.refreshed_at), (record.line, record.refreshed_at)
         return (
-            (seen == line or self._target.swap_line(there, *line))
-            and (there.payload == here.payload or self._target.swap_payload(here.handle, there.payload, here.payload))
-            and (there.data == here.data or self._target.swap_data(here.handle, there.data, here.data, self._now))
+            (seen == new or self._target.swap_line(existing, *new))
+            and (
+                existing.payload == record.payload
+                or self._target.swap_payload(handle, existing.payload, record.payload)
+            )
+            and (existing.data == record.data or self._target.swap_data(handle, existing.data, record.data, self._now))
         )
 
 
@@ -209,15 +222,18 @@ def _kids(keys: list[SigningKey]) -> frozenset[str]:
     return frozenset(key.kid for key in keys)
 
 
-def _batches(store: Store) -> Iterator[list[SessionRecord]]:
+def _read_batches(store: Store) -> Iterator[list[SessionRecord]]:
     after = ""
     while batch := store.all(after, BATCH):
         yield batch
         after = batch[-1].handle
 
 
-def _are_one(source: Store, target: Store) -> bool:
-    """Whether what is written to one store is in the other: an address can be spelled in many ways. The probe has expired."""
+def _is_same_database(source: Store, target: Store) -> bool:
+    """Return whether the source has what is written to the target: one address can be spelled in many ways.
+
+    The probe has expired, so that it is no session.
+    """
     handle = f"probe-{secrets.token_hex(16)}"
     target.add(SessionRecord(handle, "-", "-", PUBLIC_TENANT, Line("-", 0, None, 1), 1, 1, None, "{}", "{}"))
     try:
@@ -226,17 +242,17 @@ def _are_one(source: Store, target: Store) -> bool:
         target.remove([handle])
 
 
-def _state(record: SessionRecord) -> tuple[Any, ...]:
-    """What changes in the life of a session."""
+def _changeable(record: SessionRecord) -> tuple[Any, ...]:
+    """Return the values that change in the life of a session."""
     return record.line, record.refreshed_at, record.payload, record.data
 
 
-def _is_newer(there: SessionRecord, here: SessionRecord) -> bool:
-    """Whether a line is another one, and was not used earlier."""
-    return there.line != here.line and _last_use(there) >= _last_use(here)
+def _is_newer(record: SessionRecord, other: SessionRecord) -> bool:
+    """Return whether the lines differ, and the first session was not used earlier than the other one."""
+    return record.line != other.line and _last_use(record) >= _last_use(other)
 
 
 def _last_use(record: SessionRecord) -> tuple[int, bool, int]:
-    """The moment; within it, a first use follows a refresh, and more children follow fewer."""
+    """Return the time of the last use. At the same time, a first use follows a refresh, and more children follow fewer."""
     line = record.line
     return max(record.refreshed_at, line.used_at or 0), line.used_at is not None, line.children

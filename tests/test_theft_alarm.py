@@ -24,7 +24,8 @@ from flask_supertokens import (
 )
 from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.protocol.model import SigningKey
-from flask_supertokens.stores import sqlalchemy as sql
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from .support.cookies import set_cookies
 from .support.plans import HOUR, SECOND, Clock
@@ -185,9 +186,9 @@ def test_a_theft_on_a_database_that_takes_no_writes(
     fault: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite locked by another process, or opened read-only: 503, cookies untouched, no verdict; it rings afterwards."""
-    monkeypatch.setattr("flask_supertokens.stores.sqlalchemy.BUSY_TIMEOUT_MS", 200)
+    monkeypatch.setattr("flask_supertokens.stores.connecting.BUSY_TIMEOUT_MS", 200)
     file = tmp_path / "sessions.sqlite3"
-    store = sql.SQLAlchemyStore(sql.database_engine(f"sqlite:///{file}", ""))
+    store = SQLAlchemyStore(database_engine(f"sqlite:///{file}", ""))
     app = an_app(store)
     tokens = stolen(app)
     with sqlite3.connect(file, isolation_level=None) as other:

@@ -15,17 +15,17 @@ from flask_supertokens.protocol.model import SessionRecord, SigningKey
 from flask_supertokens.signing import Sealer, make_key
 from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
-from flask_supertokens.transfer import Copied, Copy, Others
+from flask_supertokens.transfer import Copy, CopyResult, Others
 
 from .support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
 from .support.plans import WINDOW, Clock
 from .support.records import NOW, a_record, kids_of, sql_store, sqlite_uri
 from .support.wire import BrokenStore
 
-NOTHING = Copied(0, 0, 0, 0, 0, 0, (), ())
+NOTHING = CopyResult(0, 0, 0, 0, 0, 0, (), ())
 
 
-def copied(source: Store, target: Store, others: Others = "refuse", now: int = NOW) -> Copied:
+def copied(source: Store, target: Store, others: Others = "refuse", now: int = NOW) -> CopyResult:
     """One run, by an app with the secret of the tests."""
     return Copy(source, target, an_engine(source, Clock()).upkeep.keys.public_half, now, others).run()
 

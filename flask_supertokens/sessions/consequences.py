@@ -108,7 +108,7 @@ def act_on(state: AppState, error: SuperTokensError) -> None:
         where = f"{request.method} {request.path[:200]!r}" if has_request_context() else "no request"
         state.refusals.write(error, where)
         if isinstance(error, TryRefreshTokenError) and error.expired:
-            state.refusals.saw_expired()
+            state.refusals.note_expired_token()
 
 
 def _end_stolen(state: AppState, error: TokenTheftError) -> None:

@@ -40,7 +40,7 @@ def refresh_session() -> Session:
         call = judge_refresh(presented, request)
         if isinstance(call, Refusal):
             raise _refuse(request, presented, call)
-        state.refusals.saw_refresh(only_access_cookie=False)
+        state.refusals.note_refresh(only_access_cookie=False)
         if presented is not brought and state.settings.older_cookie_domain is not None:
             request.change(replace(request.plan, clears_duplicates=(False, True)))
         known = None
@@ -78,7 +78,7 @@ def _refuse(request: RequestState, presented: Presented, refusal: Refusal) -> Su
     """Make the error of a refresh that goes no further; duplicates of older cookies are cleared."""
     state = request.owner
     if refusal is ONLY_ACCESS_TOKEN:
-        state.refusals.saw_refresh(only_access_cookie=True)
+        state.refusals.note_refresh(only_access_cookie=True)
     if refusal is not DUPLICATES or state.settings.older_cookie_domain is None:
         return error_of(refusal)
     claims = max((token.claims for token in _read_access(state, presented)), key=lambda said: said["iat"], default=None)

@@ -158,7 +158,7 @@ def allows_origin(state: AppState, origin: str) -> bool:
     try:
         return any(require_sync(ask(origin), _WEBSITE_FUNCTION) for ask in state.settings.website_judges)
     except Exception:  # of the app's
-        if state.refusals.has_room(logging.ERROR, _WEBSITE_FUNCTION):
+        if state.refusals.may_write(logging.ERROR, _WEBSITE_FUNCTION):
             logger.exception("%s failed; the origin is refused.", _WEBSITE_FUNCTION)
         return False
 

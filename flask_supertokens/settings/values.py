@@ -273,7 +273,7 @@ def database(value: Any) -> str:
         if scheme.startswith(prefixes) and importlib.util.find_spec(driver) is None:
             raise ValueError(f'the driver is missing; install it: pip install "flask-supertokens[{extra}]"')
     uri = f"{_DATABASES[scheme]}:{rest}"
-    from ..stores.sqlalchemy import check_options, is_url  # noqa: PLC0415 - slow; only where it is used
+    from ..stores.connecting import check_options, is_url  # noqa: PLC0415 - slow; only where it is used
 
     if not is_url(uri):
         raise ValueError(

@@ -9,7 +9,7 @@ from .keys import (
     RELOAD_EVERY,
     KeyRing,
     KeySettings,
-    from_the_future,
+    is_from_future,
     make_key,
     to_jwk,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "PublishedKeys",
     "RefreshTokenSigner",
     "Sealer",
-    "from_the_future",
+    "is_from_future",
     "make_key",
     "to_jwk",
 ]

@@ -1,7 +1,7 @@
 """Access tokens (PyJWT).
 
-* The algorithm is fixed by the settings; a token's own ``alg`` only has to agree. Keys are found by ``kid`` and nowhere else.
-* A cache entry says only that a signature was good. Expiry and everything else is judged at every use.
+* The settings fix the algorithm; a token's own ``alg`` must agree with it. Only ``kid`` selects the key.
+* A cache entry says only that a signature was valid. Expiry and everything else is judged at every use.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class KeySource(Protocol):
 
 
 class AccessTokenVerifier:
-    """Knows which of the access tokens presented were signed by one of our keys.
+    """Verifies access tokens: whether one of our keys signed them.
 
-    :param cache: of verified tokens; one of size 0 verifies every time.
+    :param cache: for verified tokens; with one of size 0 each use verifies the signature.
     """
 
     def __init__(self, keys: KeySource, algorithm: str, cache: BoundedCache[AccessToken]) -> None:
@@ -44,31 +44,30 @@ class AccessTokenVerifier:
         self._verified = cache
 
     def read(self, raw: str) -> AccessToken | None:
-        """The token if its structure is ours, else ``None``; the signature is not looked at."""
+        """Parse a token; return ``None`` if its structure is not ours. This does not verify the signature."""
         return self._verified.get(raw) or parse_access_token(raw, self._algorithms)
 
     def is_genuine(self, token: AccessToken, now: int) -> bool:
-        """Whether one of our keys signed it; expired tokens too.
+        """Return whether one of our keys signed a token, be it expired or not.
 
-        :raises GeneralError: its key is unknown and can't be asked for.
+        :raises GeneralError: the key is unknown and can't be read.
         """
         key = self._source.public_key(token.kid, now)
         if key is None:
             return False
         if self._verified.get(token.raw) is not None:
             return True
-        if not self._is_signed(token.raw, key):
+        if not self._has_valid_signature(token.raw, key):
             return False
         if now < token.expires_at:
             self._verified.put(token.raw, token, token.handle)
         return True
 
-    def _is_signed(self, raw: str, key: Any) -> bool:
-        """The structure test has parsed the parts and compared the algorithm; what is left is the signature (RFC 7515, 5.2)."""
+    def _has_valid_signature(self, raw: str, key: Any) -> bool:
+        """Verify the signature (RFC 7515, 5.2). `read` has parsed the parts and compared the algorithm."""
         signed, _, signature = raw.rpartition(".")
         try:
-            sealed = decode_base64url(signature)
-            return self._method.verify(signed.encode(), self._method.prepare_key(key), sealed)
+            return self._method.verify(signed.encode(), self._method.prepare_key(key), decode_base64url(signature))
         except (jwt.PyJWTError, ValueError, TypeError):
             return False  # no base64, or a key of another kind, from before the algorithm was changed
 
@@ -78,8 +77,8 @@ class AccessTokenVerifier:
 
 
 @functools.lru_cache(maxsize=64)
-def _header(algorithm: str, kid: str, version: int, marks: Marks) -> bytes:
-    """The first part of the tokens of one key."""
+def _encode_header(algorithm: str, kid: str, version: int, marks: Marks) -> bytes:
+    """Encode the header, which many tokens of one key share."""
     header = {"alg": algorithm, "kid": kid, "typ": "JWT", "version": str(version), **header_names(marks)}
     return base64_encode(encode_json(header))
 
@@ -107,25 +106,27 @@ class AccessTokenSigner(AccessTokenVerifier):
         key: tuple[str, Any] | None = None,
         marks: Marks = NO_MARKS,
     ) -> AccessToken:
-        """The token of these claims; what we signed ourselves counts as verified.
+        """Sign an access token with these claims. It counts as verified.
 
-        :param key: id and private half, where they are at hand.
-        :param marks: what its header says besides.
+        :param key: id and private half, if the caller has them.
+        :param marks: what the header says besides.
         """
         kid, private = self.keys.signing_key(now, kind.dynamic) if key is None else key
-        signed = b".".join((_header(self._algorithm, kid, kind.version, marks), base64_encode(encode_json(claims))))
+        signed = b".".join(
+            (_encode_header(self._algorithm, kid, kind.version, marks), base64_encode(encode_json(claims)))
+        )
         raw = b".".join((signed, base64_encode(self._method.sign(signed, private)))).decode()
         token = AccessToken(raw, kid, kind.version, claims, marks)
         self._verified.put(raw, token, token.handle)
         return token
 
-    def sign_foreign(self, claims: Payload, now: int, *, dynamic: bool) -> str:
-        """A JWT that is no access token; its header says so by having no version."""
+    def sign_service_jwt(self, claims: Payload, now: int, *, dynamic: bool) -> str:
+        """Sign a JWT for another service. Its header has no version, so that it is no access token."""
         kid, key = self.keys.signing_key(now, dynamic)
         return self._jws.encode(encode_json(claims), key, algorithm=self._algorithm, headers={"kid": kid, "typ": "JWT"})
 
     def size_of(self, claims: Payload, dynamic: bool | None = None, marks: Marks = NO_MARKS) -> int:
-        """How many bytes the token of these claims has, without signing."""
+        """Return how many bytes the token with these claims has, without signing it."""
         kid = "d-0000000000000" if (self.dynamic if dynamic is None else dynamic) else "s-" + "0" * 32
         headers = {"alg": self._algorithm, "kid": kid, "typ": "JWT", "version": "5", **header_names(marks)}
         parts = (len(encode_json(headers)), len(encode_json(claims)), _SIGNATURE_BYTES[self._algorithm])

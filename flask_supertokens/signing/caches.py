@@ -1,4 +1,4 @@
-"""What a process keeps for a while: `BoundedCache`."""
+"""A bounded cache whose entries belong to sessions."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 class BoundedCache(Generic[T]):
-    """A dictionary that forgets its oldest entry when it is full. Reads take no lock. Size 0 keeps nothing.
+    """A dictionary that drops its oldest entry when it is full. Reads take no lock. With size 0 it keeps nothing.
 
-    Each entry belongs to an owner, here a session, and is found by it without a search. (Ordered, since a plain dict looks for
-    its oldest entry the longer, the more were removed before it.)
+    Each entry belongs to an owner, here a session, by which it is found without a search. (An `OrderedDict`, since a plain
+    dictionary takes longer to find its oldest entry, the more entries were removed before it.)
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._empty()
-        self._lock = ForkSafeLock(self._empty)
+        self._clear()
+        self._lock = ForkSafeLock(self._clear)
 
-    def _empty(self) -> None:
-        """Also in a child: a thread of its parent may have been in the middle of a change."""
+    def _clear(self) -> None:
+        """Begin empty, also in a child process: a thread of its parent may have been in the middle of a change."""
         self._entries: OrderedDict[str, tuple[T, str]] = OrderedDict()
         self._keys_of: dict[str, set[str]] = {}
 
@@ -42,19 +42,20 @@ class BoundedCache(Generic[T]):
                 self._remove(next(iter(self._entries)))
 
     def drop(self, unwanted: Callable[[T], bool] = lambda _: True) -> None:
+        """Drop the entries whose values are unwanted, or all."""
         with self._lock:
             for key in [key for key, (value, _) in self._entries.items() if unwanted(value)]:
                 self._remove(key)
 
     def forget(self, owners: Iterable[str]) -> None:
-        """All entries of these owners."""
+        """Drop all entries of these owners."""
         with self._lock:
             for owner in owners:
                 for key in tuple(self._keys_of.get(owner, ())):
                     self._remove(key)
 
     def _remove(self, key: str) -> None:
-        """Under the lock only."""
+        """Remove an entry, if it is there. The caller holds the lock."""
         found = self._entries.pop(key, None)
         if found is None:
             return

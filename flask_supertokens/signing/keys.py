@@ -1,14 +1,15 @@
 """The life of signing keys.
 
 * A new key is published `PUBLISH_AHEAD` before it signs (the first one signs at once, and so do keys that live no longer than
-  that), and stays for verification after it was replaced until the last token it signed has expired. Keys are read again
-  every `RELOAD_EVERY`, and at once for a well-formed unknown ``kid``, but not more often than `COOL_DOWN` and by one thread at
-  a time; the others do not wait for it.
-* A key counts only if its private half opens under ``SECRET_KEY`` or a fallback, and its public half is derived from it:
-  what stands in clear in the database can be written there without the secret.
-* Nobody seals keys again or ends them but by command: other processes may not have the new ``SECRET_KEY`` yet.
-* A key from the future was made by a host whose clock is wrong: it verifies, but signs only there. It is removed when a key of
-  now has lived its time beside it. What is removed is so by the clock of the database too, where that has one.
+  that). After it was replaced, it stays for verification until the last token that it signed has expired.
+* Keys are read again every `RELOAD_EVERY`, and at once for a well-formed unknown ``kid``, but not more often than `COOL_DOWN`
+  and by one thread at a time; the others do not wait for it.
+* A key is used only if ``SECRET_KEY`` or a fallback opens its private half. Its public half is derived from that: anybody who
+  can write the database could change the public half that is stored in clear.
+* Only a command seals keys again or removes them early: other processes may not have the new ``SECRET_KEY`` yet.
+* A key from the future was made by a host whose clock is wrong. Every host verifies with it, but only that one signs with it. It
+  is removed when a key of the present has lived its time beside it. Where the database has a clock, a key is removed only when
+  its time is over by that clock too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ RELOAD_EVERY = 30_000
 COOL_DOWN = 5_000
 PUBLISH_AHEAD = 60_000
 CLOCKS_APART = 5 * 60_000
-"""What was made later than this from now was made by a host whose clock is wrong."""
+"""A key that was made further in the future than this was made by a host whose clock is wrong, in ms."""
 ALGORITHMS = ("ES256", "RS256", "EdDSA")
 _ATTEMPTS = 10
 
@@ -53,7 +54,7 @@ class KeySettings:
 
 @dataclass(frozen=True)
 class _UsableKey:
-    """``stored`` with the public half that belongs to the private one."""
+    """A key that opens: ``stored`` has the public half that belongs to the private one."""
 
     stored: SigningKey
     public: Any
@@ -62,7 +63,7 @@ class _UsableKey:
 
 
 class KeyStore(Protocol):
-    """Where keys are kept: the verbs of a store that keys need."""
+    """The verbs of a store that keys need."""
 
     def keys(self) -> list[SigningKey]: ...
 
@@ -74,9 +75,9 @@ class KeyStore(Protocol):
 
 
 class KeyRing:
-    """The keys of one database, as this process knows them.
+    """A cache of the keys of one database, which makes and removes keys as their time comes.
 
-    :param on_removal: called when keys that were known are gone.
+    :param on_removal: called when known keys were removed from the database.
     """
 
     def __init__(
@@ -87,44 +88,44 @@ class KeyRing:
         on_removal: Callable[[], None],
     ) -> None:
         self.algorithm: str = settings.algorithm
-        """What new keys are for."""
+        """The algorithm of new keys."""
         self._settings = settings
         self._sealer = sealer
         self._store = store
         self._on_removal = on_removal
-        self._keys: dict[str, _UsableKey] = {}  # in the order in which they were made
-        self._rows: dict[str, SigningKey] = {}  # as they stand in the store, those that can't be used too
-        self._reads = 0
+        self._keys: dict[str, _UsableKey] = {}  # oldest first
+        self._rows: dict[str, SigningKey] = {}  # as stored, those that can't be used too
+        self._read_count = 0
         self._loaded_at: int | None = None
-        self._tried_at: int | None = None
-        self._failed = False
-        # A key that is replaced sooner than it would sign does so at once; with such a lifetime somebody tests.
-        self._ahead = 0 if settings.lifetime <= PUBLISH_AHEAD else PUBLISH_AHEAD
+        self._attempted_at: int | None = None
+        self._has_failed = False
+        # A key that would be replaced before it signs does so at once; only tests have such a lifetime.
+        self._publish_ahead = 0 if settings.lifetime <= PUBLISH_AHEAD else PUBLISH_AHEAD
         self._lock = ForkSafeLock(self._forget_attempt)
 
     def _forget_attempt(self) -> None:
-        """In a child: a thread of its parent may have been reading the store, and never comes to an end here."""
-        self._tried_at = None
+        """Let a child process read the store: a thread of its parent that was reading does not go on here."""
+        self._attempted_at = None
 
     def public_key(self, kid: str, now: int) -> Any | None:
-        """The key to verify with, or ``None`` when no key of ours has this id.
+        """Return the key to verify with; ``None`` if no key of ours has this id.
 
-        :raises GeneralError: the id is unknown and the store can't be asked.
+        :raises GeneralError: the id is unknown and the store can't be read.
         """
         if kid in self._rows:
             self._reload_when_stale(now)
         else:
-            self._look_for(now)
+            self._look_up(now)
         key = self._keys.get(kid)
-        if key is None and self._failed and kid not in self._rows:
-            raise _not_read()
+        if key is None and self._has_failed and kid not in self._rows:
+            raise _unread_error()
         return None if key is None else key.public
 
     def signing_key(self, now: int, dynamic: bool | None = None) -> tuple[str, Any]:
-        """Id and private key to sign with; makes and publishes one when there is none or it is due.
+        """Return id and private half of the key to sign with. Make and publish one if there is none, or the newest is due.
 
         :param dynamic: a key that is replaced from time to time, or not; ``None``: as the settings say.
-        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        :raises GeneralError: the store can't be read, or other processes were faster too often.
         """
         wanted = self._settings.dynamic if dynamic is None else dynamic
         for _ in range(_ATTEMPTS):
@@ -138,137 +139,144 @@ class KeyRing:
             if usable and not is_due:
                 chosen = usable[0]
                 for key in usable:
-                    if key.stored.created_at + self._ahead <= now:  # it was published long enough ago
+                    if key.stored.created_at + self._publish_ahead <= now:  # it was published long enough ago
                         chosen = key
                 return chosen.stored.kid, chosen.private
             self._add_key(now, wanted)
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
     def rotate(self, now: int, ending: frozenset[str] = frozenset()) -> SigningKey:
-        """Publish a new key; it signs after `PUBLISH_AHEAD`, as soon as it is newer than what another host's clock has made.
+        """Publish a new key, which signs after `PUBLISH_AHEAD`. It is dated after the newest key, so that it follows that one.
 
         :param ending: keys to remove in the same step. Without an older one of its kind the new key signs at once.
-        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        :raises GeneralError: the store can't be read, or other processes were faster too often.
         """
         for _ in range(_ATTEMPTS):
             self._reload(now)
-            there = [key.stored for kid, key in self._keys.items() if kid not in ending]
-            newest = max((key.created_at for key in there if not from_the_future(key, now)), default=0)
-            made = self._add_key(max(now, newest + 1), self._settings.dynamic, ending)
-            if made is not None:
-                return made
+            others = [key.stored for kid, key in self._keys.items() if kid not in ending]
+            newest = max((key.created_at for key in others if not is_from_future(key, now)), default=0)
+            added = self._add_key(max(now, newest + 1), self._settings.dynamic, ending)
+            if added is not None:
+                return added
         raise GeneralError("No signing key could be agreed on with the other processes. Try again.")
 
     def reseal(self, now: int) -> list[str]:
-        """Seal the keys that a fallback opens under the newest ``SECRET_KEY``; their ids. A process without it loses them.
+        """Seal the keys that a fallback opens under the newest ``SECRET_KEY`` and return their ids.
 
-        :raises GeneralError: the store can't be asked, or other processes were faster too often.
+        A process that does not have this ``SECRET_KEY`` can't use them any more.
+
+        :raises GeneralError: the store can't be read, or other processes were faster too often.
         """
-        done: list[str] = []
+        resealed: list[str] = []
         for _ in range(_ATTEMPTS):
             self._reload(now)
-            waiting = {kid: self._rows[kid].sealed_private for kid in self.under_fallbacks(now)}
+            waiting = {kid: self._rows[kid].sealed_private for kid in self.fallback_ids(now)}
             if not waiting:
-                return sorted(done)
-            done += [
+                return sorted(resealed)
+            resealed += [
                 kid for kid, seen in waiting.items() if self._store.reseal_key(kid, seen, self._sealer.reseal(seen))
             ]
         raise GeneralError("The signing keys are being changed by other processes all the time. Try again.")
 
-    def under_fallbacks(self, now: int) -> list[str]:
-        """Ids of the keys that a fallback opens and ``SECRET_KEY`` itself does not: they end when the fallback goes."""
+    def fallback_ids(self, now: int) -> list[str]:
+        """Return the ids of keys that a fallback opens and ``SECRET_KEY`` itself does not. Without the fallback they are lost."""
         self._reload_when_stale(now)
-        return sorted(kid for kid in self._keys if not self._sealer.is_newest(self._rows[kid].sealed_private))
+        return sorted(kid for kid in self._keys if not self._sealer.is_sealed_by_newest(self._rows[kid].sealed_private))
 
-    def unopened(self, now: int) -> list[str]:
-        """Ids of the keys that can't be used, as long as a token of theirs could be good if they could."""
+    def unusable_ids(self, now: int) -> list[str]:
+        """Return the ids of keys that can't be used, as long as a token that one of them signed may not have expired."""
         self._reload_when_stale(now)
         return sorted(
-            kid for kid, row in self._rows.items() if kid not in self._keys and not self._is_succeeded(row, now)
+            kid for kid, row in self._rows.items() if kid not in self._keys and not self._has_successor(row, now)
         )
 
     def stored(self, now: int) -> list[SigningKey]:
-        """All keys that verify, oldest first."""
+        """Return all keys that verify, oldest first."""
         self._reload_when_stale(now)
         return [key.stored for key in self._keys.values()]
 
     def public_half(self, key: SigningKey) -> str | None:
-        """The public half (PEM) of what is sealed in a key, which the one in clear may not be; ``None`` if it does not open."""
+        """Derive the public half (PEM) of a key from its sealed private half; return ``None`` if that does not open.
+
+        The public half that is stored in clear may differ.
+        """
         secret = self._sealer.open(key.sealed_private)
         if secret is None:
             return None
         try:
-            return _pem(_load(secret).public_key())
+            return _to_pem(_load_private_key(secret).public_key())
         except (ValueError, TypeError, UnsupportedAlgorithm):
             return None
 
     def _add_key(self, now: int, dynamic: bool, ending: frozenset[str] = frozenset()) -> SigningKey | None:
-        """``None``: another process has changed the keys meanwhile."""
+        """Make a key, publish it and remove the outlived ones; return ``None`` if another process has changed the keys since."""
         moment = next(ms for ms in itertools.count(now) if f"d-{ms}" not in self._rows)
         key = make_key(self._settings, self._sealer, moment, dynamic)
-        was_added = self._store.swap_keys(frozenset(self._rows), key, self._outlived(now) | ending)
+        was_added = self._store.swap_keys(frozenset(self._rows), key, self._find_outlived(now) | ending)
         if was_added:
             logger.info("A new signing key %s was made.", key.kid)
         self._reload(now)
         return key if was_added else None
 
-    def _outlived(self, now: int) -> frozenset[str]:
-        """Keys whose last token has expired: a successor signs for long, and by the settings their own time is over too.
+    def _find_outlived(self, now: int) -> frozenset[str]:
+        """Find the keys whose last token has expired: a successor has signed for long, and their own lifetime is over too.
 
-        A static key has no such time, unless it does not open any more. And keys from a future farther away than a lifetime,
-        when the newest one of now is due: their turn never comes.
+        A static key has no lifetime, but ends like the others if it does not open any more. Found as well are keys that are
+        further in the future than a lifetime, when the newest key of the present is due: they would never sign.
         """
-        lifetime, theirs = self._settings.lifetime, self._store.server_time()
-        earliest, latest = (now, now) if theirs is None else (min(now, theirs), max(now, theirs))
-        gone = {
+        lifetime, server_time = self._settings.lifetime, self._store.server_time()
+        earliest, latest = (now, now) if server_time is None else (min(now, server_time), max(now, server_time))
+        outlived = {
             kid
             for kid, row in self._rows.items()
             if row.created_at < earliest - lifetime - self._grace
             and (is_dynamic(kid) or kid not in self._keys)
-            and self._is_succeeded(row, earliest)
+            and self._has_successor(row, earliest)
         }
         dynamic = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid)]
-        newest = max((key.created_at for key in dynamic if not from_the_future(key, latest)), default=latest)
+        newest = max((key.created_at for key in dynamic if not is_from_future(key, latest)), default=latest)
         if newest + lifetime <= earliest:
-            gone |= {key.kid for key in dynamic if key.created_at > latest + lifetime}
-        return frozenset(gone)
+            outlived |= {key.kid for key in dynamic if key.created_at > latest + lifetime}
+        return frozenset(outlived)
 
-    def _is_succeeded(self, row: SigningKey, now: int) -> bool:
-        """Whether a later key has been here for longer than a token of ``row`` lives.
+    def _has_successor(self, row: SigningKey, now: int) -> bool:
+        """Return whether a later key has existed for longer than a token of ``row`` lives.
 
-        A static key is followed by one of its algorithm: an app and a core that share the table have one each.
+        The successor of a static key has the same algorithm: an app and a core that share the table have one key each.
         """
         dynamic = is_dynamic(row.kid)
-        of_its_kind = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid) == dynamic]
+        same_kind = [key.stored for key in self._keys.values() if is_dynamic(key.stored.kid) == dynamic]
         return any(
             row.created_at < key.created_at < now - self._grace and (dynamic or key.algorithm == row.algorithm)
-            for key in of_its_kind
+            for key in same_kind
         )
 
     @property
     def _grace(self) -> int:
         return PUBLISH_AHEAD + 2 * self._settings.access_token_lifetime
 
-    def _look_for(self, now: int) -> None:
-        """One thread asks the store for a key that is not known. Only at the start, with none to go on with, others wait."""
+    def _look_up(self, now: int) -> None:
+        """Read the store for an unknown key, in one thread. The others wait for it only at the start, when no key is known."""
         self._lock.notice_fork()
-        is_start = self._loaded_at is None and not self._failed
-        if is_start or not within(self._tried_at, now, COOL_DOWN):
-            self._share_a_read(now, waits=is_start)
+        is_start = self._loaded_at is None and not self._has_failed
+        if is_start or not is_within(self._attempted_at, now, COOL_DOWN):
+            self._read_store_once(now, waits=is_start)
 
-    def _share_a_read(self, now: int, *, waits: bool) -> None:
-        """Read the store, or take the outcome of a thread that is at it; without ``waits`` go on as if it had found nothing.
+    def _read_store_once(self, now: int, *, waits: bool) -> None:
+        """Read the store, unless another thread is reading it.
 
-        :raises GeneralError: the store can't be asked.
+        With ``waits`` the outcome of the other thread counts for this one; without it, this thread goes on with what is known.
+
+        :raises GeneralError: the store can't be read.
         """
-        before = self._reads
+        before = self._read_count
         if not self._lock.acquire(blocking=waits):
             return
         try:
-            if self._reads == before:
+            if self._read_count == before:
                 self._read_store(now)
-            elif self._failed:
-                raise _not_read()
+            elif self._has_failed:
+                raise _unread_error()
         finally:
             self._lock.release()
 
@@ -277,54 +285,54 @@ class KeyRing:
             self._read_store(now)
 
     def _reload_when_stale(self, now: int) -> None:
-        """Known keys go on while one thread reads them again, and when the store is down."""
+        """Read the keys again every `RELOAD_EVERY`, in one thread. Known keys stay in use meanwhile, and if the store is down."""
         if self._loaded_at is not None and abs(now - self._loaded_at) < RELOAD_EVERY:
             return
         if not self._keys:
-            self._share_a_read(now, waits=True)
-        elif not self._recently_failed(now):
+            self._read_store_once(now, waits=True)
+        elif not (self._has_failed and is_within(self._attempted_at, now, COOL_DOWN)):
             try:
-                self._share_a_read(now, waits=False)
+                self._read_store_once(now, waits=False)
             except GeneralError:
                 logger.warning("The signing keys could not be read again; the known ones stay in use.")
 
-    def _recently_failed(self, now: int) -> bool:
-        return self._failed and within(self._tried_at, now, COOL_DOWN)
-
     def _read_store(self, now: int) -> None:
-        """Under the lock only. A row that did not change is not opened again, nor complained of."""
-        self._tried_at = now
+        """Read the keys; the caller holds the lock. A row that did not change is not opened again, nor logged again."""
+        self._attempted_at = now
         try:
             found = sorted(self._store.keys(), key=lambda row: (row.created_at, row.kid))
             rows = {row.kid: row for row in found}
         except GeneralError:
-            self._failed = True
+            self._has_failed = True
             raise
         finally:
-            self._reads += 1
+            self._read_count += 1
         before = self._keys
-        keys = {kid: before.get(kid) if row == self._rows.get(kid) else self._usable(row) for kid, row in rows.items()}
+        keys = {
+            kid: before.get(kid) if row == self._rows.get(kid) else self._open_key(row) for kid, row in rows.items()
+        }
         self._keys = {kid: key for kid, key in keys.items() if key is not None}
         self._rows = rows
-        self._loaded_at, self._failed = now, False
+        self._loaded_at, self._has_failed = now, False
         if any(kid not in self._keys or self._keys[kid].public != key.public for kid, key in before.items()):
             self._on_removal()
 
-    def _usable(self, row: SigningKey) -> _UsableKey | None:
+    def _open_key(self, row: SigningKey) -> _UsableKey | None:
+        """Decrypt a key; log why it can't be used and return ``None``, if so."""
         secret = self._sealer.open(row.sealed_private)
         if secret is None:
             logger.warning(
-                "Signing key %s does not open: it was sealed under another SECRET_KEY, or its row is damaged. What it signed"
-                " is not believed. If SECRET_KEY was replaced, put the old one into SECRET_KEY_FALLBACKS; if it leaked, do"
-                " not: flask supertokens rotate-keys --revoke-old.",
+                "The current SECRET_KEY cannot decrypt signing key %s: it was made with another one, or its row is damaged."
+                " Tokens that it signed are refused. If SECRET_KEY was replaced, put the old one into SECRET_KEY_FALLBACKS; if it"
+                " leaked, do not: flask supertokens rotate-keys --revoke-old.",
                 row.kid,
             )
             return None
         try:
-            private: Any = _load(secret)
+            private: Any = _load_private_key(secret)
             public = private.public_key()
-            stored = replace(row, public_pem=_pem(public))
-            to_jwk(stored)  # algorithm and key fit together
+            stored = replace(row, public_pem=_to_pem(public))
+            to_jwk(stored)  # fails if the key is none of this algorithm
         except (ValueError, TypeError, UnsupportedAlgorithm):
             logger.error(
                 "Signing key %s is damaged in the database and not used. Restore its row, or delete it.", row.kid
@@ -339,28 +347,29 @@ class KeyRing:
         return _UsableKey(stored, public, private, is_dynamic(stored.kid))
 
 
-def _load(secret: bytes) -> Any:
-    """Load a private key that was sealed, so we made it: the numbers of an RSA key are not proven again, which takes 0.2 s."""
+def _load_private_key(secret: bytes) -> Any:
+    """Load a private key. It was sealed, so we made it: checking the numbers of an RSA key again would take 0.2 s."""
     return serialization.load_pem_private_key(secret, None, unsafe_skip_rsa_key_validation=True)
 
 
-def _not_read() -> GeneralError:
+def _unread_error() -> GeneralError:
     error = GeneralError("The signing keys can't be read, and this token's key is not known yet.")
-    error.logged = True  # the failure itself was; forged ids must not fill the log
+    error.logged = True  # the failure itself was logged; forged ids must not fill the log
     return error
 
 
-def from_the_future(key: SigningKey, now: int) -> bool:
-    """Whether a key that is replaced from time to time was made by a clock that is far ahead of this one."""
+def is_from_future(key: SigningKey, now: int) -> bool:
+    """Return whether a key that is replaced from time to time was made by a clock that is far ahead of this one."""
     return is_dynamic(key.kid) and key.created_at > now + CLOCKS_APART
 
 
-def within(moment: int | None, now: int, span: int) -> bool:
+def is_within(moment: int | None, now: int, span: int) -> bool:
+    """Return whether a moment is less than ``span`` away from ``now``; ``None`` was never."""
     return moment is not None and abs(now - moment) < span
 
 
 def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | None = None) -> SigningKey:
-    """A fresh key pair of the algorithm in the settings (P-256, RSA-3072 or Ed25519), its private half sealed."""
+    """Make a key pair of the algorithm in the settings (P-256, RSA-3072 or Ed25519) and seal its private half."""
     dynamic = settings.dynamic if dynamic is None else dynamic
     private: Any
     if settings.algorithm == "RS256":
@@ -373,16 +382,16 @@ def make_key(settings: KeySettings, sealer: Sealer, now: int, dynamic: bool | No
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     kid = f"d-{now}" if dynamic else f"s-{secrets.token_hex(16)}"
-    return SigningKey(kid, settings.algorithm, now, _pem(private.public_key()), sealer.seal(pem))
+    return SigningKey(kid, settings.algorithm, now, _to_pem(private.public_key()), sealer.seal(pem))
 
 
-def _pem(public: Any) -> str:
+def _to_pem(public: Any) -> str:
     encoded: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded.decode()
 
 
 def to_jwk(key: SigningKey) -> dict[str, str]:
-    """The public half as a member of a JWKS (RFC 7517, section 4).
+    """Return the public half as a member of a JWKS (RFC 7517, section 4).
 
     :raises ValueError: it can't be read, or it is no key of this algorithm.
     """

@@ -20,7 +20,7 @@ class RefreshTokenSigner:
     """Makes and reads refresh tokens.
 
     :param secret_keys: as Flask orders them: fallbacks first, ``SECRET_KEY`` last.
-    :param audience: tokens of another audience are not ours, though key and database be the same.
+    :param audience: tokens of another audience are not ours, even if key and database are the same.
     """
 
     def __init__(self, secret_keys: Iterable[str | bytes], audience: str | None = None) -> None:
@@ -34,7 +34,7 @@ class RefreshTokenSigner:
         signer.key_derivation = "none"
 
     def mint(self, handle: str, born: int, parent: RefreshToken | None) -> RefreshToken:
-        """Make a token of a session, a child of ``parent`` or the first one. It carries 256 random bits."""
+        """Make a refresh token of a session: a child of ``parent``, or the first one. It carries 256 random bits."""
         parent_hashes = (None, None) if parent is None else (parent.preimage, parent.fingerprint)
         content = refresh_token_content(handle, born, secrets.token_urlsafe(32), parent_hashes[0])
         packed = base64_encode(json.dumps(content, separators=(",", ":")))  # random strings: nothing to compress
@@ -43,14 +43,14 @@ class RefreshTokenSigner:
         return RefreshToken(raw, handle, born, own_preimage, fingerprint(own_preimage), *parent_hashes)
 
     def read(self, raw: str) -> RefreshToken | None:
-        """Read a token; ``None`` for anything that we did not sign. No store is asked."""
+        """Verify and parse a refresh token; return ``None`` for anything that we did not sign. This reads no store."""
         if len(raw) > MAX_TOKEN_LENGTH or not raw.isascii():
             return None
         try:
             content = self._serializer.load_payload(self._signer.unsign(raw))
             signature = raw.rpartition(".")[2].encode()
             if base64_encode(base64_decode(signature)) != signature:
-                return None  # the same bytes spelled otherwise would hash differently
+                return None  # another spelling of the same bytes would hash differently
         except (BadData, RecursionError, ValueError):
             return None
         return read_refresh_token(raw, content)

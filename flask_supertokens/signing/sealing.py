@@ -1,4 +1,4 @@
-"""Private keys are sealed under a key derived from ``SECRET_KEY``."""
+"""Encryption of private keys at rest, under a key derived from ``SECRET_KEY``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ _SEAL_INFO = b"flask_supertokens signing key 1"
 
 
 class Sealer:
-    """Encrypts private keys at rest (Fernet under HKDF-SHA256 of ``SECRET_KEY``); fallbacks open, the newest key seals."""
+    """Encrypts ("seals") private keys with the newest ``SECRET_KEY``, decrypts ("opens") them with the fallbacks too.
+
+    The cipher is Fernet, with a key derived by HKDF-SHA256.
+    """
 
     def __init__(self, secret_keys: Iterable[str | bytes]) -> None:
-        newest_first = [Fernet(_derived(key)) for key in reversed(list(secret_keys))]
+        newest_first = [Fernet(_derive_key(key)) for key in reversed(list(secret_keys))]
         self._newest = newest_first[0]
         self._fernet = MultiFernet(newest_first)
 
@@ -24,14 +27,14 @@ class Sealer:
         return self._fernet.encrypt(secret).decode()
 
     def open(self, sealed: str) -> bytes | None:
-        """The secret, or ``None`` when it was sealed under another key or is damaged."""
+        """Decrypt a private key; return ``None`` if it was sealed under another key or is damaged."""
         try:
             return self._fernet.decrypt(sealed.encode())
         except (InvalidToken, ValueError):
             return None
 
-    def is_newest(self, sealed: str) -> bool:
-        """Whether the newest key opens it, without the fallbacks."""
+    def is_sealed_by_newest(self, sealed: str) -> bool:
+        """Return whether the newest key opens it, without the fallbacks."""
         try:
             self._newest.decrypt(sealed.encode())
         except (InvalidToken, ValueError):
@@ -39,11 +42,11 @@ class Sealer:
         return True
 
     def reseal(self, sealed: str) -> str:
-        """What `open` opens, sealed under the newest key."""
+        """Seal again, under the newest key, what `open` can open."""
         return self._fernet.rotate(sealed.encode()).decode()
 
 
-def _derived(secret_key: str | bytes) -> bytes:
+def _derive_key(secret_key: str | bytes) -> bytes:
     material = secret_key.encode() if isinstance(secret_key, str) else secret_key
     kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_SEAL_INFO)
     return base64.urlsafe_b64encode(kdf.derive(material))

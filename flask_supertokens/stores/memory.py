@@ -1,4 +1,4 @@
-"""A store in memory: the readable reference, and for tests. What it holds ends with the process."""
+"""A store in memory: the readable reference, and for tests. Its content is lost when the process ends."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class MemoryStore(Store):
 
     def add(self, record: SessionRecord, replacing: str | None = None, at_most: int | None = None) -> list[str]:
         with self._lock:
-            ended = [] if replacing is None else self.remove([replacing])
+            revoked = [] if replacing is None else self.remove([replacing])
             if at_most is not None:
-                living = self.of_user(record.user_id, None, record.created_at)
-                too_many = max(0, len(living) - at_most + 1)
-                ended += self.remove([old.handle for old in living[: min(too_many, BATCH)]])
+                active = self.of_user(record.user_id, None, record.created_at)
+                too_many = max(0, len(active) - at_most + 1)
+                revoked += self.remove([old.handle for old in active[: min(too_many, BATCH)]])
             self._sessions[record.handle] = record
-            return ended
+            return revoked
 
     def read(self, handle: str) -> SessionRecord | None:
         return self._sessions.get(handle)
@@ -42,7 +42,7 @@ class MemoryStore(Store):
     def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
         with self._lock:
             record = self._sessions.get(seen.handle)
-            if record is None or _mark(record) != _mark(seen):
+            if record is None or _compared_values(record) != _compared_values(seen):
                 return False
             self._sessions[seen.handle] = replace(record, line=new, refreshed_at=refreshed_at)
             return True
@@ -77,11 +77,11 @@ class MemoryStore(Store):
     def of_user(
         self, user_id: str, tenant_id: str | None, now: int, after: Position | None = None, limit: int | None = None
     ) -> list[SessionRecord]:
-        living = [record for record in self._all_of(user_id, tenant_id) if record.line.expires_at > now]
-        return [record for record in living if after is None or _position(record) > after][:limit]
+        active = [record for record in self._sessions_of_user(user_id, tenant_id) if record.line.expires_at > now]
+        return [record for record in active if after is None or _position(record) > after][:limit]
 
     def handles_of_user(self, user_id: str, tenant_id: str | None) -> list[str]:
-        return [record.handle for record in self._all_of(user_id, tenant_id)]
+        return [record.handle for record in self._sessions_of_user(user_id, tenant_id)]
 
     def crowds(self, more_than: int, among: int) -> dict[str, int]:
         with self._lock:
@@ -149,7 +149,7 @@ class MemoryStore(Store):
             self._config = new
             return True
 
-    def _all_of(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
+    def _sessions_of_user(self, user_id: str, tenant_id: str | None) -> list[SessionRecord]:
         with self._lock:
             records = list(self._sessions.values())
         found = [r for r in records if r.user_id == user_id and tenant_id in (None, r.tenant_id)]
@@ -160,6 +160,6 @@ def _position(record: SessionRecord) -> Position:
     return record.created_at, record.handle
 
 
-def _mark(record: SessionRecord) -> tuple[str, int, int | None, str]:
-    """What compare-and-swap compares."""
+def _compared_values(record: SessionRecord) -> tuple[str, int, int | None, str]:
+    """Return the values that compare-and-swap compares."""
     return record.line.current_hash2, record.line.children, record.line.used_at, record.payload

@@ -1,10 +1,10 @@
-"""PostgreSQL connections that do not wait without end, and that prepare nothing where a pooler stands between.
+"""PostgreSQL connections that do not wait without end, and that prepare no statements behind a pooler.
 
-Waiting is bounded on this side, not by the server's ``statement_timeout``: a server that hangs keeps no time, and a pooler
-passes such settings on to others, or refuses them. psycopg itself bounds connecting only.
+The client bounds the wait, not the server's ``statement_timeout``: a server that hangs keeps no time, and a pooler applies such
+settings to other clients, or refuses them. psycopg itself bounds connecting only.
 
-A pooler that hands the server's connections around (PgBouncer in transaction mode) does so with what was prepared on them. The
-names of psycopg's statements are numbers, the same ones in each process, so a read could run another process's delete.
+A pooler that shares the server's connections among clients (PgBouncer in transaction mode) shares the statements prepared on
+them too. psycopg numbers its statements, in each process from the same number on, so a read could run another process's delete.
 """
 
 from __future__ import annotations
@@ -18,56 +18,59 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from .waiting import ANSWER_TIMEOUT_SECONDS
+from .waiting import RESPONSE_TIMEOUT_SECONDS
 
 T = TypeVar("T")
 CANCEL_TIMEOUT_SECONDS = 1.0
 _DEFAULT_THRESHOLD = 5
 
 
-class NoAnswerError(psycopg.OperationalError):
+class NoResponseError(psycopg.OperationalError):
     """The server took too long."""
 
 
-def connect(arguments: Any, named: Any) -> BoundedConnection:
-    """Connect as psycopg does; behind a pooler nothing is prepared, unless ``prepare_threshold`` was chosen."""
-    connection = BoundedConnection.connect(*arguments, **named)
+def connect(arguments: Any, options: Any) -> BoundedConnection:
+    """Connect as psycopg does. Behind a pooler no statements are prepared, unless ``options`` has a ``prepare_threshold``."""
+    connection = BoundedConnection.connect(*arguments, **options)
     try:
-        if "prepare_threshold" not in named:
-            prepare_nothing_behind_a_pooler(connection)
+        if "prepare_threshold" not in options:
+            disable_preparing_behind_pooler(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def prepare_nothing_behind_a_pooler(connection: psycopg.Connection[Any]) -> bool:
-    """Find out on a connection; ``False`` if it is in a transaction. What was chosen and is not psycopg's default stays."""
+def disable_preparing_behind_pooler(connection: psycopg.Connection[Any]) -> bool:
+    """Find out whether a pooler is in front of the server, and let this connection prepare nothing then.
+
+    Returns ``False`` if the connection is in a transaction, and can't be asked. A threshold that is not psycopg's default stays.
+    """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         return False
     if connection.prepare_threshold != _DEFAULT_THRESHOLD:
         return True
     autocommit, connection.autocommit = connection.autocommit, True
     try:
-        serving = connection.cursor(row_factory=tuple_row).execute("SELECT pg_backend_pid()").fetchone()
+        backend = connection.cursor(row_factory=tuple_row).execute("SELECT pg_backend_pid()").fetchone()
     finally:
         if not connection.closed:
             connection.autocommit = autocommit
-    if serving != (connection.info.backend_pid,):  # a pooler tells its clients numbers of its own
+    if backend != (connection.info.backend_pid,):  # a pooler tells its clients numbers of its own
         connection.prepare_threshold = None
     return True
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that ends when an answer takes too long."""
+    """A connection that is closed when a response takes too long."""
 
-    answer_timeout: float | None = ANSWER_TIMEOUT_SECONDS
+    response_timeout: float | None = RESPONSE_TIMEOUT_SECONDS
     """Seconds; ``None`` waits for ever."""
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
-        """Everything that is sent and answered passes here.
+        """Wait for the server, as psycopg does for all that it sends and receives, but no longer than `response_timeout`.
 
-        :raises NoAnswerError: the connection is closed.
+        :raises NoResponseError: the server took too long; the connection is closed.
         """
         return super().wait(self._bounded(gen), *args, **kwargs)
 
@@ -77,19 +80,19 @@ class BoundedConnection(psycopg.Connection[Any]):
             wanted = next(gen)
             while True:
                 ready = yield wanted  # psycopg wakes us at least every 0.1 s
-                if self.answer_timeout is not None and time.monotonic() - start > self.answer_timeout:
-                    self._give_up()
+                if self.response_timeout is not None and time.monotonic() - start > self.response_timeout:
+                    self._cancel_and_close()
                 wanted = gen.send(ready)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
 
-    def _give_up(self) -> NoReturn:
-        """Ask the server to drop the statement, or it would go on to wait for a lock with nobody to answer.
+    def _cancel_and_close(self) -> NoReturn:
+        """Cancel the statement at the server, which would go on waiting for a lock, and close the connection.
 
-        With a libpq before 17 the question itself can't be bounded, so it is left out.
+        With a libpq before 17 cancelling has no timeout itself, so it is left out.
         """
         if psycopg.capabilities.has_cancel_safe():
             with contextlib.suppress(psycopg.Error):
                 self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
         self.close()
-        raise NoAnswerError(f"no answer within {self.answer_timeout:g} s")
+        raise NoResponseError(f"no response within {self.response_timeout:g} s")

@@ -1,6 +1,6 @@
-"""The tables of the SQL store, their version, and how the tables of an older version become these.
+"""The tables of the SQL store, their version, and the upgrade of an older version.
 
-Version 1: sessions and keys of one app. Version 2: of several apps, with tenants and what the sessions' devices said.
+Version 1: sessions and keys of one app. Version 2: of several apps, with tenants and with the user agent and IP of sessions.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ apps: Table = Table(
     Column("config", LONG_TEXT, nullable=False),
     **TABLE_OPTIONS,
 )
-"""What apps of a core set for themselves. It came later and is for them only, so it was no new version of the tables."""
+"""What apps of a core set for themselves. It came later and only a core needs it, so the version of the tables stayed."""
 
 schema: Table = Table(
     "supertokens_schema",
@@ -94,55 +94,55 @@ schema: Table = Table(
 )
 
 
-class OddSchemaError(RuntimeError):
+class SchemaError(RuntimeError):
     """The tables are not what this version can work with."""
 
 
-def bring_up_to_date(connection: Connection) -> None:
-    """Make the tables that are missing and change older ones, in the caller's transaction and under its lock.
+def upgrade_tables(connection: Connection) -> None:
+    """Create the tables that are missing and change older ones, in the caller's transaction and under its lock.
 
-    :raises OddSchemaError: somebody newer was here, or a column is missing; nothing is changed.
+    :raises SchemaError: a newer release changed the tables, or a column is missing; nothing is changed.
     """
-    found = version_of(connection)
+    found = read_version(connection)
     if found is not None and found > VERSION:
         known = f"this flask-supertokens knows {VERSION}: update it here as well"
-        raise OddSchemaError(f"The session tables have version {found}, {known}")
+        raise SchemaError(f"The session tables have version {found}, {known}")
     if found == 1:
-        _add_apps(connection)
+        _upgrade_to_version_2(connection)
     metadata.create_all(connection, [table for table in metadata.sorted_tables if table is not apps])
-    _renew_indexes(connection)
-    if missing := ", ".join(column.name for column in _missing(connection)):
-        raise OddSchemaError(f"The table {sessions.name} lacks the columns {missing}: add them, or restore it")
-    if _noted(connection) != VERSION:
+    _recreate_indexes(connection)
+    if missing := ", ".join(column.name for column in _find_missing_columns(connection)):
+        raise SchemaError(f"The table {sessions.name} lacks the columns {missing}: add them, or restore it")
+    if _read_recorded_version(connection) != VERSION:
         connection.execute(delete(schema))
         connection.execute(insert(schema), {"version": VERSION})
 
 
-def lacks_apps(connection: Connection) -> bool:
-    """Whether the table of what apps set for themselves is missing: made by an older release, or by hand."""
+def lacks_apps_table(connection: Connection) -> bool:
+    """Return whether the table `apps` is missing, as where an older release or a migration created the others."""
     return not inspect(connection).has_table(apps.name)
 
 
-def version_of(connection: Connection) -> int | None:
-    """The version of the tables that are there; ``None`` without any. Tables made by migrations have it by their columns."""
-    known = inspect(connection)
-    if not known.has_table(sessions.name):
+def read_version(connection: Connection) -> int | None:
+    """Return the version of the tables; ``None`` if there are none. Tables of migrations record none; their columns tell it."""
+    database = inspect(connection)
+    if not database.has_table(sessions.name):
         return None
-    noted = _noted(connection) if known.has_table(schema.name) else None
-    return noted or (1 if _missing(connection) else VERSION)
+    recorded = _read_recorded_version(connection) if database.has_table(schema.name) else None
+    return recorded or (1 if _find_missing_columns(connection) else VERSION)
 
 
-def _noted(connection: Connection) -> int | None:
+def _read_recorded_version(connection: Connection) -> int | None:
     return connection.scalar(select(schema.c.version).order_by(schema.c.version.desc()))
 
 
-def _missing(connection: Connection) -> list[Column[Any]]:
-    there = {column["name"] for column in inspect(connection).get_columns(sessions.name)}
-    return [column for column in sessions.columns if column.name not in there]
+def _find_missing_columns(connection: Connection) -> list[Column[Any]]:
+    existing = {column["name"] for column in inspect(connection).get_columns(sessions.name)}
+    return [column for column in sessions.columns if column.name not in existing]
 
 
-def _renew_indexes(connection: Connection) -> None:
-    """Make indexes anew that have other columns. No older release minds, so this is no new version of the tables."""
+def _recreate_indexes(connection: Connection) -> None:
+    """Create indexes anew whose columns differ. Older releases work with either, so the version of the tables stays."""
     found = {index["name"]: index["column_names"] for index in inspect(connection).get_indexes(sessions.name)}
     for index in sessions.indexes:
         if index.name in found and found[index.name] != list(index.columns.keys()):
@@ -150,9 +150,9 @@ def _renew_indexes(connection: Connection) -> None:
             index.create(connection)
 
 
-def _add_apps(connection: Connection) -> None:
-    """1 to 2. Everything that is there belongs to the first app; the few keys move to a table with another primary key."""
-    for column in _missing(connection):
+def _upgrade_to_version_2(connection: Connection) -> None:
+    """Add the columns of version 2: all rows belong to the first app. The keys move to a table with another primary key."""
+    for column in _find_missing_columns(connection):
         kind = column.type.compile(dialect=connection.dialect)
         default = "" if column.nullable else f" DEFAULT '{FIRST_APP}' NOT NULL"
         connection.execute(text(f"ALTER TABLE {sessions.name} ADD COLUMN {column.name} {kind}{default}"))

@@ -16,8 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import create_engine, pool
 
 from flask_supertokens import GeneralError, SuperTokens, create_new_session_without_request
-from flask_supertokens.stores import databases
-from flask_supertokens.stores import sqlalchemy as module
+from flask_supertokens.stores import connecting, databases
 from tests.support.threads import at_once
 from tests.support.workers import State, Workers
 
@@ -61,7 +60,7 @@ def hints(app: Flask) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite waits for a short time only."""
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_MS", 50)
     monkeypatch.setattr(databases, "BUSY_TIMEOUT_MS", 50)
 
 
@@ -126,7 +125,7 @@ def test_another_process_writes(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_a_system_does_not_tell_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to do in case that it is this process."""
-    monkeypatch.setattr(databases, "_LOCKS", tmp_path / "nothing")
+    monkeypatch.setattr(databases, "_SYSTEM_LOCKS", tmp_path / "nothing")
     with an_app("sqlite:///shop.db", tmp_path) as (_, db):
         create_new_session_without_request("before")
         write(db)

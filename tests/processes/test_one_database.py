@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from flask_supertokens.engines.base import RefreshRequest, milliseconds
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from ..support.engines import a_session, an_engine, issued, keys_of, presented, refresh_token_of
 from ..support.plans import HOUR, WINDOW, Clock, Jar

@@ -8,7 +8,8 @@ import pytest
 
 from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from ..support.engines import a_session, an_engine, presented, refresh_token_of, rotate_keys
 from ..support.plans import HOUR, UNITS, WINDOW, Clock, Jar
@@ -86,7 +87,7 @@ def published(state: State, now: int) -> set[str]:
 def said(state: State) -> tuple[list[str], list[str]]:
     """What `status` tells of: keys that end with a fallback, and keys that do not open."""
     keys, now = state["engine"].upkeep.keys, state["engine"].now()
-    return keys.under_fallbacks(now), keys.unopened(now)
+    return keys.fallback_ids(now), keys.unusable_ids(now)
 
 
 # -- the tests ---------------------------------------------------------------------------------------------------------
@@ -163,8 +164,8 @@ def test_the_keys_are_not_sealed_again(uri: str) -> None:
             if step == OLD:
                 before = life.known()[0]
                 jar = one.one_does(log_in, life.now)
-        under_fallbacks, unopened = one.one_does(said)
-        assert (set(under_fallbacks), unopened) == (before, [])
+        fallback_ids, unusable_ids = one.one_does(said)
+        assert (set(fallback_ids), unusable_ids) == (before, [])
         life.now += HOUR
         jar = one.one_does(refresh, jar, life.now)
         life.restart(0, NEW)

@@ -16,8 +16,7 @@ import pytest
 from sqlalchemy import create_engine, event
 
 from flask_supertokens.errors import GeneralError
-from flask_supertokens.stores import databases
-from flask_supertokens.stores import sqlalchemy as module
+from flask_supertokens.stores import connecting, databases
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.postgresql import BoundedConnection
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
@@ -70,7 +69,7 @@ def refused(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> l
 
 @pytest.fixture
 def sqlite_store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQLAlchemyStore]:
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr(connecting, "BUSY_TIMEOUT_MS", 20)
     with sql_store(sqlite_uri(tmp_path)) as store:
         yield store
 
@@ -295,7 +294,7 @@ def test_connections_are_cut_between_a_read_and_its_swap(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BoundedConnection, "answer_timeout", 0.3)
+    monkeypatch.setattr(BoundedConnection, "response_timeout", 0.3)
 
 
 @pytest.mark.postgres
@@ -307,7 +306,7 @@ def test_a_table_is_locked(impatient: None, postgres_server: PostgresServer, pos
         event.listen(postgres_store._engine, "checkout", lambda *found: attempts.append(found))
         refused(postgres_store, {"read": READS["read"]})
         assert len(attempts) == 1
-        assert all("no answer within 0.3 s" in said for said in refused(postgres_store, verbs))
+        assert all("no response within 0.3 s" in said for said in refused(postgres_store, verbs))
     if not psycopg.capabilities.has_cancel_safe():
         pytest.skip("This libpq is older than 17 and can't cancel within a bounded time.")
     assert postgres_store.read("handle-1") == RECORD

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, make_url
 
-from flask_supertokens.stores.sqlalchemy import _REMOVE, SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import _DELETE_SESSION, SQLAlchemyStore
 
 from ..support.records import LINE, RECORD, a_record, sql_store
 from ..support.workers import State, Workers
@@ -33,7 +34,7 @@ def remove_often(state: State, uri: str) -> None:
     """Remove a session that is not there, until the statement is prepared."""
     with store_of(state, uri)._autocommit.connect() as connection:
         for _ in range(PREPARED_AT):
-            connection.execute(_REMOVE, {"h": "nobody", "app": "public"})
+            connection.execute(_DELETE_SESSION, {"h": "nobody", "app": "public"})
 
 
 def read_often(state: State, uri: str) -> list[bool]:

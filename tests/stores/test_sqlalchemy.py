@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, insert, inspect, text
 
+from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS, _connect
 from flask_supertokens.stores.schema import sessions
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, _to_row, database_engine, metadata
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, _to_columns, metadata
 
 from ..support.mariadb import MariaDBServer
 from ..support.records import NOW, RECORD, a_record, sql_store, sqlite_uri
@@ -179,7 +180,10 @@ def fill(store: SQLAlchemyStore, users: int = 10, each: int = 400) -> None:
     store.create_tables()
     numbers = [(user, number) for number in range(each) for user in range(users)]
     rows = [
-        {"app_id": "public", **_to_row(a_record(f"{user}-{number}", user_id=f"user-{user}", created_at=NOW + number))}
+        {
+            "app_id": "public",
+            **_to_columns(a_record(f"{user}-{number}", user_id=f"user-{user}", created_at=NOW + number)),
+        }
         for user, number in numbers
     ]
     with store._engine.begin() as connection:

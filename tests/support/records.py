@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from flask_supertokens.protocol.model import Line, SessionRecord, SigningKey
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 NOW = 1_795_364_355_123
 LINE = Line(current_hash2="a" * 64, children=0, used_at=None, expires_at=NOW + 1000)

@@ -12,7 +12,8 @@ import time
 from collections import Counter
 
 from flask_supertokens.protocol.tokens import fingerprint, preimage
-from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
+from flask_supertokens.stores.connecting import database_engine
+from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from .servers import WINDOW, Client, Gunicorn, Said, databases, told
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import GeneralError
 from ...protocol.payloads import to_json_object
 from ...protocol.tokens import is_dynamic
-from ...signing import PUBLISH_AHEAD, AccessTokenSigner, KeyRing, KeySettings, from_the_future, to_jwk
+from ...signing import PUBLISH_AHEAD, AccessTokenSigner, KeyRing, KeySettings, is_from_future, to_jwk
 from ...stores.base import Store
 from ..base import Upkeep
 
@@ -62,7 +62,7 @@ class EmbeddedUpkeep(Upkeep):
         made = [
             key.created_at
             for key in self.keys.stored(now)
-            if is_dynamic(key.kid) and key.algorithm == self.keys.algorithm and not from_the_future(key, now)
+            if is_dynamic(key.kid) and key.algorithm == self.keys.algorithm and not is_from_future(key, now)
         ]
         return max(60, (max(made, default=now) + self._settings.lifetime - now) // 1000)
 
@@ -73,7 +73,7 @@ class EmbeddedUpkeep(Upkeep):
         now = self._clock()
         claims = {**({} if issuer is None else {"iss": issuer}), **payload}
         claims |= {"iat": now // 1000, "exp": (now + lifetime) // 1000}
-        return self._access_tokens.sign_foreign(claims, now, dynamic=not static)
+        return self._access_tokens.sign_service_jwt(claims, now, dynamic=not static)
 
     def sweep(self, now: int) -> None:
         """Remove a small batch of expired sessions now and then, so that they go away by themselves. No log-in fails over it.

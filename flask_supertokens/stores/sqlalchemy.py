@@ -730,9 +730,8 @@ class _RowOnOneConnection(Row):
                 connection.rollback()  # now it can go on with another one of the pool
                 found = connection.execute(_READ, named).first()
             self.record = None if found is None else _to_record(found)
-        except (
-            BaseException
-        ) as error:  # a timeout of gevent's as well: the block is not entered, so nobody calls __exit__
+        except BaseException as error:
+            # A timeout of gevent's too. The block is not entered, so nobody else gives the connection back.
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self

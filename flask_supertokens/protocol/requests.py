@@ -195,8 +195,8 @@ def is_foreign(presented: Presented, own_origins: Collection[str], is_allowed: C
     A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
     ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
     """
-    headers = presented.headers
-    origin, site = headers.get("HTTP_ORIGIN"), (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()
+    origin = presented.headers.get("HTTP_ORIGIN")
+    site = (presented.headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()
     if site != "none" and not presented.opens_websocket:
         is_elsewhere = site in ("cross-site", "same-site")
     else:

@@ -287,6 +287,19 @@ def test_a_header_is_odd(app: Flask, name: str, value: str) -> None:
         assert call(app, "POST", path, access=access, environ_overrides=environ).status_code in (200, 401, 403)
 
 
+@pytest.mark.parametrize(
+    "key", ["CONTENT_TYPE", "HTTP_ORIGIN", "HTTP_RID", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE"]
+)
+def test_a_server_says_none_where_a_header_is_missing(key: str) -> None:
+    """Adapters of serverless platforms do. It is missing then: so is the marker against CSRF."""
+    app = an_app(anti_csrf="VIA_CUSTOM_HEADER")
+    for path in ("/me", "/refresh"):
+        session = signed_in(app)
+        cookies = {"access": session.access_token, "refresh": session.refresh_token}
+        missing, none = (call(app, "POST", path, **cookies, environ_overrides=environ) for environ in ({}, {key: None}))
+        assert (missing.status_code, none.status_code) == (401, 401)
+
+
 @pytest.mark.parametrize("host", ["", "a b", "\xff", "[::1", "x" * 5000, "localhost:99999", "evil.com/path", "a@b"])
 def test_a_host_header_is_odd(app: Flask, host: str) -> None:
     """No session is served to a foreign origin by it, and nothing breaks in ours."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from flask import Request
 from werkzeug.test import TestResponse
 
 from flask_supertokens import (
@@ -46,6 +48,20 @@ def test_nobody_has_a_session(method: str, vary: str) -> None:
     """The response depends on what a session could have come by."""
     app = an_app(token_transfer_method=method)
     assert caching(call(app, "GET", "/maybe")) == ("private", vary)
+
+
+def test_the_app_has_an_object_choose_the_method() -> None:
+    """One that can't be hashed, as most dataclasses can't: what could have come by either method varies by both."""
+
+    @dataclass
+    class Choice:
+        method: str
+
+        def __call__(self, request: Request, for_create: bool) -> str:
+            return self.method
+
+    app = an_app(token_transfer_method=Choice("cookie"))
+    assert caching(call(app, "GET", "/maybe")) == BY_NOBODY
 
 
 @pytest.mark.parametrize("path", ["/me", "/view"])

@@ -111,10 +111,10 @@ def judge_refresh(presented: Presented, policy: Policy) -> RefreshCall | Refusal
     is_own, mode = is_own_form(presented, own_origins), policy.anti_csrf
     headers, refusal = presented.headers, None
     # A sibling host can set the refresh cookie (__Secure-), to make a visitor somebody else; the access cookie (__Host-) not.
-    is_browser = "HTTP_SEC_FETCH_SITE" in headers or "HTTP_ORIGIN" in headers
+    is_browser = headers.get("HTTP_SEC_FETCH_SITE") is not None or headers.get("HTTP_ORIGIN") is not None
     if is_browser and not presented.access_cookies and presented.names.is_host_only:
         refusal = NO_HOST_COOKIE
-    elif mode == "VIA_CUSTOM_HEADER" and not is_own and "HTTP_RID" not in headers:
+    elif mode == "VIA_CUSTOM_HEADER" and not is_own and headers.get("HTTP_RID") is None:
         refusal = FOREIGN_FORM if _is_submitted(presented) else NO_MARKER_TO_REFRESH
     token = Masked(presented.refresh_cookies[0])
     return RefreshCall("cookie", token, mode == "VIA_TOKEN" and not is_own, refusal)
@@ -179,7 +179,7 @@ def _check_anti_csrf(presented: Presented, policy: Policy, token: AccessToken) -
     mode = policy.anti_csrf
     if mode == "NONE" or is_own_form(presented, policy.own_origins):
         return None
-    if mode == "VIA_CUSTOM_HEADER" and "HTTP_RID" not in presented.headers:
+    if mode == "VIA_CUSTOM_HEADER" and presented.headers.get("HTTP_RID") is None:
         return FOREIGN_FORM if _is_submitted(presented) else NO_MARKER
     if mode == "VIA_TOKEN" and not same_secret(token.anti_csrf_token, presented.headers.get("HTTP_ANTI_CSRF")):
         return NO_ANTI_CSRF_TOKEN
@@ -195,8 +195,8 @@ def is_foreign(presented: Presented, own_origins: Collection[str], is_allowed: C
     A websocket's handshake always has an ``Origin`` (RFC 6455, 4.1), and not every browser sends Fetch Metadata with it.
     ``none`` is said of what the browser's user does by himself; a foreign ``Origin`` beside it is none of his.
     """
-    headers = presented.headers
-    origin, site = headers.get("HTTP_ORIGIN"), (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()
+    origin = presented.headers.get("HTTP_ORIGIN")
+    site = (presented.headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()
     if site != "none" and not presented.opens_websocket:
         is_elsewhere = site in ("cross-site", "same-site")
     else:
@@ -207,7 +207,7 @@ def is_foreign(presented: Presented, own_origins: Collection[str], is_allowed: C
 def is_own_form(presented: Presented, own_origins: Collection[str]) -> bool:
     """Say whether the browser vouches that a form of our own origin was submitted."""
     headers = presented.headers
-    if headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in _FORM_TYPES:
+    if (headers.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower() not in _FORM_TYPES:
         return False
     site = (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()  # "none": by the browser's user, a reload of a form
     return site == "same-origin" or (site == "none" and headers.get("HTTP_ORIGIN") in own_origins)
@@ -215,8 +215,8 @@ def is_own_form(presented: Presented, own_origins: Collection[str]) -> bool:
 
 def _is_submitted(presented: Presented) -> bool:
     """Say whether a browser submits a form, by navigating; no script has a hand in that request."""
-    content_type = presented.headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    return content_type in _FORM_TYPES and presented.headers.get("HTTP_SEC_FETCH_MODE", "").lower() == "navigate"
+    content_type = (presented.headers.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    return content_type in _FORM_TYPES and (presented.headers.get("HTTP_SEC_FETCH_MODE") or "").lower() == "navigate"
 
 
 def _refuse_foreign(presented: Presented, policy: Policy, what: str) -> Refusal:

@@ -26,7 +26,6 @@ ATTRIBUTE = "_flask_supertokens"
 """Where a request keeps its state."""
 BEFORE_VIEW = "_flask_supertokens_before_view"
 """Stands among a request's attributes while functions for ``before_request`` run."""
-_VARY_BY: dict[object, str] = {"cookie": "Cookie", "header": "Authorization"}
 _WEBSITE_FUNCTION = "The function in SUPERTOKENS_WEBSITE_DOMAIN"
 
 
@@ -104,7 +103,10 @@ class RequestState:
             there = {name.lower() for name, _ in headers}
             if "cache-control" not in there:
                 headers.add("Cache-Control", "private")
-            wanted = _VARY_BY.get(self.method or self.owner.settings.token_transfer_method, "Cookie, Authorization")
+            method = self.method or self.owner.settings.token_transfer_method
+            wanted = (
+                "Cookie" if method == "cookie" else "Authorization" if method == "header" else "Cookie, Authorization"
+            )
             if "vary" in there:
                 response.vary.update(wanted.split(", "))
             else:

@@ -541,10 +541,11 @@ class _RowOnOneConnection(Row):
                     raise
                 connection.rollback()  # now it can go on with another one of the pool
                 found = connection.execute(_SELECT_SESSION, parameters).first()
-        except store.driver_errors as error:
-            self.__exit__(None, None, None)
-            raise store.failure("row", error) from error
-        self.record = None if found is None else _to_record(found)
+            self.record = None if found is None else _to_record(found)
+        except BaseException as error:
+            # A timeout of gevent's too. The block is not entered, so nobody else gives the connection back.
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def swap(self, line: Line, refreshed_at: int) -> bool:
@@ -553,10 +554,13 @@ class _RowOnOneConnection(Row):
         return self._connection.execute(_SWAP_LINE, _swap_parameters(self.record, line, refreshed_at)).rowcount > 0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if isinstance(error, self.store.driver_errors):
-            raise self.store.failure("row", error) from error
+        try:
+            if self._connection is not None:
+                self._connection.close()
+            if isinstance(error, self.store.driver_errors):
+                raise error
+        except self.store.driver_errors as failure:
+            raise self.store.failure("row", failure) from failure
 
 
 class OtherStore(SQLAlchemyStore):

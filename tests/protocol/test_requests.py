@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -354,6 +355,20 @@ def request(**headers: str) -> Presented:
 def test_a_browser_says_where_a_request_is_from(headers: dict[str, str], foreign: bool) -> None:
     """Fetch Metadata decides, ``Origin`` where that is missing or says *none*; the website's own origins are let in."""
     assert is_foreign(request(**headers), OWN, OF_THE_WEBSITE) is foreign
+
+
+def test_the_app_is_asked_for_an_origin() -> None:
+    """No frame above its function shows the cookies that came."""
+    shown: list[str] = []
+
+    def is_allowed(origin: str) -> bool:
+        caller = inspect.currentframe().f_back  # type: ignore[union-attr]
+        shown.append(repr(caller.f_locals))  # type: ignore[union-attr]
+        return origin == FOREIGN["Origin"]
+
+    assert not is_foreign(request(**FOREIGN), OWN, is_allowed)
+    assert FOREIGN["Origin"] in shown[0]
+    assert "sAccessToken=at" not in shown[0]
 
 
 A_FORM = "application/x-www-form-urlencoded; charset=UTF-8"

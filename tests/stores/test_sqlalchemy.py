@@ -7,11 +7,13 @@ import pathlib
 import stat
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from sqlite3 import OperationalError
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, insert, inspect, text
 
+from flask_supertokens import GeneralError
 from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.databases import BUSY_TIMEOUT_MS, _connect
 from flask_supertokens.stores.schema import sessions
@@ -151,6 +153,47 @@ def test_two_stores_share_a_file(tmp_path: pathlib.Path) -> None:
         assert other.read("handle-1") is None
         one.add(RECORD)
         assert other.read("handle-1") == RECORD
+
+
+def fails(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+class StopError(BaseException):
+    """Like the timeouts of gevent, and `SystemExit`."""
+
+
+@pytest.mark.parametrize("verb", ["SELECT", "UPDATE"])
+@pytest.mark.parametrize("error", [OperationalError("gone"), KeyError("of a hook"), StopError()], ids=repr)
+def test_a_row_fails(tmp_path: pathlib.Path, verb: str, error: BaseException) -> None:
+    """Its connection goes back to the pool, also while somebody looks at the error."""
+
+    def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith(verb):
+            raise error
+
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        store.add(RECORD)
+        event.listen(store._autocommit, "before_cursor_execute", fail)
+        expected = GeneralError if isinstance(error, OperationalError) else type(error)
+        with pytest.raises(expected), store.turn(), store.row(RECORD.handle) as row:
+            row.swap(RECORD.line, NOW)
+        assert store._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_connection_breaks_when_a_row_was_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is ours: nobody knows whether the session was written."""
+    with sql_store(sqlite_uri(tmp_path)) as store:
+        store.add(RECORD)
+        with (
+            pytest.raises(GeneralError, match=r"failed in row\. OperationalError: gone"),
+            store.row(RECORD.handle) as row,
+        ):
+            assert row.swap(RECORD.line, NOW)
+            monkeypatch.setattr(store._engine.dialect, "do_rollback", fails(OperationalError("gone")))
 
 
 def test_it_is_forbidden_to_create_tables(tmp_path: pathlib.Path) -> None:

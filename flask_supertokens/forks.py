@@ -27,7 +27,7 @@ class ForkSafeLock:
         self._renew = None if renew is None else weakref.WeakMethod(renew)
         self._make = make
         self._lock = make()
-        self.process = os.getpid()  # that it is of
+        self.process: int = os.getpid()  # that it is of
         self._beginnings: dict[int, Any] = {}
         _in_child(self.notice_fork)
 

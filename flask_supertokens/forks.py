@@ -26,7 +26,7 @@ class ForkSafeLock:
         self._renew = None if renew is None else weakref.WeakMethod(renew)
         self._make = make
         self._lock = make()
-        self.process = os.getpid()  # the process that the underlying lock belongs to
+        self.process: int = os.getpid()  # the process that the underlying lock belongs to
         self._renewal_locks: dict[int, Any] = {}
         if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
             os.register_at_fork(after_in_child=_call_while_alive(self.notice_fork))

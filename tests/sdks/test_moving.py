@@ -13,7 +13,7 @@ import pytest
 import requests
 from waitress.server import create_server
 
-from ..test_moving import code
+from ..docs.test_moving import code
 from .conftest import CoreOf, installed
 from .processes import API_KEY, PYTHON
 

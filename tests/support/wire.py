@@ -19,8 +19,10 @@ from flask_supertokens import (
     SuperTokens,
     create_new_session,
     create_new_session_without_request,
+    current_session,
     get_session,
     list_sessions,
+    refresh_session_without_request,
     verify_session,
 )
 from flask_supertokens.errors import GeneralError
@@ -29,13 +31,22 @@ from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
 from .cookies import Cookie, cookie_values, set_cookies
-from .plans import Clock
+from .plans import HOUR, Clock
 
 SECRET = "a secret of the tests"
 TOKEN_HEADERS = ("front-token", "anti-csrf", "st-access-token", "st-refresh-token")
 UNAUTHORISED = {"message": "unauthorised"}
 TRY_REFRESH = {"message": "try refresh token"}
 THEFT = {"message": "token theft detected"}
+FOREIGN = {"message": "cross-site request refused"}
+OWN_ROUTES = {
+    "refresh": ("POST", "/refresh"),
+    "signout": ("POST", "/signout"),
+    "jwks": ("GET", "/.well-known/jwks.json"),
+    "discovery": ("GET", "/.well-known/openid-configuration"),
+    "health": ("GET", "/health"),
+    "static": ("GET", "/supertokens-assets/pages.css"),
+}
 HEADER = {"kid": "d-1795363746113", "typ": "JWT", "version": "5", "alg": "ES256"}
 CLAIMS: dict[str, Any] = {
     "iat": 1_700_000_000,
@@ -80,6 +91,10 @@ def whoami() -> ResponseReturnValue:
     return {"user": session and session.user_id, "method": session and session._method}
 
 
+def user() -> dict[str, Any]:
+    return {"user": current_session.user_id}
+
+
 def act() -> ResponseReturnValue:
     return jsonify(current_app.config["ACTION"]())
 
@@ -94,6 +109,25 @@ def add(app: Flask, view: Callable[[], Any], path: str = "/view") -> Flask:
     """The app with one more view, for GET and POST."""
     app.add_url_rule(path, path, view, methods=["GET", "POST"])
     return app
+
+
+def guarded_app() -> Flask:
+    """Every request of this app needs a session."""
+    app = an_app()
+
+    @app.before_request
+    @verify_session
+    def guard() -> None:
+        pass
+
+    return add(app, user)
+
+
+def raising(error: Exception) -> Callable[[], Any]:
+    def view() -> Any:
+        raise error
+
+    return view
 
 
 def state_of(app: Flask) -> AppState:
@@ -120,6 +154,25 @@ def handles(app: Flask, user_id: str = "user-1") -> list[str]:
     """The sessions that a user has."""
     with app.app_context():
         return [info.handle for info in list_sessions(user_id)]
+
+
+def new_handle(user_id: str = "user-1", **arguments: Any) -> str:
+    """A new session's handle, in the context of an app."""
+    return create_new_session_without_request(user_id, **arguments).handle
+
+
+def logging_in(app: Flask, *arguments: Any, **keywords: Any) -> TestResponse:
+    """A view that makes a session of the user ``new``; ``tokens`` are the request's."""
+    tokens = keywords.pop("tokens", {})
+    return run(app, lambda: create_new_session("new", *arguments, **keywords).handle, **tokens)
+
+
+def steal(app: Flask, refresh_token: str) -> None:
+    """Refresh twice, later a third time with the first token."""
+    child = refresh_session_without_request(refresh_token).tokens.refresh_token
+    clock_of(app).wait(HOUR)
+    refresh_session_without_request(str(child))
+    refresh_session_without_request(refresh_token)
 
 
 class BrokenStore(MemoryStore):
@@ -169,6 +222,10 @@ def call(
     if bearer is not None:
         all_headers["Authorization"] = f"Bearer {bearer}"
     return app.test_client(use_cookies=False).open(path, method=method, headers=all_headers, **more)
+
+
+def post_refresh(app: Flask, **tokens: Any) -> TestResponse:
+    return call(app, "POST", "/refresh", **tokens)
 
 
 class Tokens(NamedTuple):

@@ -1,0 +1,250 @@
+"""The test kit, as an app's tests use it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask, redirect
+from flask.typing import ResponseReturnValue
+
+from flask_supertokens import (
+    SuperTokens,
+    TokenTheftError,
+    create_new_session,
+    current_session,
+    revoke_session,
+    verify_session,
+)
+from flask_supertokens.signals import token_theft_detected
+from flask_supertokens.testing import FrozenClock, MemoryStore, SuperTokensClient
+
+from ..support.docs import ROOT
+
+pytest_plugins = ["flask_supertokens_pytest"]
+
+
+@pytest.fixture
+def app() -> Flask:
+    app = Flask("tested")
+    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True)
+    SuperTokens(app, store=MemoryStore())
+    app.test_client_class = SuperTokensClient
+
+    @app.get("/me")
+    @verify_session
+    def me() -> dict[str, object]:
+        return {"user": current_session.user_id, "role": current_session.access_token_payload.get("role")}
+
+    @app.post("/login")
+    def login() -> dict[str, str]:
+        return {"handle": create_new_session("user-2").handle}
+
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> Iterator[SuperTokensClient]:
+    with app.test_client() as client:
+        assert isinstance(client, SuperTokensClient)
+        yield client
+
+
+def test_a_client_logs_in(client: SuperTokensClient) -> None:
+    """No route is asked; the views see the session and its payload."""
+    session = client.login("user-1", {"role": "admin"}, {"cart": [1]})
+    assert client.get("/me").json == {"user": "user-1", "role": "admin"}
+    assert session.handle
+
+
+def test_a_client_has_not_logged_in(client: SuperTokensClient) -> None:
+    """The views refuse it, and what needs a session says so."""
+    assert client.get("/me").status_code == 401
+    for ask in (client.expire_access_token, client.expire_session):
+        with pytest.raises(RuntimeError, match="call login first"):
+            ask()
+
+
+def test_a_client_logs_in_by_a_route(client: SuperTokensClient) -> None:
+    """The kit goes on with the session that the app made."""
+    client.post("/login")
+    client.expire_access_token()
+    assert client.get("/me").json == {"message": "try refresh token"}
+
+
+def test_the_access_token_expires(client: SuperTokensClient) -> None:
+    """A refresh mends it."""
+    client.login("user-1")
+    client.expire_access_token()
+    assert client.get("/me").json == {"message": "try refresh token"}
+    assert client.post("/refresh").status_code == 200
+    assert client.get("/me").status_code == 200
+
+
+def test_the_session_expires(client: SuperTokensClient) -> None:
+    """A refresh does not mend it; the tokens are cleared."""
+    client.login("user-1")
+    client.expire_session()
+    assert client.get("/me").json == {"message": "try refresh token"}
+    response = client.post("/refresh")
+    assert (response.status_code, response.headers["front-token"]) == (401, "remove")
+    assert client.get("/me").json == {"message": "unauthorised"}
+
+
+def test_an_answer_is_lost(client: SuperTokensClient) -> None:
+    """The client has its old tokens, and refreshes with them again: no alarm."""
+    client.login("user-1")
+    client.lose_next_response()
+    lost = client.post("/refresh").headers.getlist("Set-Cookie")
+    again = client.post("/refresh")
+    assert (bool(lost), again.status_code, client.get("/me").status_code) == (True, 200, 200)
+
+
+def test_a_thief_comes_with_a_copy(client: SuperTokensClient, supertokens_clock: FrozenClock, app: Flask) -> None:
+    """The alarm is raised, and both are out."""
+    alarms = []
+    receiver = lambda sender, **names: alarms.append(names["user_id"])  # noqa: E731 - blinker keeps it weakly
+    token_theft_detected.connect(receiver, app)
+    client.login("user-1")
+    thief = client.steal()
+    for user in (client, thief, client, thief):
+        supertokens_clock.move(timedelta(hours=1))
+        user.post("/refresh")
+    assert alarms == ["user-1"]
+    assert [user.post("/refresh").status_code for user in (client, thief)] == [401, 401]
+
+
+def test_the_clock_stands_still(supertokens_client: SuperTokensClient, supertokens_clock: FrozenClock) -> None:
+    """Until it is moved."""
+    supertokens_client.login("user-1")
+    assert supertokens_client.get("/me").status_code == 200
+    supertokens_clock.move(3599)
+    assert supertokens_client.get("/me").status_code == 200
+    supertokens_clock.move(1)
+    assert supertokens_client.get("/me").json == {"message": "try refresh token"}
+
+
+def test_a_session_is_revoked_meanwhile(client: SuperTokensClient, app: Flask) -> None:
+    """As in the app: by its handle."""
+    handle = client.login("user-1").handle
+    with app.app_context():
+        assert revoke_session(handle) is True
+    assert client.post("/refresh").status_code == 401
+
+
+def test_the_kit_is_used_with_a_core() -> None:
+    """It says that it needs the embedded engine."""
+    app = Flask("tested")
+    app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")
+    SuperTokens(app)
+    with pytest.raises(RuntimeError, match="embedded engine"):
+        FrozenClock().freeze(app)
+
+
+def test_an_error_of_the_app_is_tested(client: SuperTokensClient, app: Flask) -> None:
+    """A theft that the app's own handler answers looks as the handler says."""
+    app.register_error_handler(TokenTheftError, lambda error: ({"stolen": error.user_id}, 401))
+    clock = FrozenClock().freeze(app)
+    client.login("user-1")
+    thief = client.steal()
+    answers = []
+    for user in (client, thief, client, thief):
+        clock.move(3600)
+        answers.append(user.post("/refresh").json)
+    assert {"stolen": "user-1"} in answers
+
+
+RUN = """
+import sys, pytest
+pytest.main(["--collect-only", "-q", "-p", "flask_supertokens_pytest", "-p", "no:cacheprovider"])
+print(sorted({"flask", "werkzeug", "sqlalchemy", "flask_supertokens", "flask_supertokens_pytest"} & set(sys.modules)))
+"""
+
+
+def test_the_plugin_is_loaded_by_a_run_that_does_not_use_it(tmp_path: pathlib.Path) -> None:
+    """It costs nothing: no library is imported, and the package isn't either."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-c", RUN]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "['flask_supertokens_pytest']", done.stdout + done.stderr
+
+
+# -- how tokens travel -------------------------------------------------------------------------------------------------
+
+
+def an_app(**settings: object) -> Flask:
+    """Another app with the two views, set otherwise."""
+    app = Flask("set otherwise")
+    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True, **settings)
+    SuperTokens(app, store=MemoryStore())
+    app.test_client_class = SuperTokensClient
+
+    @app.route("/me", methods=["GET", "POST"])
+    @verify_session
+    def me() -> dict[str, object]:
+        return {"user": current_session.user_id}
+
+    @app.get("/login")
+    def login() -> ResponseReturnValue:
+        create_new_session("user-2")
+        return redirect("/me")
+
+    return app
+
+
+SETTINGS: dict[str, dict[str, object]] = {
+    "header": {"SUPERTOKENS_TOKEN_TRANSFER_METHOD": "header"},
+    "VIA_TOKEN": {"SUPERTOKENS_ANTI_CSRF": "VIA_TOKEN"},
+    "VIA_CUSTOM_HEADER": {"SUPERTOKENS_ANTI_CSRF": "VIA_CUSTOM_HEADER"},
+    "server name": {"SERVER_NAME": "app.test"},
+    "cookie domain": {"SERVER_NAME": "app.example.com", "SUPERTOKENS_COOKIE_DOMAIN": "example.com"},
+    "two sites": {
+        "SUPERTOKENS_API_DOMAIN": "https://api.example.com",
+        "SUPERTOKENS_WEBSITE_DOMAIN": "https://www.example.org",
+        "SUPERTOKENS_COOKIE_SECURE": True,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
+    """Unsafe calls, expiry, refresh, lost answers and theft work in each way."""
+    app = an_app(**SETTINGS[name])
+    client = app.test_client()
+    assert isinstance(client, SuperTokensClient)
+    clock = FrozenClock().freeze(app)
+    client.login("user-1")
+    assert client.post("/me").json == {"user": "user-1"}
+    client.expire_access_token()
+    assert client.get("/me").status_code == 401
+    thief = client.steal()
+    client.lose_next_response()
+    assert client.post("/refresh").status_code == 200
+    assert client.get("/me").status_code == 401
+    assert client.post("/refresh").status_code == 200
+    assert client.post("/me").json == {"user": "user-1"}
+    clock.move(60)
+    assert client.post("/refresh").status_code == 200
+    clock.move(60)
+    assert thief.post("/refresh").status_code == 401
+    assert client.post("/refresh").status_code == 401
+    client.login("user-1")
+    client.expire_session()
+    assert client.post("/refresh").status_code == 401
+
+
+@pytest.mark.parametrize("name", ["header", "cookie"])
+def test_a_lost_answer_is_followed(name: str) -> None:
+    """The answers that a redirect leads to are lost as well, and so is what the first one set."""
+    app = an_app(SUPERTOKENS_TOKEN_TRANSFER_METHOD=name)
+    client = app.test_client()
+    assert isinstance(client, SuperTokensClient)
+    client.lose_next_response()
+    assert client.get("/login", follow_redirects=True).status_code == 401
+    assert client.get("/me").status_code == 401
+    assert client.get("/login", follow_redirects=True).json == {"user": "user-2"}

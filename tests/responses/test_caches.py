@@ -1,0 +1,133 @@
+"""What caches may do with a response, and what a browser keeps after a sign-out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from flask_supertokens import (
+    TryRefreshTokenError,
+    create_new_session,
+    current_session,
+    revoke_session,
+    verify_session,
+)
+
+from ..support.wire import a_session, add, an_app, call, clock_of, run, signed_in, state_of, whoami
+
+
+def caching(response: TestResponse) -> tuple[str | None, str | None]:
+    return response.headers.get("Cache-Control"), response.headers.get("Vary")
+
+
+BY_COOKIE, BY_HEADER, BY_NOBODY = (
+    ("private", "Cookie"),
+    ("private", "Authorization"),
+    ("private", "Cookie, Authorization"),
+)
+SENT = [("access", BY_COOKIE), ("bearer", BY_HEADER), (None, BY_NOBODY)]
+
+
+@pytest.mark.parametrize("path", ["/me", "/maybe"])
+@pytest.mark.parametrize(("sent", "expected"), SENT)
+def test_a_view_reads_the_session(path: str, sent: str | None, expected: tuple[str, str]) -> None:
+    """No shared cache keeps its response, and no cache gives it to a request with another session, or with none."""
+    app = an_app()
+    response = call(app, "GET", path, **({sent: signed_in(app).access_token} if sent else {}))  # type: ignore[arg-type]
+    assert response.status_code == (401 if (path, sent) == ("/me", None) else 200)
+    assert caching(response) == expected
+
+
+@pytest.mark.parametrize(("method", "vary"), [("cookie", "Cookie"), ("header", "Authorization"), ("any", BY_NOBODY[1])])
+def test_nobody_has_a_session(method: str, vary: str) -> None:
+    """The response depends on what a session could have come by."""
+    app = an_app(token_transfer_method=method)
+    assert caching(call(app, "GET", "/maybe")) == ("private", vary)
+
+
+@pytest.mark.parametrize("path", ["/me", "/view"])
+def test_a_session_is_refused(path: str) -> None:
+    """So are refusals, whoever answers them."""
+    app = add(an_app(), verify_session(check_database=True)(whoami))
+    session = a_session(app)
+    token = session.access_token
+    if path == "/me":
+        clock_of(app).wait(3_601_000)
+    else:
+        state_of(app).engine.revoke([session.handle])
+    app.register_error_handler(TryRefreshTokenError, lambda error: ("my own", 401))
+    control, vary = caching(call(app, "GET", path, access=token))
+    assert (control, "Cookie" in str(vary)) == ("private" if path == "/me" else "no-store", True)
+
+
+@pytest.mark.parametrize("control", ["no-store", "public, max-age=60", "no-cache"])
+def test_the_app_says_how_to_cache(control: str) -> None:
+    """That stays, and what it varies by is not forgotten."""
+    app = an_app()
+    view = verify_session(lambda: ("", {"Cache-Control": control, "Vary": "Accept-Encoding"}))
+    response = call(add(app, view), "GET", "/view", access=signed_in(app).access_token)
+    assert caching(response) == (control, "Accept-Encoding, Cookie")
+
+
+@pytest.mark.parametrize(
+    "path", ["/plain", "/missing", "/supertokens-assets/pages.css", "/.well-known/jwks.json", "/bool"]
+)
+def test_nobody_asks_for_the_session(path: str) -> None:
+    """Nothing is said about caching, with a session or without one; a guard of the whole app lets our own files be."""
+    app = add(add(an_app(), lambda: "plain", "/plain"), lambda: str(bool(current_session)), "/bool")
+    without = caching(call(app, "GET", path, buffered=True))
+    assert without[1] is None
+    assert "private" not in str(without[0])
+    token = signed_in(app).access_token
+    assert caching(call(app, "GET", path, access=token, buffered=True)) == without
+
+
+# -- after a sign-out --------------------------------------------------------------------------------------------------
+
+
+def clears_pages(response: TestResponse) -> bool:
+    assert response.headers.get("Clear-Site-Data") in (None, '"cache"')
+    return "Clear-Site-Data" in response.headers
+
+
+@pytest.mark.parametrize("sent", ["access", "bearer"])
+@pytest.mark.parametrize("path", ["/signout", "/view"])
+def test_a_browser_forgets_pages_at_a_sign_out(path: str, sent: str) -> None:
+    """What it kept of this origin goes: our route and `Session.revoke`."""
+    app = add(an_app(), verify_session(lambda: current_session.revoke() or ""))
+    response = call(app, "POST", path, **{sent: signed_in(app).access_token}, headers={"rid": "any"})  # type: ignore[arg-type]
+    assert (response.status_code, clears_pages(response)) == (200, True)
+    assert "Clear-Site-Data" not in response.headers["Access-Control-Expose-Headers"]
+
+
+def test_a_browser_keeps_its_pages() -> None:
+    """At whatever else ends or changes a session: another's end, a log-in, a log-in that follows a sign-out, a refusal."""
+    app = an_app()
+    other = a_session(app, "other").handle
+
+    def relogin() -> None:
+        current_session.revoke()
+        create_new_session("user-1")
+
+    actions: list[Callable[[], Any]] = [
+        lambda: revoke_session(other),
+        lambda: create_new_session("user-1").handle,
+        relogin,
+    ]
+    for action in actions:
+        token = signed_in(app).access_token
+        assert not clears_pages(run(app, action, verified=True, access=token))
+    stale = signed_in(app).refresh_token
+    assert not clears_pages(call(app, "POST", "/refresh"))
+    assert not clears_pages(call(app, "POST", "/refresh", refresh=stale))
+
+
+def test_the_app_clears_more_itself() -> None:
+    """Its own ``Clear-Site-Data`` stays."""
+    view = verify_session(lambda: (str(current_session.revoke()), {"Clear-Site-Data": '"*"'}))
+    app = add(an_app(), view)
+    response = call(app, "POST", "/view", access=signed_in(app).access_token)
+    assert response.headers.getlist("Clear-Site-Data") == ['"*"']

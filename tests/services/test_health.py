@@ -1,0 +1,57 @@
+"""What a load balancer asks: health."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from flask_supertokens import GeneralError
+from flask_supertokens.sessions import check_health
+
+from ..support.both import Make
+from ..support.wire import (
+    BrokenStore,
+    an_app,
+    asserted_answer,
+    call,
+    untouched,
+)
+
+
+def test_all_is_well(make: Make) -> None:
+    """200, without a session; the function says nothing."""
+    app = make(health_path="/health")
+    response = call(app, "GET", "/health", access="garbage")
+    asserted_answer(response, 200, {"status": "OK"})
+    assert untouched(response)
+    with app.app_context():
+        assert check_health() is None  # type: ignore[func-returns-value]
+
+
+def test_nobody_asks_for_health(make: Make) -> None:
+    """There is no such route unless the settings name one."""
+    assert call(make(), "GET", "/health").status_code == 404
+
+
+def test_the_store_is_down() -> None:
+    """503 with Retry-After; the function raises; later all is well."""
+    store = BrokenStore()
+    app = an_app(store, health_path="/healthz")
+    store.down = True
+    response = call(app, "GET", "/healthz")
+    asserted_answer(response, 503, {"message": "service unavailable"})
+    assert response.headers["Retry-After"].isdigit()
+    with app.app_context(), pytest.raises(GeneralError):
+        check_health()
+    store.down = False
+    assert call(app, "GET", "/healthz").status_code == 200
+
+
+def test_the_core_is_down() -> None:
+    """503 as well."""
+    app = Flask("app")
+    from flask_supertokens import SuperTokens
+
+    app.config.update(SUPERTOKENS_CONNECTION_URI="http://127.0.0.1:9", SUPERTOKENS_HEALTH_PATH="/health")
+    SuperTokens(app)
+    assert call(app, "GET", "/health").status_code == 503

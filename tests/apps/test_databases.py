@@ -16,8 +16,8 @@ from flask import Flask
 from flask_supertokens import SuperTokens, create_new_session
 from flask_supertokens.settings.reading import read_settings
 
-from ..support.apps import bare_app
-from ..support.wire import SECRET, a_session, an_app, ask, handles, signed_in, state_of
+from ..support.apps import SECRET, a_session, an_app, bare_app, handles, signed_in, state_of
+from ..support.wire import ask
 
 
 @pytest.mark.parametrize("uri", ["mysql+aiomysql://h/d", "mssql://h/d", "oracle://h/d", "nonsense", 5])

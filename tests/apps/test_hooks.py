@@ -15,22 +15,9 @@ from flask_supertokens import (
     signals,
 )
 
+from ..support.apps import BrokenStore, a_session, an_app, handles, signed_in, state_of
 from ..support.both import Make
-from ..support.wire import (
-    BrokenStore,
-    a_session,
-    an_app,
-    asserted_answer,
-    call,
-    cleared,
-    front,
-    handed_out,
-    handles,
-    run,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import asserted_answer, call, cleared, front, handed_out, run, untouched
 
 
 async def async_answer(*_: Any) -> Any:

@@ -24,18 +24,9 @@ from flask_supertokens.hooks import Hooks
 from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import bare_app
+from ..support.apps import SECRET, a_session, add, an_app, bare_app, signed_in
 from ..support.cookies import set_cookies
-from ..support.wire import (
-    SECRET,
-    a_session,
-    add,
-    an_app,
-    ask,
-    call,
-    run,
-    signed_in,
-)
+from ..support.wire import ask, call, run
 
 
 def test_without_the_extension() -> None:

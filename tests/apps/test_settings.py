@@ -15,9 +15,7 @@ from flask_supertokens import (
 from flask_supertokens.settings.reading import read_settings
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.wire import (
-    SECRET,
-)
+from ..support.apps import SECRET
 
 
 @pytest.mark.parametrize(

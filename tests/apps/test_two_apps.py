@@ -15,18 +15,10 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import an_app_with_users, bare_app
+from ..support.apps import an_app, an_app_with_users, bare_app, handles, signed_in, state_of
 from ..support.cookies import cookie_values, set_cookies
 from ..support.records import sql_store
-from ..support.wire import (
-    an_app,
-    ask,
-    call,
-    handles,
-    log_in,
-    signed_in,
-    state_of,
-)
+from ..support.wire import ask, call, log_in
 
 
 def test_two_apps_in_one_process() -> None:

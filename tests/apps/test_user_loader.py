@@ -20,17 +20,10 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import a_session, build_app, handles, signed_in
 from ..support.both import Make
 from ..support.cookies import set_cookies
-from ..support.wire import (
-    a_session,
-    asserted_answer,
-    call,
-    cleared,
-    handles,
-    run,
-    signed_in,
-)
+from ..support.wire import asserted_answer, call, cleared, run
 
 
 async def async_answer(*_: Any) -> Any:
@@ -105,7 +98,7 @@ def test_a_later_look_is_optional(make: Make) -> None:
 
 def test_the_page_of_an_error_looks_for_a_missing_user() -> None:
     """It is rendered as for nobody, and the session has ended."""
-    app = with_loader(an_app_with_supertokens(), lambda user_id: None)
+    app = with_loader(build_app(cookie_secure=False), lambda user_id: None)
     app.before_request(verify_session(lambda: None))
     app.register_error_handler(404, lambda _: (render_template_string("{{ 'in' if current_user else 'nobody' }}"), 404))
     response = call(app, "GET", "/missing", access=signed_in(app).access_token)
@@ -114,7 +107,7 @@ def test_the_page_of_an_error_looks_for_a_missing_user() -> None:
 
 def test_an_optional_guard_looks_for_a_missing_user_at_our_paths() -> None:
     """The public keys are served all the same."""
-    app = with_loader(an_app_with_supertokens(), lambda user_id: None)
+    app = with_loader(build_app(cookie_secure=False), lambda user_id: None)
 
     @app.before_request
     def look() -> None:
@@ -158,7 +151,7 @@ def test_a_user_loader_fails_in_a_view(make: Make, required: bool) -> None:
 
 def test_the_user_in_a_template() -> None:
     """``current_user`` is there where the app has a user loader; without a session it is falsy."""
-    app = with_loader(an_app_with_supertokens(), lambda user_id: {"name": user_id.title()})
+    app = with_loader(build_app(cookie_secure=False), lambda user_id: {"name": user_id.title()})
     page = "{{ current_user.name if current_user else 'nobody' }}"
     app.add_url_rule("/page", view_func=lambda: (get_session(session_required=False), render_template_string(page))[1])
     assert call(app, "GET", "/page", access=signed_in(app).access_token).text == "User-1"
@@ -168,19 +161,12 @@ def test_the_user_in_a_template() -> None:
 @pytest.mark.parametrize("case", ["no loader", "flask-login"])
 def test_a_template_has_no_user_of_ours(case: str) -> None:
     """Without a user loader the name is free, and Flask-Login keeps its own."""
-    app = an_app_with_supertokens()
+    app = build_app(cookie_secure=False)
     if case == "flask-login":
         with_loader(app, str.title)
         LoginManager(app).request_loader(lambda request: None)
     app.add_url_rule("/page", view_func=lambda: render_template_string("{{ current_user is defined }}"))
     assert call(app, "GET", "/page").text == str(case == "flask-login")
-
-
-def an_app_with_supertokens() -> Flask:
-    app = Flask("app")
-    app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_COOKIE_SECURE=False)
-    app.supertokens = SuperTokens(app, store=MemoryStore())  # type: ignore[attr-defined]
-    return app
 
 
 def test_a_user_is_loaded_without_a_request(make: Make) -> None:

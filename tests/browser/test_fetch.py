@@ -20,12 +20,12 @@ from flask_supertokens import (
     revoke_all_sessions_for_user,
     verify_session,
 )
+from tests.support.apps import BrokenStore
 from tests.support.both import served
 from tests.support.browser import quiet_contexts
 from tests.support.docs import ROOT, blocks
 from tests.support.libraries import library
 from tests.support.plans import HOUR, Clock
-from tests.support.wire import BrokenStore
 
 pytestmark = pytest.mark.browser
 TEXT = (ROOT / "docs" / "htmx-turbo.md").read_text("utf-8")

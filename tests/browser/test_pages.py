@@ -15,11 +15,11 @@ from flask import Flask, redirect
 from playwright.sync_api import Browser, BrowserContext, Download, Page, Response, expect
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user, verify_session
+from tests.support.apps import BrokenStore
 from tests.support.both import served
 from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.gunicorn import gunicorn
 from tests.support.rendered import LIFETIME, REPORT, create_app
-from tests.support.wire import BrokenStore
 
 pytestmark = pytest.mark.browser
 

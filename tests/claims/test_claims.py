@@ -42,25 +42,12 @@ from flask_supertokens.protocol import claims as rules
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.sessions import arguments, validators
 
+from ..support.apps import a_session, add, handles, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.names import spelled
 from ..support.plans import Clock
-from ..support.wire import (
-    a_session,
-    add,
-    asserted_answer,
-    call,
-    cleared,
-    contents,
-    front,
-    handed_out,
-    handles,
-    run,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import asserted_answer, call, cleared, contents, front, handed_out, run, untouched
 
 SECOND = 1000
 NOW = 1_700_000_000_000

@@ -35,8 +35,9 @@ from flask_supertokens.claims import (
     SessionClaimValidator,
 )
 
+from ..support.apps import a_session, add, clock_of, signed_in
 from ..support.both import Make
-from ..support.wire import a_session, add, call, clock_of, contents, front, run, signed_in
+from ..support.wire import call, contents, front, run
 
 NOW = 1_700_000_000_000
 MINUTE = 60

@@ -22,8 +22,9 @@ from flask_supertokens.claims import PrimitiveClaim
 from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 
+from ..support.apps import a_session, signed_in, state_of
 from ..support.both import ENGINES, Make, maker
-from ..support.wire import a_session, run, signed_in, state_of
+from ..support.wire import run
 
 make = pytest.fixture(maker, params=ENGINES)
 OTHER = "said otherwise"

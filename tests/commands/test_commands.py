@@ -34,6 +34,7 @@ from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, BrokenStore, an_app, build_app, clock_of, signed_in
 from ..support.both import served
 from ..support.cookies import set_cookies
 from ..support.core_process import CoreProcess
@@ -43,7 +44,7 @@ from ..support.older_core import older_core
 from ..support.plans import HOUR, Clock
 from ..support.records import a_record, kids_of, sql_store, sqlite_uri
 from ..support.served import a_core, of_versions, serving
-from ..support.wire import SECRET, BrokenStore, an_app, call, clock_of, signed_in
+from ..support.wire import call
 
 KEY = "the-right-one-that-is-long-enough"
 
@@ -949,10 +950,7 @@ def test_the_two_kinds_of_api_keys_are_told_apart() -> None:
 
 
 def an_app_on(uris: list[str], api_key: str | None = KEY, **settings: Any) -> Flask:
-    app = Flask("cli")
-    app.config.update(SUPERTOKENS_CONNECTION_URI=";".join(uris), SUPERTOKENS_API_KEY=api_key, **settings)
-    SuperTokens(app)
-    return app
+    return build_app(connection_uri=";".join(uris), api_key=api_key, **settings)
 
 
 def test_the_api_key_is_wrong_and_health_is_asked() -> None:

@@ -17,13 +17,13 @@ from flask_supertokens.signing import RELOAD_EVERY
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import BrokenStore
 from ..support.caller import NEW, Caller, kid_of
 from ..support.core_process import CoreProcess
 from ..support.engines import a_session
 from ..support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
 from ..support.records import sqlite_uri
 from ..support.served import a_core
-from ..support.wire import BrokenStore
 
 # -- apps and tenants --------------------------------------------------------------------------------------------------
 

@@ -25,13 +25,14 @@ from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.signing import AccessTokenSigner, Sealer, to_jwk
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, act, clock_of, state_of
 from ..support.both import ENGINES, Make, maker
 from ..support.cookies import cookie_values, set_cookies
 from ..support.engines import SETTINGS
 from ..support.plans import HOUR, SECOND, Clock
 from ..support.scripted import Answer, ScriptedCore, reply, scripted
 from ..support.served import CORE_KEYS, a_core
-from ..support.wire import SECRET, act, call, clock_of, contents, front, run, state_of
+from ..support.wire import call, contents, front, run
 
 PROTECTED = {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
 PROTECTED |= {"tId", "rsub", "stt"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -17,11 +16,11 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import BATCH
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import BrokenStore, build_app
 from ..support.caller import API_KEY, FIELDS, NEW, Caller
 from ..support.plans import Clock
 from ..support.records import a_record
 from ..support.served import a_core
-from ..support.wire import BrokenStore
 
 # -- paths, methods, versions ------------------------------------------------------------------------------------------
 
@@ -205,16 +204,9 @@ def test_the_store_is_back(broken: tuple[BrokenStore, Caller]) -> None:
 # -- in an app ---------------------------------------------------------------------------------------------------------
 
 
-def an_app(**settings: Any) -> Flask:
-    app = Flask("core")
-    app.config.update({"SECRET_KEY": "a secret of the tests", **settings})
-    SuperTokens(app, store=MemoryStore())
-    return app
-
-
 def test_a_core_is_below_a_prefix() -> None:
     """An app and its services share their sessions."""
-    app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app = build_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
     app.register_blueprint(make_blueprint(), url_prefix="/core")
     core = Caller(app.test_client(), key=API_KEY, base="/core")
     handle = core.create()["session"]["handle"]
@@ -224,7 +216,7 @@ def test_a_core_is_below_a_prefix() -> None:
 
 def test_a_key_opens_the_users_of_the_app() -> None:
     """A session of any user, made by the core, is refreshed at the app; one of another app of the core is not."""
-    app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app = build_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
     app.register_blueprint(make_blueprint(), url_prefix="/core")
     client, statuses = app.test_client(), []
     core = Caller(client, key=API_KEY, base="/core")
@@ -238,12 +230,12 @@ def test_a_key_opens_the_users_of_the_app() -> None:
 def test_a_core_has_no_api_keys() -> None:
     """It is not registered, and the text says what to set."""
     with pytest.raises(ValueError, match="Set SUPERTOKENS_CORE_API_KEYS"):
-        an_app().register_blueprint(make_blueprint())
+        build_app().register_blueprint(make_blueprint())
 
 
 def test_a_core_is_open_to_all_that_reach_it() -> None:
     """If that was said."""
-    app = an_app()
+    app = build_app()
     app.register_blueprint(make_blueprint(needs_api_keys=False), url_prefix="/core")
     assert Caller(app.test_client(), base="/core").get("/apiversion").json == {"versions": list(VERSIONS)}
 

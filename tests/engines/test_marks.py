@@ -21,10 +21,11 @@ from flask_supertokens.protocol.model import Line, Marks, SessionRecord, Signing
 from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import an_app
 from ..support.cookies import set_cookies
 from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import an_app, call, contents, front, run
+from ..support.wire import call, contents, front, run
 
 WRITTEN = json.loads((pathlib.Path(__file__).parent / "written" / "own-names.json").read_text())
 FORGOTTEN = WRITTEN["sessions"]["forgotten by the browser"]

@@ -14,12 +14,13 @@ from flask_supertokens.claims import PrimitiveClaim
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
 
+from ..support.apps import a_session, an_app, clock_of, signed_in, state_of
 from ..support.both import ENGINES, Make, maker
 from ..support.cookies import set_cookies
 from ..support.engines import a_session as new_session
 from ..support.engines import issued, presented, refreshed
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import a_session, an_app, call, clock_of, contents, run, signed_in, state_of
+from ..support.wire import call, contents, run
 
 MINUTE = 60 * SECOND
 PLAN = PrimitiveClaim[str]("plan", lambda *_: "pro")

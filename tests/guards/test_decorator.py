@@ -16,19 +16,9 @@ from flask_supertokens import (
     verify_session,
 )
 
+from ..support.apps import add, an_app, guarded_app, signed_in, user
 from ..support.names import spelled
-from ..support.wire import (
-    UNAUTHORISED,
-    add,
-    an_app,
-    ask,
-    asserted_answer,
-    call,
-    guarded_app,
-    log_in,
-    signed_in,
-    user,
-)
+from ..support.wire import UNAUTHORISED, ask, asserted_answer, call, log_in
 
 
 async def user_async() -> dict[str, Any]:

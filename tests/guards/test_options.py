@@ -14,16 +14,8 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.wire import (
-    an_app,
-    ask,
-    call,
-    forged,
-    guarded_app,
-    signed_in,
-    untouched,
-    user,
-)
+from ..support.apps import an_app, guarded_app, signed_in, user
+from ..support.wire import ask, call, forged, untouched
 
 ASKED = ["GET", "POST", "OPTIONS", "TRACE"]
 

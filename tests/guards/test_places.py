@@ -16,7 +16,8 @@ from flask_cors import CORS, cross_origin
 from flask_supertokens import verify_session
 from flask_supertokens.guards import misplaced
 
-from ..support.wire import an_app, call, signed_in
+from ..support.apps import an_app, signed_in
+from ..support.wire import call
 
 PREFLIGHT = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "POST"}
 POST = {"methods": ["POST"]}

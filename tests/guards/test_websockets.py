@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ..support.wire import (
-    an_app,
-    call,
-    signed_in,
-    untouched,
-)
+from ..support.apps import an_app, signed_in
+from ..support.wire import call, untouched
 
 OWN, SITE, EVIL = "http://localhost", "https://www.example.com", "https://evil.com"
 

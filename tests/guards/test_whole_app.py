@@ -19,10 +19,10 @@ from flask_supertokens import (
 )
 from flask_supertokens.claims import BooleanClaim
 
-from ..support.apps import an_app_with_users
+from ..support.apps import add, an_app, an_app_with_users, clock_of, handles, signed_in
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR, Clock
-from ..support.wire import TRY_REFRESH, add, an_app, call, clock_of, handles, signed_in
+from ..support.wire import TRY_REFRESH, call
 
 REJECTED = BooleanClaim("staff", lambda *_: False).validators.is_true()
 OURS = [

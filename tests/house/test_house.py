@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import pytest
 
+from ..support.apps import an_app, clock_of, signed_in
 from ..support.cookies import set_cookies
 from ..support.records import sql_store, sqlite_uri
-from ..support.wire import an_app, call, clock_of, signed_in
+from ..support.wire import call
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "flask_supertokens"
 DOCS = PACKAGE.parent / "docs"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask, redirect
@@ -22,8 +23,9 @@ from flask_supertokens import (
     verify_session,
 )
 from flask_supertokens.signals import token_theft_detected
-from flask_supertokens.testing import FrozenClock, MemoryStore, SuperTokensClient
+from flask_supertokens.testing import FrozenClock, SuperTokensClient
 
+from ..support.apps import Views, build_app
 from ..support.docs import ROOT
 
 pytest_plugins = ["flask_supertokens_pytest"]
@@ -31,11 +33,17 @@ pytest_plugins = ["flask_supertokens_pytest"]
 
 @pytest.fixture
 def app() -> Flask:
-    app = Flask("tested")
-    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True)
-    SuperTokens(app, store=MemoryStore())
-    app.test_client_class = SuperTokensClient
+    return app_with_client(add_users)
 
+
+def app_with_client(*views: Views, **settings: Any) -> Flask:
+    """An app that has the test kit's client."""
+    app = build_app(*views, TESTING=True, **settings)
+    app.test_client_class = SuperTokensClient
+    return app
+
+
+def add_users(app: Flask) -> None:
     @app.get("/me")
     @verify_session
     def me() -> dict[str, object]:
@@ -44,8 +52,6 @@ def app() -> Flask:
     @app.post("/login")
     def login() -> dict[str, str]:
         return {"handle": create_new_session("user-2").handle}
-
-    return app
 
 
 @pytest.fixture
@@ -177,12 +183,8 @@ def test_the_plugin_is_loaded_by_a_run_that_does_not_use_it(tmp_path: pathlib.Pa
 # -- how tokens travel -------------------------------------------------------------------------------------------------
 
 
-def an_app(**settings: object) -> Flask:
-    """Another app with the two views, set otherwise."""
-    app = Flask("set otherwise")
-    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True, **settings)
-    SuperTokens(app, store=MemoryStore())
-    app.test_client_class = SuperTokensClient
+def add_redirect(app: Flask) -> None:
+    """`/me`, and a log-in that leads there."""
 
     @app.route("/me", methods=["GET", "POST"])
     @verify_session
@@ -193,8 +195,6 @@ def an_app(**settings: object) -> Flask:
     def login() -> ResponseReturnValue:
         create_new_session("user-2")
         return redirect("/me")
-
-    return app
 
 
 SETTINGS: dict[str, dict[str, object]] = {
@@ -214,7 +214,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
     """Unsafe calls, expiry, refresh, lost answers and theft work in each way."""
-    app = an_app(**SETTINGS[name])
+    app = app_with_client(add_redirect, **SETTINGS[name])
     client = app.test_client()
     assert isinstance(client, SuperTokensClient)
     clock = FrozenClock().freeze(app)
@@ -241,7 +241,7 @@ def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
 @pytest.mark.parametrize("name", ["header", "cookie"])
 def test_a_lost_answer_is_followed(name: str) -> None:
     """The answers that a redirect leads to are lost as well, and so is what the first one set."""
-    app = an_app(SUPERTOKENS_TOKEN_TRANSFER_METHOD=name)
+    app = app_with_client(add_redirect, SUPERTOKENS_TOKEN_TRANSFER_METHOD=name)
     client = app.test_client()
     assert isinstance(client, SuperTokensClient)
     client.lose_next_response()

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import pytest
 from flask import Flask, Response, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.test import ClientRedirectError, TestResponse
 
-from flask_supertokens import SuperTokens, create_new_session, current_session, verify_session
+from flask_supertokens import create_new_session, current_session, verify_session
 from flask_supertokens.browser import asked_target, is_own_form
-from flask_supertokens.testing import MemoryStore, SuperTokensClient
+from flask_supertokens.testing import SuperTokensClient
+
+from ..support.apps import build_app
 
 
-def an_app(**settings: object) -> Flask:
+def an_app(**settings: Any) -> Flask:
     """An app of pages."""
-    app = Flask("pages")
-    app.config.update(SECRET_KEY="a secret of the tests", TESTING=True, SUPERTOKENS_LOGIN_URL="log_in", **settings)
-    SuperTokens(app, store=MemoryStore())
+    app = build_app(add_pages, TESTING=True, login_url="log_in", **settings)
     app.test_client_class = SuperTokensClient
+    return app
 
+
+def add_pages(app: Flask) -> None:
     @app.route("/log-in", methods=["GET", "POST"])
     def log_in() -> ResponseReturnValue:
         if request.method == "GET" or not is_own_form():
@@ -48,7 +52,6 @@ def an_app(**settings: object) -> Flask:
     app.add_url_rule("/again-and-again", "often", lambda: Response(status=302, headers={"Location": "/again"}))
     app.add_url_rule("/keep", "keep", lambda: redirect("/seen", 307), methods=["POST"])
     app.add_url_rule("/leave", "leave", lambda: redirect("/seen", 302), methods=["POST"])
-    return app
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from flask_supertokens import (
     verify_session,
 )
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import an_app
 from tests.support.cookies import cleared_cookies
-from tests.support.wire import an_app
 
 from .conftest import Run
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
-from tests.support.wire import an_app
+from tests.support.apps import an_app
 
 from .conftest import Run
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask, request, url_for
 
-from flask_supertokens import SuperTokens, create_new_session, current_session, verify_session
-from flask_supertokens.stores.memory import MemoryStore
+from flask_supertokens import create_new_session, current_session, verify_session
+from tests.support.apps import build_app
 from tests.support.cookies import cookie_values
 
 KINDS = ["host_matching", "subdomain_matching"]
@@ -19,23 +19,18 @@ def an_app(kind: str, **config: Any) -> Flask:
     """A tenant a host: ``/login`` and ``/me`` on each of them, and on the bare one."""
     is_host = kind == "host_matching"
     app = Flask("tenants", **({"host_matching": True, "static_host": "example.com"} if is_host else {kind: True}))
-    app.config.update(
-        SECRET_KEY="a secret of the tests",
-        SERVER_NAME=None if is_host else "example.com",
-        SUPERTOKENS_COOKIE_SECURE=False,
-        SUPERTOKENS_HEALTH_PATH="/health",
-        SUPERTOKENS_API_DOMAIN="http://example.com",
-        **config,
-    )
-    SuperTokens(app, store=MemoryStore())
     places = {"host": ["example.com", "<tenant>.example.com"], "subdomain": ["", "<tenant>"]}
     key = "host" if is_host else "subdomain"
     my_page = verify_session(me)
-    for place in places[key]:
-        app.add_url_rule("/login", "login", log_in, methods=["POST"], **{key: place})
-        app.add_url_rule("/me", "me", my_page, **{key: place})
-        app.add_url_rule("/page", "page", page, **{key: place})
-    return app
+
+    def add_views(app: Flask) -> None:
+        for place in places[key]:
+            app.add_url_rule("/login", "login", log_in, methods=["POST"], **{key: place})
+            app.add_url_rule("/me", "me", my_page, **{key: place})
+            app.add_url_rule("/page", "page", page, **{key: place})
+
+    own = {"cookie_secure": False, "health_path": "/health", "api_domain": "http://example.com"}
+    return build_app(add_views, flask=app, SERVER_NAME=None if is_host else "example.com", **own, **config)
 
 
 def log_in(tenant: str = "") -> str:

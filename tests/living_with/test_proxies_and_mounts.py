@@ -7,8 +7,8 @@ from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, TestResponse
 
+from tests.support.apps import an_app
 from tests.support.cookies import cookie_lines
-from tests.support.wire import an_app
 
 from .conftest import Run
 

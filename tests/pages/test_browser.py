@@ -32,26 +32,11 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support import wire
+from ..support.apps import BrokenStore, a_session, add, an_app, clock_of, handles, signed_in, state_of
 from ..support.cookies import parsed_cookie, set_cookies
 from ..support.docs import ROOT, blocks
 from ..support.plans import Clock
-from ..support.wire import (
-    THEFT,
-    TRY_REFRESH,
-    UNAUTHORISED,
-    BrokenStore,
-    a_session,
-    add,
-    an_app,
-    call,
-    cleared,
-    clock_of,
-    handles,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import THEFT, TRY_REFRESH, UNAUTHORISED, call, cleared, untouched
 
 HOUR = 3_600_000
 PAGE = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}
@@ -1073,11 +1058,11 @@ def test_no_state_is_kept_between_requests() -> None:
 
 def test_a_page_of_ours_in_an_app_whose_templates_ask_for_the_session() -> None:
     """Flask-Login's context processor does: asking again inside of the answer to an error was another error."""
-    app = wire.an_app()
+    app = an_app()
     app.context_processor(lambda: {"session": get_session(session_required=False)})
     app.add_url_rule("/page", view_func=verify_session(lambda: "in"))
     clock_now = app.extensions["supertokens"].engine.clock
-    token = wire.signed_in(app).access_token
+    token = signed_in(app).access_token
     app.extensions["supertokens"].engine.clock = lambda: clock_now() + 7_200_000
     headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin", "Cookie": f"sAccessToken={token}"}
     response = app.test_client(use_cookies=False).get("/page", headers=headers)

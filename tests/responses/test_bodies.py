@@ -15,13 +15,8 @@ from flask_supertokens import (
     get_session,
 )
 
-from ..support.wire import (
-    UNAUTHORISED,
-    an_app,
-    call,
-    cleared,
-    signed_in,
-)
+from ..support.apps import an_app, signed_in
+from ..support.wire import UNAUTHORISED, call, cleared
 
 
 def mine(error: Exception) -> ResponseReturnValue:

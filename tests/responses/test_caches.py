@@ -16,7 +16,8 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.wire import a_session, add, an_app, call, clock_of, run, signed_in, state_of, whoami
+from ..support.apps import a_session, add, an_app, clock_of, signed_in, state_of, whoami
+from ..support.wire import call, run
 
 
 def caching(response: TestResponse) -> tuple[str | None, str | None]:

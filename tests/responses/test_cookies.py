@@ -11,16 +11,10 @@ from flask_supertokens import (
     create_new_session,
 )
 
+from ..support.apps import an_app, state_of
 from ..support.cookies import Cookie, cookie_lines, set_cookies
 from ..support.plans import Clock
-from ..support.wire import (
-    an_app,
-    ask,
-    call,
-    log_in,
-    run,
-    state_of,
-)
+from ..support.wire import ask, call, log_in, run
 
 IN_A_YEAR = "Wed, 13 Nov 2024 22:13:20 GMT"
 

@@ -24,17 +24,9 @@ from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.errors import LEAVES
 from flask_supertokens.protocol.model import AccessToken
 
+from ..support.apps import a_session, an_app, state_of
 from ..support.records import RECORD
-from ..support.wire import (
-    CLAIMS,
-    THEFT,
-    TRY_REFRESH,
-    UNAUTHORISED,
-    a_session,
-    an_app,
-    asserted_answer,
-    state_of,
-)
+from ..support.wire import CLAIMS, THEFT, TRY_REFRESH, UNAUTHORISED, asserted_answer
 
 FAILED = [{"id": "role", "reason": {"message": "wrong"}}, {"id": "age"}]
 SAMPLES: list[tuple[SuperTokensError, int, dict[str, Any], bool]] = [

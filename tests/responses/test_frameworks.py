@@ -24,22 +24,9 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, BrokenStore, a_session, an_app, handles, raising, signed_in
 from ..support.cookies import BOTH_COOKIES, cleared_cookies
-from ..support.wire import (
-    SECRET,
-    UNAUTHORISED,
-    BrokenStore,
-    a_session,
-    an_app,
-    ask,
-    call,
-    cleared,
-    handles,
-    log_in,
-    raising,
-    signed_in,
-    untouched,
-)
+from ..support.wire import UNAUTHORISED, ask, call, cleared, log_in, untouched
 
 
 def restful_app() -> Flask:

@@ -26,24 +26,10 @@ from flask_supertokens import (
 from flask_supertokens.errors import LEAVES
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import an_app_with_users
+from ..support.apps import SECRET, a_session, add, an_app, an_app_with_users, handles, raising, signed_in
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, set_cookies
 from ..support.names import spelled
-from ..support.wire import (
-    SECRET,
-    UNAUTHORISED,
-    a_session,
-    add,
-    an_app,
-    ask,
-    call,
-    cleared,
-    handles,
-    raising,
-    run,
-    signed_in,
-    untouched,
-)
+from ..support.wire import UNAUTHORISED, ask, call, cleared, run, untouched
 
 
 @pytest.mark.parametrize("when", ["before", "after", "blueprint"])

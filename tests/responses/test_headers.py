@@ -18,23 +18,11 @@ from flask_supertokens import (
 )
 from flask_supertokens.protocol.tokens import front_token
 
+from ..support.apps import add, an_app, handles, signed_in
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, cookie_values, set_cookies
 from ..support.engines import CountingStore
 from ..support.plans import HOUR, Clock
-from ..support.wire import (
-    add,
-    an_app,
-    ask,
-    call,
-    cleared,
-    contents,
-    front,
-    handles,
-    run,
-    signed_in,
-    untouched,
-    without,
-)
+from ..support.wire import ask, call, cleared, contents, front, run, untouched, without
 
 
 def test_a_web_client_sends_headers() -> None:

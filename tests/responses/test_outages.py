@@ -12,7 +12,6 @@ from flask.typing import ResponseReturnValue
 import flask_supertokens
 from flask_supertokens import (
     GeneralError,
-    SuperTokens,
     create_new_session,
     current_session,
     list_sessions,
@@ -21,20 +20,11 @@ from flask_supertokens import (
 from flask_supertokens.protocol.model import SessionRecord, SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import an_app_with_users, forged_with
+from ..support.apps import BrokenStore, add, an_app, an_app_with_users, build_app, signed_in
 from ..support.cookies import cookie_lines
 from ..support.plans import Clock
 from ..support.served import Serving, a_core
-from ..support.wire import (
-    BrokenStore,
-    add,
-    an_app,
-    ask,
-    call,
-    log_in,
-    signed_in,
-    untouched,
-)
+from ..support.wire import ask, call, forged_with, log_in, untouched
 
 
 @pytest.mark.parametrize(
@@ -137,7 +127,7 @@ def test_a_core_has_no_such_tenant(
     """500, since to try again is no use; cookies untouched, and the log says what is to be corrected."""
     uri, put = core_server
     put(a_core(MemoryStore(), Clock(), *keys_of_a_core))
-    right, wrong = (an_app_on_a_core(uri + below) for below in ("", base))
+    right, wrong = (build_app(add_shops, cookie_secure=False, connection_uri=uri + below) for below in ("", base))
     tokens = log_in(right)
     response = ask(wrong, "POST", path, f"sRefreshToken={tokens.refresh}")
     assert (response.status_code, response.json) == (500, {"message": "service unavailable"})
@@ -147,14 +137,11 @@ def test_a_core_has_no_such_tenant(
     assert ask(right, "POST", "/refresh", f"sRefreshToken={tokens.refresh}").status_code == 200
 
 
-def an_app_on_a_core(uri: str) -> Flask:
-    app = Flask("app")
-    app.config.update(SUPERTOKENS_COOKIE_SECURE=False, SUPERTOKENS_CONNECTION_URI=uri)
-    SuperTokens(app)
+def add_shops(app: Flask) -> None:
+    """A log-in for each of two tenants."""
     app.add_url_rule("/login", "login", lambda: {"handle": create_new_session("user-1").handle}, methods=["POST"])
     shops = lambda: {"handle": create_new_session("user-1", tenant_id="t9").handle}  # noqa: E731 - a view
     app.add_url_rule("/shops", "shops", shops, methods=["POST"])
-    return app
 
 
 def test_a_view_in_the_usual_case_when_the_store_is_down() -> None:

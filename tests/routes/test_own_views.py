@@ -15,19 +15,9 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, an_app, login, signed_in, state_of
 from ..support.cookies import set_cookies
-from ..support.wire import (
-    OWN_ROUTES,
-    SECRET,
-    an_app,
-    asserted_answer,
-    call,
-    cleared,
-    login,
-    post_refresh,
-    signed_in,
-    state_of,
-)
+from ..support.wire import OWN_ROUTES, asserted_answer, call, cleared, post_refresh
 
 
 def an_own_refresh() -> Any:

@@ -6,16 +6,8 @@ import json
 
 import pytest
 
-from ..support.wire import (
-    OWN_ROUTES,
-    UNAUTHORISED,
-    an_app,
-    ask,
-    call,
-    post_refresh,
-    signed_in,
-    untouched,
-)
+from ..support.apps import an_app, signed_in
+from ..support.wire import OWN_ROUTES, UNAUTHORISED, ask, call, post_refresh, untouched
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])

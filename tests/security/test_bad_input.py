@@ -30,7 +30,7 @@ from flask_supertokens.protocol.model import AS_SET
 from flask_supertokens.protocol.payloads import PROTECTED_NAMES
 from flask_supertokens.protocol.tokens import parse_access_token
 
-from ..support.apps import an_app_with_users, forged_with
+from ..support.apps import a_session, an_app, an_app_with_users, clock_of, handles, signed_in, state_of
 from ..support.cookies import set_cookies
 from ..support.engines import keys_of
 from ..support.names import spelled
@@ -39,19 +39,14 @@ from ..support.wire import (
     HEADER,
     TRY_REFRESH,
     UNAUTHORISED,
-    a_session,
-    an_app,
     asserted_answer,
     call,
     cleared,
-    clock_of,
     contents,
     encoded,
     forged,
-    handles,
+    forged_with,
     run,
-    signed_in,
-    state_of,
     untouched,
     without,
 )

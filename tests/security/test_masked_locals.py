@@ -23,7 +23,6 @@ from sqlalchemy.pool import QueuePool
 import flask_supertokens
 from flask_supertokens import (
     Session,
-    SuperTokens,
     create_new_session,
     create_new_session_without_request,
     current_session,
@@ -39,9 +38,10 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import add_usual_views, build_app, state_of, whoami
 from ..support.plans import HOUR, Clock
 from ..support.served import a_core
-from ..support.wire import SECRET, call, login, state_of, whoami
+from ..support.wire import call
 
 PACKAGE = str(pathlib.Path(flask_supertokens.__file__).parent)
 TOKEN = re.compile(r"[\w-]{40,}\.[\w-]{40,}")
@@ -170,19 +170,21 @@ def parts(kind: str, fuse: Fuse, clock: Clock, request: pytest.FixtureRequest) -
 def make_app(kind: str, fuse: Fuse, request: pytest.FixtureRequest) -> Flask:
     clock = Clock()
     settings, arguments = parts(kind, fuse, clock, request)
-    app = Flask("tests.masked")
-    app.config.update(
-        SECRET_KEY=SECRET, SUPERTOKENS_COOKIE_SECURE=False, SUPERTOKENS_ANTI_CSRF="VIA_TOKEN", TESTING=True
+    app = build_app(
+        add_usual_views,
+        clock=clock,
+        store=arguments.pop("store", None),
+        hooks={**arguments, **hooks(fuse)},
+        cookie_secure=False,
+        anti_csrf="VIA_TOKEN",
+        token_transfer_method=fused(fuse, lambda *_: "any"),
+        TESTING=True,
+        **settings,
     )
-    app.config.update(SUPERTOKENS_TOKEN_TRANSFER_METHOD=fused(fuse, lambda *_: "any"), **settings)
-    supertokens = SuperTokens(app, **arguments, **hooks(fuse))
-    state_of(app).engine.clock = clock  # type: ignore[attr-defined]
-    supertokens.user_loader(fused(fuse, lambda user_id: user_id))
+    app.supertokens.user_loader(fused(fuse, lambda user_id: user_id))  # type: ignore[attr-defined]
     for name, signal in vars(signals).items():
         if hasattr(signal, "connect") and not name.startswith("_"):
             signal.connect(fused(fuse, lambda *_, **__: None), app, weak=False)
-    app.add_url_rule("/login", view_func=login, methods=["POST"])
-    app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST"])
     app.add_url_rule("/checked", "checked", verify_session(check_database=True)(whoami))
     app.add_url_rule("/act", "act", verify_session(lambda: str(app.config["ACT"]())))
     return app

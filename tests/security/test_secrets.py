@@ -28,12 +28,13 @@ from flask_supertokens.protocol.tokens import fingerprint, preimage, refresh_tok
 from flask_supertokens.signing import RefreshTokenSigner, Sealer
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, an_app, clock_of, signed_in, state_of
 from ..support.cookies import cookie_values, set_cookies
 from ..support.engines import a_session, an_engine, issued, presented, refresh_token_of, refreshed
 from ..support.plans import HOUR, Clock
 from ..support.records import kids_of
 from ..support.served import a_core, serving
-from ..support.wire import SECRET, an_app, ask, call, clock_of, log_in, signed_in, state_of
+from ..support.wire import ask, call, log_in
 
 API_KEY = "an-api-key-of-the-tests"
 SECRET_OF_ENGINES = SECRET

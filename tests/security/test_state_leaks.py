@@ -36,22 +36,10 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.apps import an_app_with_users
+from ..support.apps import SECRET, add, an_app, an_app_with_users, clock_of, handles, signed_in, whoami
 from ..support.cookies import set_cookies
 from ..support.threads import at_once
-from ..support.wire import (
-    SECRET,
-    add,
-    an_app,
-    call,
-    cleared,
-    clock_of,
-    front,
-    handles,
-    signed_in,
-    untouched,
-    whoami,
-)
+from ..support.wire import call, cleared, front, untouched
 
 BOTH = {"sAccessToken", "sRefreshToken"}
 USERS = 8

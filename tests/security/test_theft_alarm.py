@@ -27,26 +27,11 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.signals import session_revoked, token_theft_detected
 from flask_supertokens.stores import sqlalchemy as sql
 
-from ..support.apps import an_app_with_users
+from ..support.apps import SECRET, BrokenStore, a_session, an_app, an_app_with_users, handles, login
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, cookie_values, set_cookies
 from ..support.plans import HOUR, SECOND, Clock
 from ..support.served import Serving, a_core
-from ..support.wire import (
-    SECRET,
-    BrokenStore,
-    Tokens,
-    a_session,
-    all_tokens,
-    an_app,
-    ask,
-    call,
-    cleared,
-    handles,
-    log_in,
-    login,
-    run,
-    untouched,
-)
+from ..support.wire import Tokens, all_tokens, ask, call, cleared, log_in, run, untouched
 
 STALE_SCRIPT = """
 import os, sys

@@ -7,15 +7,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_supertokens import create_jwt
 
+from ..support.apps import an_app, signed_in
 from ..support.both import Make
 from ..support.jwks import API
-from ..support.wire import (
-    an_app,
-    asserted_answer,
-    call,
-    contents,
-    signed_in,
-)
+from ..support.wire import asserted_answer, call, contents
 
 
 def test_another_service_discovers_us(make: Make) -> None:

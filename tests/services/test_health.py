@@ -8,14 +8,9 @@ from flask import Flask
 from flask_supertokens import GeneralError
 from flask_supertokens.sessions import check_health
 
+from ..support.apps import BrokenStore, an_app
 from ..support.both import Make
-from ..support.wire import (
-    BrokenStore,
-    an_app,
-    asserted_answer,
-    call,
-    untouched,
-)
+from ..support.wire import asserted_answer, call, untouched
 
 
 def test_all_is_well(make: Make) -> None:

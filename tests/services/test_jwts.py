@@ -11,16 +11,10 @@ import pytest
 from flask_supertokens import create_jwt, get_session_without_request, refresh_session_without_request
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import a_session, an_app, signed_in, state_of
 from ..support.both import Make
 from ..support.jwks import API, jwks, verified
-from ..support.wire import (
-    a_session,
-    an_app,
-    call,
-    contents,
-    signed_in,
-    state_of,
-)
+from ..support.wire import call, contents
 
 NOW = 1_700_000_000
 

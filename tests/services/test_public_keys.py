@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ..support.apps import BrokenStore, an_app, clock_of, signed_in, state_of
 from ..support.both import Make
 from ..support.engines import rotate_keys
 from ..support.jwks import API, jwks, verified
 from ..support.plans import DAY, SECOND
-from ..support.wire import (
-    BrokenStore,
-    an_app,
-    call,
-    clock_of,
-    contents,
-    signed_in,
-    state_of,
-)
+from ..support.wire import call, contents
 
 PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 

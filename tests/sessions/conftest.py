@@ -11,8 +11,8 @@ from flask import Flask
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import an_app
 from ..support.records import sql_store, sqlite_uri
-from ..support.wire import an_app
 
 
 @pytest.fixture

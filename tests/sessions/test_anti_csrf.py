@@ -10,23 +10,19 @@ from flask_supertokens import (
     verify_session,
 )
 
+from ..support.apps import add, an_app, handles, signed_in, user
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, set_cookies
 from ..support.wire import (
     FOREIGN,
     TRY_REFRESH,
-    add,
-    an_app,
     ask,
     asserted_answer,
     call,
     cleared,
     contents,
-    handles,
     log_in,
     post_refresh,
-    signed_in,
     untouched,
-    user,
 )
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")

@@ -17,24 +17,10 @@ from flask_supertokens import (
     refresh_session_without_request,
 )
 
+from ..support.apps import a_session, an_app, clock_of, handles, signed_in, state_of
 from ..support.cookies import cleared_cookies, cookie_lines, cookie_values, set_cookies
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import (
-    a_session,
-    an_app,
-    ask,
-    call,
-    clock_of,
-    contents,
-    front,
-    handles,
-    log_in,
-    logging_in,
-    run,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import ask, call, contents, front, log_in, logging_in, run, untouched
 
 
 def test_a_session_is_made() -> None:

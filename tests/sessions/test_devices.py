@@ -13,10 +13,11 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.base import Store
 
+from ..support.apps import a_session, an_app, clock_of, signed_in
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR
-from ..support.wire import a_session, an_app, call, clock_of, run, signed_in
+from ..support.wire import call, run
 
 
 def logging_in_with(app: Flask, agent: str | None, address: str = "192.0.2.7") -> Any:

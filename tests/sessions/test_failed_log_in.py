@@ -14,21 +14,11 @@ from werkzeug.test import TestResponse
 
 from flask_supertokens import GeneralError, create_new_session, refresh_session, signals
 
+from ..support.apps import BrokenStore, a_session, an_app, handles, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR
-from ..support.wire import (
-    BrokenStore,
-    a_session,
-    all_tokens,
-    an_app,
-    call,
-    cleared,
-    handles,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import all_tokens, call, cleared, untouched
 
 FAILURES: dict[str, Callable[[], Any]] = {
     "exception": lambda: {}["missing"],

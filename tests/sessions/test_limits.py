@@ -24,11 +24,12 @@ from flask_supertokens.engines.base import Engine
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import a_session, an_app, clock_of, handles, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import DAY, HOUR, SECOND, Clock
 from ..support.threads import at_once
-from ..support.wire import a_session, an_app, call, clock_of, contents, handles, run, signed_in, state_of
+from ..support.wire import call, contents, run
 
 NOW = 1_700_000_000_000
 

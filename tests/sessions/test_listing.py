@@ -20,14 +20,10 @@ from flask_supertokens import (
     revoke_session,
 )
 
+from ..support.apps import an_app, clock_of, new_handle
 from ..support.both import maker
 from ..support.plans import DAY, HOUR, SECOND
 from ..support.records import sql_store, sqlite_uri
-from ..support.wire import (
-    an_app,
-    clock_of,
-    new_handle,
-)
 
 
 def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from flask_supertokens.protocol.tokens import LEGACY_HEADERS, parse_access_token
 
+from ..support.apps import an_app, clock_of, signed_in
 from ..support.cookies import EPOCH, Cookie, cleared_cookies, cookie_lines, set_cookies
 from ..support.plans import HOUR
 from ..support.wire import (
@@ -14,16 +15,13 @@ from ..support.wire import (
     THEFT,
     TRY_REFRESH,
     UNAUTHORISED,
-    an_app,
     ask,
     asserted_answer,
     call,
-    clock_of,
     encoded,
     forged,
     log_in,
     post_refresh,
-    signed_in,
     untouched,
     without,
 )

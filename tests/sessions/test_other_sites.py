@@ -6,21 +6,9 @@ from typing import Any
 
 import pytest
 
-from ..support.apps import an_app_with_users
+from ..support.apps import an_app, an_app_with_users, handles, signed_in, state_of
 from ..support.cookies import cookie_lines, set_cookies
-from ..support.wire import (
-    FOREIGN,
-    an_app,
-    ask,
-    asserted_answer,
-    call,
-    handles,
-    log_in,
-    post_refresh,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import FOREIGN, ask, asserted_answer, call, log_in, post_refresh, untouched
 
 FORM = "application/x-www-form-urlencoded"
 

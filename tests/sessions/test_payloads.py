@@ -22,26 +22,13 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.apps import an_app_with_users
+from ..support.apps import a_session, an_app, an_app_with_users, clock_of, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import cookie_lines, set_cookies
 from ..support.names import spelled
 from ..support.plans import SECOND
 from ..support.threads import at_once
-from ..support.wire import (
-    a_session,
-    an_app,
-    ask,
-    clock_of,
-    contents,
-    front,
-    handed_out,
-    log_in,
-    run,
-    signed_in,
-    state_of,
-    without,
-)
+from ..support.wire import ask, contents, front, handed_out, log_in, run, without
 
 
 def test_a_payload_is_looked_at() -> None:

@@ -14,30 +14,23 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support import wire
-from ..support.apps import an_app_with_users
+from ..support.apps import a_session, an_app, an_app_with_users, clock_of, handles, signed_in, state_of
 from ..support.cookies import BOTH_COOKIES, Cookie, cleared_cookies, cookie_values, set_cookies
 from ..support.plans import HOUR, Clock
 from ..support.wire import (
     CLAIMS,
     THEFT,
     UNAUTHORISED,
-    a_session,
-    an_app,
     ask,
     asserted_answer,
     call,
     cleared,
-    clock_of,
     contents,
     forged,
     front,
     handed_out,
-    handles,
     log_in,
     post_refresh,
-    signed_in,
-    state_of,
     without,
 )
 
@@ -322,10 +315,10 @@ def test_a_client_with_a_short_lived_access_token_refreshes_when_it_expires(life
 @pytest.mark.parametrize("payload", [{"word": "st-static"}, {"a": {"st-static": 1}}])
 def test_a_payload_that_holds_the_name_of_a_mark_of_ours(payload: dict[str, Any]) -> None:
     """It is a word like any other: with the static key the tokens of a refresh are good."""
-    app = wire.an_app(use_dynamic_signing_key=False)
-    tokens = wire.signed_in(app, access_token_payload=payload)
-    fresh = cookie_values(wire.call(app, "POST", "/refresh", refresh=tokens.refresh_token))
-    assert wire.call(app, "GET", "/me", access=fresh["sAccessToken"]).status_code == 200
+    app = an_app(use_dynamic_signing_key=False)
+    tokens = signed_in(app, access_token_payload=payload)
+    fresh = cookie_values(call(app, "POST", "/refresh", refresh=tokens.refresh_token))
+    assert call(app, "GET", "/me", access=fresh["sAccessToken"]).status_code == 200
 
 
 def test_d1_a_refresh_has_both_tokens() -> None:

@@ -13,8 +13,9 @@ from flask_supertokens import TryRefreshTokenError, UnauthorisedError, get_sessi
 from flask_supertokens.claims import BooleanClaim
 from flask_supertokens.refusals import EXPIRED_WITHOUT_REFRESH, LINES_A_MINUTE, RefusalLog
 
+from ..support.apps import add, an_app, clock_of, signed_in, state_of
 from ..support.plans import HOUR
-from ..support.wire import add, all_tokens, an_app, call, clock_of, forged, run, signed_in, state_of
+from ..support.wire import all_tokens, call, forged, run
 
 Act = Callable[[Flask], Any]
 

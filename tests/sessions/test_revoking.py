@@ -23,26 +23,11 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.apps import an_app_with_users
+from ..support.apps import a_session, add, an_app, an_app_with_users, clock_of, handles, new_handle, signed_in
 from ..support.both import Make
 from ..support.cookies import cookie_lines, cookie_values
 from ..support.plans import HOUR
-from ..support.wire import (
-    a_session,
-    add,
-    an_app,
-    ask,
-    call,
-    cleared,
-    clock_of,
-    front,
-    handles,
-    log_in,
-    new_handle,
-    run,
-    signed_in,
-    untouched,
-)
+from ..support.wire import ask, call, cleared, front, log_in, run, untouched
 
 
 @pytest.mark.parametrize("method", ["access", "bearer"])

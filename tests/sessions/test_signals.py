@@ -21,24 +21,11 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.base import BATCH
 
+from ..support.apps import BrokenStore, a_session, an_app, clock_of, handles, new_handle, signed_in, state_of, steal
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR
 from ..support.records import a_record
-from ..support.wire import (
-    BrokenStore,
-    a_session,
-    all_tokens,
-    an_app,
-    call,
-    clock_of,
-    front,
-    handles,
-    logging_in,
-    new_handle,
-    signed_in,
-    state_of,
-    steal,
-)
+from ..support.wire import all_tokens, call, front, logging_in
 
 ALL_SIGNALS = (
     "session_created",

@@ -11,22 +11,18 @@ from flask_supertokens import (
     verify_session,
 )
 
+from ..support.apps import add, an_app, clock_of, handles, signed_in
 from ..support.cookies import cookie_lines
 from ..support.plans import HOUR, Clock
 from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
-    add,
-    an_app,
     ask,
     asserted_answer,
     call,
     cleared,
-    clock_of,
-    handles,
     log_in,
     post_refresh,
-    signed_in,
     untouched,
 )
 

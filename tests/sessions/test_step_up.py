@@ -22,20 +22,10 @@ from flask_supertokens import (
 )
 from flask_supertokens.engines.base import NewSession
 
+from ..support.apps import a_session, clock_of, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import set_cookies
-from ..support.wire import (
-    a_session,
-    asserted_answer,
-    call,
-    clock_of,
-    contents,
-    front,
-    run,
-    signed_in,
-    state_of,
-    untouched,
-)
+from ..support.wire import asserted_answer, call, contents, front, run, untouched
 
 SECOND, HOUR = 1000, 3_600_000
 NOW = 1_700_000_000

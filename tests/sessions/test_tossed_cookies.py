@@ -10,23 +10,19 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from ..support.apps import an_app, clock_of, handles, signed_in, state_of
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, cookie_lines, cookie_values, set_cookies
 from ..support.plans import HOUR, Clock
 from ..support.wire import (
     THEFT,
     TRY_REFRESH,
     UNAUTHORISED,
-    an_app,
     ask,
     asserted_answer,
     call,
-    clock_of,
     front,
-    handles,
     log_in,
     post_refresh,
-    signed_in,
-    state_of,
     untouched,
 )
 

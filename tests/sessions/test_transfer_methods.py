@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
+from ..support.apps import an_app, signed_in
 from ..support.cookies import BOTH_COOKIES, cookie_lines, cookie_values, set_cookies
-from ..support.wire import (
-    UNAUTHORISED,
-    an_app,
-    ask,
-    call,
-    cleared,
-    contents,
-    front,
-    handed_out,
-    signed_in,
-)
+from ..support.wire import UNAUTHORISED, ask, call, cleared, contents, front, handed_out
 
 
 @pytest.mark.parametrize(

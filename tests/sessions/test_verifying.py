@@ -20,28 +20,21 @@ from flask_supertokens import (
 )
 from flask_supertokens.protocol import tokens
 
-from ..support.apps import an_app_with_users
+from ..support.apps import a_session, add, an_app, an_app_with_users, clock_of, signed_in, state_of, user
 from ..support.cookies import cookie_lines, set_cookies
 from ..support.plans import HOUR, Clock
 from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
-    a_session,
-    add,
-    an_app,
     ask,
     asserted_answer,
     call,
     cleared,
-    clock_of,
     forged,
     front,
     handed_out,
     log_in,
-    signed_in,
-    state_of,
     untouched,
-    user,
 )
 
 

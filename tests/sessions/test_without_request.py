@@ -21,21 +21,11 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.apps import an_app_with_users
+from ..support.apps import a_session, an_app, an_app_with_users, clock_of, handles, signed_in, state_of, steal
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR, SECOND
-from ..support.wire import (
-    a_session,
-    an_app,
-    clock_of,
-    handles,
-    run,
-    signed_in,
-    state_of,
-    steal,
-    untouched,
-)
+from ..support.wire import run, untouched
 
 
 def test_a_session_lives_without_requests(app: Flask) -> None:

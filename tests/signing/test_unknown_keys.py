@@ -13,20 +13,12 @@ from flask_supertokens.signing import (
     RELOAD_EVERY,
 )
 
+from ..support.apps import an_app, signed_in, state_of
 from ..support.engines import CountingStore
 from ..support.keys import Shelf, a_ring, signs_with
 from ..support.records import NOW
 from ..support.threads import at_once
-from ..support.wire import (
-    HEADER,
-    TRY_REFRESH,
-    an_app,
-    asserted_answer,
-    call,
-    forged,
-    signed_in,
-    state_of,
-)
+from ..support.wire import HEADER, TRY_REFRESH, asserted_answer, call, forged
 
 
 def test_d10_random_key_ids_arrive() -> None:

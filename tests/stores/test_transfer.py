@@ -17,10 +17,10 @@ from flask_supertokens.stores.base import BATCH, Store
 from flask_supertokens.stores.memory import MemoryStore
 from flask_supertokens.transfer import Copied, Copy, Others
 
+from ..support.apps import BrokenStore
 from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
 from ..support.plans import WINDOW, Clock
 from ..support.records import NOW, a_record, kids_of, sql_store, sqlite_uri
-from ..support.wire import BrokenStore
 
 NOTHING = Copied(0, 0, 0, 0, 0, 0, (), ())
 

@@ -1,4 +1,4 @@
-"""An app on the embedded engine with a clock moved by hand, requests made by hand, and what the answers say."""
+"""Requests made by hand, and what the responses say; the apps that they go to stand in `apps`."""
 
 from __future__ import annotations
 
@@ -8,32 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from flask import Flask, current_app, jsonify
-from flask.typing import ResponseReturnValue
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
 
 from flask_supertokens import (
-    Session,
-    SessionTokens,
-    SuperTokens,
     create_new_session,
-    create_new_session_without_request,
-    current_session,
-    get_session,
-    list_sessions,
-    refresh_session_without_request,
-    verify_session,
 )
-from flask_supertokens.errors import GeneralError
-from flask_supertokens.state import AppState
-from flask_supertokens.stores.base import Store
-from flask_supertokens.stores.memory import MemoryStore
 
 from .cookies import Cookie, cookie_values, set_cookies
-from .plans import HOUR, Clock
 
-SECRET = "a secret of the tests"
 TOKEN_HEADERS = ("front-token", "anti-csrf", "st-access-token", "st-refresh-token")
 UNAUTHORISED = {"message": "unauthorised"}
 TRY_REFRESH = {"message": "try refresh token"}
@@ -61,141 +45,16 @@ CLAIMS: dict[str, Any] = {
 }
 
 
-# -- the app -----------------------------------------------------------------------------------------------------------
-
-
-def an_app(store: Store | None = None, clock: Callable[[], int] | None = None, **settings: Any) -> Flask:
-    """An app with `/login`, `/me` (a session is required) and `/maybe` (it is optional), its clock standing still.
-
-    ``settings`` are those of the extension without their prefix, in lower case, and Flask's own in upper case.
-    """
-    app = Flask("tests.support.wire")
-    given = {key if key.isupper() else f"SUPERTOKENS_{key.upper()}": value for key, value in settings.items()}
-    app.config.update({"SECRET_KEY": SECRET, "SUPERTOKENS_COOKIE_SECURE": False, **given})
-    SuperTokens(app, store=MemoryStore() if store is None else store)
-    state_of(app).engine.clock = clock or Clock()  # type: ignore[attr-defined]
-    app.add_url_rule("/login", view_func=login, methods=["POST"])
-    app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    app.add_url_rule("/maybe", "maybe", verify_session(session_required=False)(whoami), methods=["GET", "POST"])
-    app.add_url_rule("/run", "run", act)
-    app.add_url_rule("/run-verified", "run-verified", verify_session(act))
-    return app
-
-
-def login() -> ResponseReturnValue:
-    return {"handle": create_new_session("user-1").handle}
-
-
-def whoami() -> ResponseReturnValue:
-    session = get_session(session_required=False, anti_csrf_check=False)
-    return {"user": session and session.user_id, "method": session and session._method}
-
-
-def user() -> dict[str, Any]:
-    return {"user": current_session.user_id}
-
-
-def act() -> ResponseReturnValue:
-    return jsonify(current_app.config["ACTION"]())
-
-
 def run(app: Flask, action: Callable[[], Any], *, verified: bool = False, **request: Any) -> TestResponse:
     """Run something in a view, with a session required or not. The answer is JSON."""
     app.config["ACTION"] = action
     return call(app, "GET", "/run-verified" if verified else "/run", **request)
 
 
-def add(app: Flask, view: Callable[[], Any], path: str = "/view") -> Flask:
-    """The app with one more view, for GET and POST."""
-    app.add_url_rule(path, path, view, methods=["GET", "POST"])
-    return app
-
-
-def guarded_app() -> Flask:
-    """Every request of this app needs a session."""
-    app = an_app()
-
-    @app.before_request
-    @verify_session
-    def guard() -> None:
-        pass
-
-    return add(app, user)
-
-
-def raising(error: Exception) -> Callable[[], Any]:
-    def view() -> Any:
-        raise error
-
-    return view
-
-
-def state_of(app: Flask) -> AppState:
-    state: AppState = app.extensions["supertokens"]
-    return state
-
-
-def clock_of(app: Flask) -> Clock:
-    clock: Clock = state_of(app).engine.clock  # type: ignore[attr-defined]
-    return clock
-
-
-def signed_in(app: Flask, user_id: str = "user-1", **arguments: Any) -> SessionTokens:
-    """The tokens of a new session, made without a request."""
-    return a_session(app, user_id, **arguments).tokens
-
-
-def a_session(app: Flask, user_id: str = "user-1", **arguments: Any) -> Session:
-    with app.app_context():
-        return create_new_session_without_request(user_id, **arguments)
-
-
-def handles(app: Flask, user_id: str = "user-1") -> list[str]:
-    """The sessions that a user has."""
-    with app.app_context():
-        return [info.handle for info in list_sessions(user_id)]
-
-
-def new_handle(user_id: str = "user-1", **arguments: Any) -> str:
-    """A new session's handle, in the context of an app."""
-    return create_new_session_without_request(user_id, **arguments).handle
-
-
 def logging_in(app: Flask, *arguments: Any, **keywords: Any) -> TestResponse:
     """A view that makes a session of the user ``new``; ``tokens`` are the request's."""
     tokens = keywords.pop("tokens", {})
     return run(app, lambda: create_new_session("new", *arguments, **keywords).handle, **tokens)
-
-
-def steal(app: Flask, refresh_token: str) -> None:
-    """Refresh twice, later a third time with the first token."""
-    child = refresh_session_without_request(refresh_token).tokens.refresh_token
-    clock_of(app).wait(HOUR)
-    refresh_session_without_request(str(child))
-    refresh_session_without_request(refresh_token)
-
-
-class BrokenStore(MemoryStore):
-    """A store that fails in every verb while it is ``down``."""
-
-    down = False
-
-    def __getattribute__(self, name: str) -> Any:
-        verb = super().__getattribute__(name)
-        if name not in {*Store.__abstractmethods__, "config", "swap_config"}:
-            return verb
-
-        def guarded(*arguments: Any) -> Any:
-            if self.down:
-                raise GeneralError(f"The session store failed in {name}. OSError: the disk is gone") from OSError()
-            return verb(*arguments)
-
-        return guarded
-
-    def of_app(self, app_id: str) -> MemoryStore:
-        """One that can fail as well."""
-        self._apps.setdefault(app_id, BrokenStore())
-        return self._apps[app_id]
 
 
 # -- what goes in ------------------------------------------------------------------------------------------------------
@@ -264,6 +123,11 @@ def encoded(content: object) -> str:
 def forged(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
     """A token that nobody signed."""
     return f"{encoded(header)}.{encoded(claims)}.{signature}"
+
+
+def forged_with(**claims: Any) -> str:
+    """A token that nobody signed, valid for long, with these claims."""
+    return forged({**CLAIMS, "exp": 2**40, **claims})
 
 
 def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ V: Any = ROLES.validators
         (V.excludes_all(iter(["x"])), ["a"]),
     ],
 )
-def test_a_value_is_what_is_asked_for(make: Make, validator: SessionClaimValidator, value: Any) -> None:
+def test_a_value_as_asked_for_passes_and_is_not_fetched(make: Make, validator: SessionClaimValidator, value: Any) -> None:
     """The validator is content, every time that it is asked, and nothing is fetched."""
     app = make()
     session = a_session(app, access_token_payload=of(value))
@@ -154,7 +154,7 @@ def test_a_value_is_what_is_asked_for(make: Make, validator: SessionClaimValidat
         (V.excludes_all(["a", "b"]), ["c", "b"], {"expectedToNotInclude": ["a", "b"]}),
     ],
 )
-def test_a_value_is_not_what_is_asked_for(
+def test_another_value_fails_with_what_was_expected_and_what_is_there(
     make: Make, validator: SessionClaimValidator, value: Any, expected: dict[str, Any]
 ) -> None:
     """The reason says what was expected and what is there, in the words that the web client knows."""
@@ -164,7 +164,7 @@ def test_a_value_is_not_what_is_asked_for(
     assert errors(app, session, validator) == [{"id": "c", "reason": reason}]
 
 
-def test_a_value_can_not_be_had(make: Make) -> None:
+def test_a_value_that_cannot_be_fetched_fails_and_makes_no_token(make: Make) -> None:
     """The fetcher knows none: the reason says that it does not exist; no new token is made for that."""
     app, fetch = make(), Fetcher(None)
     session = a_session(app)
@@ -175,7 +175,7 @@ def test_a_value_can_not_be_had(make: Make) -> None:
     assert (len(fetch.asked), session.access_token) == (2, token)
 
 
-def test_a_validator_has_a_name(make: Make) -> None:
+def test_a_failure_names_its_validator_or_else_its_claim(make: Make) -> None:
     """The claim's key, or one of its own; errors come in the order of the validators."""
     app = make()
     session = a_session(app, access_token_payload=of(["a"]))
@@ -202,7 +202,7 @@ def test_a_validator_has_a_name(make: Make) -> None:
     ],
     ids=spelled,
 )
-def test_a_value_is_old(make: Make, default: Any, asked: Any, age: float, fetches: bool) -> None:
+def test_a_value_older_than_allowed_is_fetched_again(make: Make, default: Any, asked: Any, age: float, fetches: bool) -> None:
     """It is fetched anew when it is older than the validator says, or else the claim; never younger than 0."""
     app, fetch = make(), Fetcher(["new"])
     claim: PrimitiveArrayClaim[str] = PrimitiveArrayClaim("c", fetch, default)
@@ -213,7 +213,7 @@ def test_a_value_is_old(make: Make, default: Any, asked: Any, age: float, fetche
 
 
 @pytest.mark.parametrize("claim_type", [PrimitiveClaim, BooleanClaim])
-def test_a_default_age_counts_for_single_values_too(make: Make, claim_type: Any) -> None:
+def test_the_default_age_counts_for_single_values_too(make: Make, claim_type: Any) -> None:
     """As for lists."""
     app, fetch = make(), Fetcher(True)
     claim = claim_type("c", fetch, datetime.timedelta(seconds=1))
@@ -231,7 +231,7 @@ class Ticking(Clock):
         return self.now
 
 
-def test_time_passes_while_a_value_is_fetched(make: Make) -> None:
+def test_a_value_fetched_for_this_request_is_young_enough_for_all_validators(make: Make) -> None:
     """What was fetched for this very question is young enough for all validators, even with a max age of 0."""
     app, fetch = make(), Fetcher(True)
     state_of(app).engine.clock = Ticking()  # type: ignore[attr-defined]
@@ -243,7 +243,7 @@ def test_time_passes_while_a_value_is_fetched(make: Make) -> None:
 
 
 @pytest.mark.parametrize("when", [None, "yesterday", True])
-def test_a_value_says_not_when_it_was_fetched(make: Make, when: Any) -> None:
+def test_a_value_of_unknown_age_is_fetched_again_only_with_a_max_age(make: Make, when: Any) -> None:
     """With a max age it is fetched anew, without one it is taken."""
     app, fetch = make(), Fetcher(False)
     claim = BooleanClaim("c", fetch)
@@ -252,7 +252,7 @@ def test_a_value_says_not_when_it_was_fetched(make: Make, when: Any) -> None:
     assert errors(app, session, claim.validators.is_true(max_age=60))[0]["reason"]["actualValue"] is False
 
 
-def test_an_old_value_is_judged_alone(make: Make) -> None:
+def test_an_old_value_that_is_not_fetched_again_is_refused_as_expired(make: Make) -> None:
     """Without a fetch before (a validator within another one) an old value is refused: "expired", with both ages."""
     app = make()
     inner = FLAG.validators.is_true(max_age=60)
@@ -264,7 +264,7 @@ def test_an_old_value_is_judged_alone(make: Make) -> None:
 @pytest.mark.parametrize(
     "age", [-1, float("nan"), float("inf"), "60", True, datetime.timedelta(seconds=-1)], ids=spelled
 )
-def test_an_age_makes_no_sense(age: Any) -> None:
+def test_an_age_that_makes_no_sense_raises_where_it_is_written(age: Any) -> None:
     """A ValueError where it is written."""
     for make_it in (
         lambda: PrimitiveClaim("c", Fetcher(), age),
@@ -281,7 +281,7 @@ def test_an_age_makes_no_sense(age: Any) -> None:
 
 
 @pytest.mark.parametrize("stored", [{}, {"c": "foreign"}, {"c": {"t": NOW}}, {"c": {"v": None, "t": NOW}}], ids=spelled)
-def test_a_claim_is_missing(make: Make, stored: dict[str, Any]) -> None:
+def test_a_missing_claim_is_fetched_once_kept_and_sent(make: Make, stored: dict[str, Any]) -> None:
     """It is fetched with user, tenant and payload, once for all validators, kept, and the new token is sent."""
     app, fetch = make(), Fetcher("a")
     claim = PrimitiveClaim("c", fetch)
@@ -300,7 +300,7 @@ def information(app: Flask) -> Any:
         return get_session_information(handle)
 
 
-def test_a_claim_is_there(make: Make) -> None:
+def test_a_claim_that_is_there_is_neither_fetched_nor_sent(make: Make) -> None:
     """Nothing is fetched, stored or sent."""
     app, fetch = make(), Fetcher("b")
     token = signed_in(app, access_token_payload=of("a", 1)).access_token
@@ -309,7 +309,7 @@ def test_a_claim_is_there(make: Make) -> None:
     assert untouched(response)
 
 
-def test_what_was_fetched_does_not_suffice(make: Make) -> None:
+def test_a_fetched_value_that_does_not_suffice_is_403_and_sent(make: Make) -> None:
     """403; the new payload is sent all the same, and the session goes on."""
     app = make()
     validators = [PrimitiveClaim("c", lambda *_: "b").validators.has_value("a")]
@@ -321,7 +321,7 @@ def test_what_was_fetched_does_not_suffice(make: Make) -> None:
     assert untouched(again)
 
 
-def test_several_claims_are_fetched(make: Make) -> None:
+def test_several_fetched_claims_go_into_one_token(make: Make) -> None:
     """Each sees what was fetched before it; all of them go into one new token."""
     app = make()
     second = Fetcher(2)
@@ -331,7 +331,7 @@ def test_several_claims_are_fetched(make: Make) -> None:
     assert second.asked[0][2]["one"]["v"] == 1
 
 
-def test_a_fetcher_knows_no_value_any_more(make: Make) -> None:
+def test_a_claim_whose_fetcher_knows_no_value_any_more_is_removed(make: Make) -> None:
     """The claim is removed, from the token and from the store."""
     app = make()
     token = signed_in(app, access_token_payload=of("a", 1)).access_token
@@ -340,7 +340,7 @@ def test_a_fetcher_knows_no_value_any_more(make: Make) -> None:
     assert "c" not in information(app).access_token_payload
 
 
-def test_the_session_ended_before_a_fetch(make: Make) -> None:
+def test_a_fetch_for_a_session_that_ended_is_unauthorised_and_cleared(make: Make) -> None:
     """*Unauthorised*, and the client's tokens are cleared."""
     app = make()
     session = a_session(app)
@@ -354,7 +354,7 @@ def test_the_session_ended_before_a_fetch(make: Make) -> None:
 # -- the answer --------------------------------------------------------------------------------------------------------
 
 
-def test_claims_do_not_suffice(make: Make) -> None:
+def test_claims_that_do_not_suffice_are_403_and_leave_the_tokens(make: Make) -> None:
     """403 as the web client reads it; without a reason there is no such key; tokens stay."""
     app = make()
     validators = [
@@ -370,14 +370,14 @@ def test_claims_do_not_suffice(make: Make) -> None:
     assert untouched(response)
 
 
-def test_the_status_is_chosen(make: Make) -> None:
+def test_a_refused_claim_has_the_status_of_the_setting(make: Make) -> None:
     """A refused claim has the status of ``SUPERTOKENS_INVALID_CLAIM_STATUS_CODE``."""
     app = make(invalid_claim_status_code=418)
     assert asking(app, [Own(lambda _: ClaimValidationResult(False))], signed_in(app).access_token).status_code == 418
 
 
 @pytest.mark.parametrize("reason", ["text", 5, ["a"], {"a": {"b": None}}])
-def test_a_reason_is_any_json(make: Make, reason: Any) -> None:
+def test_a_reason_of_any_json_is_sent_as_it_is(make: Make, reason: Any) -> None:
     """It is sent as it is."""
     app = make()
     found = errors(app, a_session(app), Own(lambda _: ClaimValidationResult(False, reason)))
@@ -403,7 +403,7 @@ ALWAYS = Own(lambda _: ClaimValidationResult(True))
         ({"claim_validators": lambda defaults: defaults.clear() or []}, 200),
     ],
 )
-def test_a_view_names_its_validators(make: Make, asked: dict[str, Any], status: int) -> None:
+def test_the_validators_of_a_view_replace_those_of_the_app(make: Make, asked: dict[str, Any], status: int) -> None:
     """Instead of those of the app, or made of them; what a callable does to the list is forgotten."""
     app = make(claim_validators=[NEVER])
     add(app, verify_session(**asked)(lambda: current_session.user_id), "/guarded")
@@ -412,14 +412,14 @@ def test_a_view_names_its_validators(make: Make, asked: dict[str, Any], status: 
     assert call(app, "GET", "/me", access=token).status_code == 403
 
 
-def test_somebody_signs_out(make: Make) -> None:
+def test_no_validator_stands_in_the_way_of_a_sign_out(make: Make) -> None:
     """No validator stands in the way."""
     app = make(claim_validators=[NEVER])
     response = call(app, "POST", "/signout", access=signed_in(app).access_token)
     assert (response.json, handles(app)) == ({"status": "OK"}, [])
 
 
-def test_somebody_refreshes(make: Make) -> None:
+def test_no_validator_stands_in_the_way_of_a_refresh(make: Make) -> None:
     """No validator stands in the way; the next view asks."""
     app = make(claim_validators=[NEVER])
     response = call(app, "POST", "/refresh", refresh=signed_in(app).refresh_token)
@@ -427,14 +427,14 @@ def test_somebody_refreshes(make: Make) -> None:
     assert call(app, "GET", "/me", access=set_cookies(response)["sAccessToken"].value).status_code == 403
 
 
-def test_there_is_no_session_to_ask(make: Make) -> None:
+def test_no_validator_is_asked_where_there_is_no_session(make: Make) -> None:
     """Where the session is optional, nobody is asked."""
     app = make(claim_validators=[NEVER])
     assert run(app, lambda: get_session(session_required=False) is None).json is True
     assert run(app, lambda: get_session(session_required=False, claim_validators=explode) is None).json is True
 
 
-def test_validators_are_asked_without_a_request(make: Make) -> None:
+def test_a_check_without_a_request_asks_the_validators_of_the_app_or_the_named_ones(make: Make) -> None:
     """Those of the app, or those that are named."""
     app = make(claim_validators=[NEVER])
     token = signed_in(app).access_token
@@ -452,14 +452,14 @@ def test_validators_are_asked_without_a_request(make: Make) -> None:
     [5, "text", {"a": 1}, [5], [FLAG], [FLAG.validators], FLAG.validators.is_true(), [BooleanClaim]],
     ids=spelled,
 )
-def test_something_else_than_validators_is_named(validators: Any) -> None:
+def test_naming_something_else_than_validators_raises_where_the_view_is_decorated(validators: Any) -> None:
     """A TypeError where the view is decorated."""
     with pytest.raises(TypeError, match="claim_validators must be a list of validators"):
         verify_session(claim_validators=validators)
 
 
 @pytest.mark.parametrize("answer", [None, 5, [5], "text", iter([]), len])
-def test_a_callable_returns_nonsense(make: Make, answer: Any) -> None:
+def test_a_callable_that_returns_nonsense_raises_and_the_view_does_not_run(make: Make, answer: Any) -> None:
     """A TypeError says what it must return; the view does not run."""
     app = make()
     token = signed_in(app).access_token
@@ -485,7 +485,7 @@ def failing(app: Flask) -> Flask:
     ],
     ids=spelled,
 )
-def test_something_else_than_claims_is_given_to_the_app(given: dict[str, Any]) -> None:
+def test_giving_the_app_something_else_than_claims_raises_at_the_start(given: dict[str, Any]) -> None:
     """A TypeError when it starts."""
     with pytest.raises(TypeError, match=next(iter(given))):
         SuperTokens(Flask("app"), **given)
@@ -494,7 +494,7 @@ def test_something_else_than_claims_is_given_to_the_app(given: dict[str, Any]) -
 # -- global claims -----------------------------------------------------------------------------------------------------
 
 
-def test_every_session_has_a_claim(make: Make) -> None:
+def test_a_claim_of_the_app_is_built_at_every_log_in(make: Make) -> None:
     """Built at log-in, by a request or without one, from user, tenant and payload."""
     fetch = Fetcher(["admin"])
     app = make(claims=[PrimitiveArrayClaim("roles", fetch)])
@@ -508,13 +508,13 @@ def test_every_session_has_a_claim(make: Make) -> None:
     assert fetch.asked[0][2] == {"x": 1}
 
 
-def test_a_user_has_no_value(make: Make) -> None:
+def test_a_session_has_no_claim_where_the_user_has_no_value(make: Make) -> None:
     """Then the session has no such claim, whatever the payload says."""
     app = make(claims=[PrimitiveClaim("c", Fetcher(None))])
     assert "c" not in a_session(app, access_token_payload={"c": "mine"}).access_token_payload
 
 
-def test_claims_are_built_in_their_order(make: Make) -> None:
+def test_a_claim_sees_those_built_before_it(make: Make) -> None:
     """The second one sees the first; neither can change the payload behind the caller's back."""
 
     def meddle(user_id: str, tenant_id: str, payload: dict[str, Any]) -> int:
@@ -528,7 +528,7 @@ def test_claims_are_built_in_their_order(make: Make) -> None:
     assert given == {"deep": {"x": 1}}
 
 
-def test_a_claim_of_a_session_survives_a_refresh(make: Make) -> None:
+def test_a_refresh_keeps_a_claim_and_does_not_fetch_it(make: Make) -> None:
     """It is not fetched again for that."""
     fetch = Fetcher("a")
     app = make(claims=[PrimitiveClaim("c", fetch)])
@@ -541,7 +541,7 @@ def test_a_claim_of_a_session_survives_a_refresh(make: Make) -> None:
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_is_set_and_removed(make: Make) -> None:
+def test_setting_and_removing_a_claim_changes_token_response_and_store(make: Make) -> None:
     """On a session: token, response and store have it, in the stored form; a missing one is removed without a word."""
     app = make()
 
@@ -560,7 +560,7 @@ def test_a_claim_is_set_and_removed(make: Make) -> None:
         assert ("c" in payload, payload["d"]["v"]) == (False, 5)
 
 
-def test_a_claim_that_was_set_by_handle_is_removed(make: Make) -> None:
+def test_a_session_removes_a_claim_that_its_token_does_not_show_yet(make: Make) -> None:
     """Also where this access token does not show it yet."""
     app = make()
     session = a_session(app)
@@ -570,7 +570,7 @@ def test_a_claim_that_was_set_by_handle_is_removed(make: Make) -> None:
     assert "c" not in information(app).access_token_payload
 
 
-def test_a_claim_is_fetched_by_hand(make: Make) -> None:
+def test_fetch_and_set_claim_fetches_whatever_the_age(make: Make) -> None:
     """Young or not; ``None`` removes it."""
     app, fetch = make(), Fetcher("b")
     claim = PrimitiveClaim("c", fetch)
@@ -583,7 +583,7 @@ def test_a_claim_is_fetched_by_hand(make: Make) -> None:
     assert session.get_claim_value(claim) is None
 
 
-def test_nothing_is_set(make: Make) -> None:
+def test_setting_none_removes_the_claim(make: Make) -> None:
     """``None`` is no value: the claim is gone."""
     app = make()
     session = a_session(app, access_token_payload=of("a"))
@@ -593,7 +593,7 @@ def test_nothing_is_set(make: Make) -> None:
     assert "c" not in session.access_token_payload
 
 
-def test_a_claim_is_handled_by_handle(make: Make) -> None:
+def test_a_claim_changed_by_handle_shows_after_a_refresh(make: Make) -> None:
     """Set, read, fetched and removed in the store; the access token shows it after a refresh."""
     app, fetch = make(), Fetcher(["fetched"])
     claim: PrimitiveArrayClaim[str] = PrimitiveArrayClaim("c", fetch)
@@ -609,7 +609,7 @@ def test_a_claim_is_handled_by_handle(make: Make) -> None:
         assert claims.get_claim_value(session.handle, claim) is None
 
 
-def test_a_handle_is_unknown(make: Make) -> None:
+def test_an_unknown_handle_fetches_nothing_and_returns_false(make: Make) -> None:
     """Nothing is fetched, and the answer says so."""
     app, fetch = make(), Fetcher("a")
     claim = PrimitiveClaim("c", fetch)
@@ -619,7 +619,7 @@ def test_a_handle_is_unknown(make: Make) -> None:
     assert fetch.asked == []
 
 
-def test_a_claim_is_looked_at(make: Make) -> None:
+def test_changing_the_value_that_was_read_changes_nothing(make: Make) -> None:
     """It is a copy: changing it changes nothing; a validator can't change the payload either."""
     app = make()
     session = a_session(app, access_token_payload=of(["user"]))
@@ -628,7 +628,7 @@ def test_a_claim_is_looked_at(make: Make) -> None:
     assert session.get_claim_value(ROLES) == ["user"]
 
 
-def test_a_value_is_changed_after_it_was_set(make: Make) -> None:
+def test_changing_a_value_after_it_was_set_changes_nothing(make: Make) -> None:
     """The caller's list is the caller's."""
     app, roles = make(), ["user"]
     session = a_session(app)
@@ -642,7 +642,7 @@ def test_a_value_is_changed_after_it_was_set(make: Make) -> None:
 
 
 @pytest.mark.parametrize("key", [*sorted(PROTECTED_NAMES), "", None, 5], ids=spelled)
-def test_a_claim_has_a_name_of_the_protocol(key: Any) -> None:
+def test_a_claim_named_as_the_protocol_names_its_own_raises(key: Any) -> None:
     """A ValueError where it is made."""
     for claim_type in (SessionClaim, PrimitiveClaim, BooleanClaim, PrimitiveArrayClaim):
         with pytest.raises(ValueError, match="can't name a claim"):
@@ -650,13 +650,13 @@ def test_a_claim_has_a_name_of_the_protocol(key: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["", None, 5])
-def test_a_validator_has_no_name(name: Any) -> None:
+def test_a_validator_without_a_name_raises(name: Any) -> None:
     """A ValueError where it is made."""
     with pytest.raises(ValueError, match="can't name a validator"):
         SessionClaimValidator(name)
 
 
-def test_one_text_is_given_for_a_list() -> None:
+def test_one_text_in_place_of_a_list_raises() -> None:
     """A ValueError, not a search for its letters."""
     for ask in (V.includes_all, V.includes_any, V.excludes_all):
         with pytest.raises(ValueError, match="must be a list"):
@@ -708,7 +708,7 @@ BROKEN: dict[str, tuple[Any, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_validator_or_a_claim_is_broken(make: Make, broken: str) -> None:
+def test_a_broken_validator_or_claim_raises_and_changes_nothing(make: Make, broken: str) -> None:
     """A clear error, for the app's logs; the view does not run, store and tokens are as they were."""
     validator, kind, text = BROKEN[broken]
     app = make()
@@ -723,7 +723,7 @@ def test_a_validator_or_a_claim_is_broken(make: Make, broken: str) -> None:
 
 
 @pytest.mark.parametrize("broken", ["validator raises", "answers none", "reason is a set"])
-def test_a_validator_raises_after_another_ones_claim_was_fetched(make: Make, broken: str) -> None:
+def test_a_validator_that_raises_drops_what_was_fetched_before(make: Make, broken: str) -> None:
     """What was fetched is not kept either: a view that fails has changed nothing."""
     validator, kind, text = BROKEN[broken]
     app = make()
@@ -736,7 +736,7 @@ def test_a_validator_raises_after_another_ones_claim_was_fetched(make: Make, bro
 
 
 @pytest.mark.parametrize("broken", ["fetches async", "fetcher raises", "value is a set", "value is too large"])
-def test_a_global_claim_is_broken(make: Make, broken: str) -> None:
+def test_a_broken_claim_of_the_app_makes_no_session_and_leaves_the_old_one(make: Make, broken: str) -> None:
     """No session is made, and the one of the request goes on."""
     validator, kind, text = BROKEN[broken]
     app = make()
@@ -748,7 +748,7 @@ def test_a_global_claim_is_broken(make: Make, broken: str) -> None:
 
 
 @pytest.mark.parametrize("value", [{1}, float("nan"), object(), b"x", "\ud800"], ids=spelled)
-def test_a_value_is_not_json(make: Make, value: Any) -> None:
+def test_a_value_that_is_not_json_raises_and_leaves_the_old_one(make: Make, value: Any) -> None:
     """A ValueError that names the claim; the old value stays."""
     app = make()
     session = a_session(app, access_token_payload=of("a"))
@@ -760,14 +760,14 @@ def test_a_value_is_not_json(make: Make, value: Any) -> None:
     assert session.get_claim_value(claim) == information(app).access_token_payload["c"]["v"] == "a"
 
 
-def test_a_validator_asks_for_what_is_not_json() -> None:
+def test_a_validator_that_asks_for_what_is_not_json_raises() -> None:
     """A ValueError where it is written."""
     for ask in (TEXT.validators.has_value, V.includes, V.excludes):
         with pytest.raises(ValueError, match="must be JSON"):
             ask({1})
 
 
-def test_a_session_has_ended(make: Make) -> None:
+def test_changing_a_claim_of_a_session_that_ended_is_unauthorised(make: Make) -> None:
     """Changing a claim is *unauthorised*."""
     app = make()
     session = a_session(app)
@@ -778,7 +778,7 @@ def test_a_session_has_ended(make: Make) -> None:
                 change()
 
 
-def test_something_else_is_asserted(make: Make) -> None:
+def test_asserting_something_else_than_validators_raises(make: Make) -> None:
     """A TypeError says what is expected."""
     app = make()
     session = a_session(app)

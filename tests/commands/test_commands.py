@@ -49,7 +49,7 @@ from ..support.wire import call
 KEY = "the-right-one-that-is-long-enough"
 
 
-def test_the_tables_are_made(tmp_path: pathlib.Path) -> None:
+def test_init_db_makes_the_tables_and_again_does_no_harm(tmp_path: pathlib.Path) -> None:
     """``init-db`` makes them, again does no harm, and an app that makes none by itself works then."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'app.db'}")
     app = Flask("cli")
@@ -63,7 +63,7 @@ def test_the_tables_are_made(tmp_path: pathlib.Path) -> None:
     engine.dispose()
 
 
-def test_the_database_can_not_be_reached() -> None:
+def test_a_database_that_cannot_be_reached_ends_a_command_without_a_traceback() -> None:
     """The exit code says so, the text says why, without a traceback."""
     store = BrokenStore()
     app = an_app(store)
@@ -74,7 +74,7 @@ def test_the_database_can_not_be_reached() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["supertokens"], ["supertokens", "--help"]])
-def test_help_is_asked_for(arguments: list[str]) -> None:
+def test_the_help_lists_the_commands(arguments: list[str]) -> None:
     """It lists the commands."""
     assert "init-db" in an_app().test_cli_runner().invoke(args=arguments).output
 
@@ -111,7 +111,7 @@ def created(app: Flask, user_id: str = "user-1") -> str:
         return create_new_session_without_request(user_id).handle
 
 
-def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
+def test_list_shows_the_sessions_of_a_user_and_in_json_all_that_is_known(app: Flask) -> None:
     """With their times; JSON has all that is known."""
     handle = created(app)
     text = run(app, "sessions", "user-1").output
@@ -121,7 +121,7 @@ def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
     assert told(app, "sessions", "nobody") == []
 
 
-def test_a_user_has_many_sessions(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_reads_many_sessions_page_by_page(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read and written a page at a time; so many at most, and behind one of them, if that is asked for."""
     monkeypatch.setattr(cli, "PAGE", 2)
     handles = sorted(created(app) for _ in range(5))
@@ -137,7 +137,7 @@ def test_a_user_has_many_sessions(app: Flask, monkeypatch: pytest.MonkeyPatch) -
     assert "after must be" in run(app, "sessions", "user-1", "--after", "nothing").output
 
 
-def test_sessions_are_ended_by_handle(app: Flask) -> None:
+def test_revoke_by_handle_asks_and_its_code_says_whether_there_was_one(app: Flask) -> None:
     """After a question; the code says whether there was one."""
     handle = created(app)
     assert run(app, "revoke", handle, input="n\n").exit_code == 1
@@ -146,7 +146,7 @@ def test_sessions_are_ended_by_handle(app: Flask) -> None:
     assert (again.exit_code, again.output) == (1, "0 sessions ended.\n")
 
 
-def test_sessions_are_ended_by_user(app: Flask) -> None:
+def test_revoke_by_user_ends_all_their_sessions_and_no_others(app: Flask) -> None:
     """All of them, and no one else's."""
     mine, other = sorted([created(app), created(app)]), created(app, "user-2")
     assert told(app, "revoke", "--user", "user-1", "--yes") == {"revoked": mine}
@@ -154,13 +154,13 @@ def test_sessions_are_ended_by_user(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["h", "--user", "u"]])
-def test_it_is_not_clear_what_to_end(app: Flask, arguments: list[str]) -> None:
+def test_revoke_refuses_both_handles_and_a_user_or_neither(app: Flask, arguments: list[str]) -> None:
     """Handles or a user, not both and not neither."""
     result = run(app, "revoke", *arguments, "--yes")
     assert (result.exit_code, "Name session handles, or a user" in result.output) == (2, True)
 
 
-def test_expired_sessions_are_cleaned_up(app: Flask) -> None:
+def test_cleanup_removes_expired_sessions_in_batches(app: Flask) -> None:
     """In batches; the number is told, and those that live stay."""
     store = app.extensions["supertokens"].engine.store
     for number in range(5):
@@ -173,7 +173,7 @@ def test_expired_sessions_are_cleaned_up(app: Flask) -> None:
     assert [known["handle"] for known in told(app, "sessions", "user-1")] == [handle]
 
 
-def test_keys_are_rotated(app: Flask) -> None:
+def test_rotate_keys_publishes_a_new_key_and_keeps_the_old_one(app: Flask) -> None:
     """A new one is published at once; the old one stays."""
     created(app)
     before = {key.kid for key in keys_of(app.extensions["supertokens"].engine)}
@@ -182,7 +182,7 @@ def test_keys_are_rotated(app: Flask) -> None:
     assert run(app, "rotate-keys", input="n\n").exit_code == 1
 
 
-def test_keys_of_an_engine_of_ones_own_are_rotated() -> None:
+def test_rotate_keys_of_an_own_engine_asks_for_no_secret_key() -> None:
     """The engine has them, so the app's SECRET_KEY is not asked for."""
     app = Flask("cli")
     SuperTokens(app, session_engine=an_engine(MemoryStore(), Clock()))
@@ -200,7 +200,7 @@ def without_old_secret(store: MemoryStore) -> Flask:
     return an_app(store, SECRET_KEY="a new secret of the tests")
 
 
-def test_keys_are_sealed_again() -> None:
+def test_keys_sealed_again_survive_the_end_of_the_fallback() -> None:
     """Status asks for it as long as a key ends with the fallback; without the fallback they then are what they were."""
     store = MemoryStore()
     created(an_app(store))
@@ -226,7 +226,7 @@ STEPS = [(SECRET, [NEW], 0), (NEW, [SECRET], 2), (NEW, [SECRET], 0), (NEW, [], 0
 """As the page on operations says: given as a fallback, swapped, sealed again, taken away, and weeks later. The hints of each."""
 
 
-def test_the_secret_key_is_replaced_step_by_step() -> None:
+def test_status_finds_nothing_while_the_secret_key_is_replaced_step_by_step() -> None:
     """Status finds nothing at any step, with a key of either kind; it hints from the swap until they are sealed again."""
     store, now = MemoryStore(), Clock()
     for number, (secret, fallbacks, hints) in enumerate(STEPS):
@@ -243,7 +243,7 @@ def test_the_secret_key_is_replaced_step_by_step() -> None:
 
 
 @pytest.mark.parametrize("weeks", [0, 2])
-def test_the_fallback_goes_without_sealing_again(weeks: int) -> None:
+def test_status_says_nothing_when_the_fallback_goes_after_a_day(weeks: int) -> None:
     """A day after the new keys were made nobody holds what the old ones signed: status says nothing, then and weeks later."""
     store, now = MemoryStore(), Clock()
     for secret in (SECRET, NEW):
@@ -255,7 +255,7 @@ def test_the_fallback_goes_without_sealing_again(weeks: int) -> None:
     assert told(app, "status")["findings"] == []
 
 
-def test_the_fallback_goes_too_early() -> None:
+def test_status_names_the_keys_that_ended_when_the_fallback_goes_too_early() -> None:
     """Status says which keys ended, until others have taken over for longer than a token lives."""
     store = MemoryStore()
     created(an_app(store))
@@ -268,7 +268,7 @@ def test_the_fallback_goes_too_early() -> None:
     assert told(app, "status")["findings"] == []
 
 
-def test_a_secret_key_leaked() -> None:
+def test_nothing_is_left_of_a_leaked_secret_key_after_all_old_keys_ended() -> None:
     """With a new one and all old keys ended nothing is left of it, in the table, in what is published, and in status."""
     store = MemoryStore()
     for before in (an_app(store), without_old_secret(store)):
@@ -282,7 +282,7 @@ def test_a_secret_key_leaked() -> None:
     assert all(said in output for said in ("Nobody has to log in", "JWTs of create_jwt are over", "within 30 s"))
 
 
-def test_old_keys_are_ended_while_the_app_runs() -> None:
+def test_ending_old_keys_while_the_app_runs_makes_clients_refresh() -> None:
     """Access tokens are to be refreshed and refresh tokens go on."""
     store = MemoryStore()
     app = an_app(store)
@@ -294,7 +294,7 @@ def test_old_keys_are_ended_while_the_app_runs() -> None:
     assert call(app, "GET", "/me", access=set_cookies(answer)["sAccessToken"].value).status_code == 200
 
 
-def test_old_keys_of_an_app_and_its_core_are_ended() -> None:
+def test_ending_old_keys_leaves_a_new_one_to_an_app_and_to_its_core() -> None:
     """Each has a new one of its algorithm, and no old one is left."""
     store = MemoryStore()
     app = an_app(store)
@@ -306,7 +306,7 @@ def test_old_keys_of_an_app_and_its_core_are_ended() -> None:
     assert {key.kid: key.algorithm for key in store.keys()} == dict(zip(kids, ["ES256", "RS256"], strict=True))
 
 
-def test_keys_of_another_app_of_a_core() -> None:
+def test_keys_of_another_app_of_a_core_are_named_by_the_app() -> None:
     """They are named by the app; an app that is not there is told so."""
     store = MemoryStore()
     app = an_app(store)
@@ -317,7 +317,7 @@ def test_keys_of_another_app_of_a_core() -> None:
     assert "no app third" in run(app, "rotate-keys", "--app", "third", "--yes").output
 
 
-def test_old_keys_can_not_be_sealed_and_ended(app: Flask) -> None:
+def test_sealing_old_keys_and_ending_them_at_once_is_refused(app: Flask) -> None:
     """One of the two."""
     assert run(app, "rotate-keys", "--reseal", "--revoke-old", "--yes").exit_code == 2
 
@@ -333,7 +333,7 @@ def test_old_keys_can_not_be_sealed_and_ended(app: Flask) -> None:
     ],
     ids=" ".join,
 )
-def test_nobody_can_be_asked(
+def test_a_command_that_can_ask_nobody_does_nothing_and_names_yes(
     app: Flask,
     command: list[str],
     capsys: pytest.CaptureFixture[str],
@@ -355,7 +355,7 @@ def told_without_a_terminal(app: Flask, capsys: pytest.CaptureFixture[str], *com
 
 
 @pytest.mark.parametrize("stdin", ["/dev/null", "&-"])
-def test_there_is_no_standard_input(stdin: str, tmp_path: pathlib.Path) -> None:
+def test_a_command_without_standard_input_ends_without_a_traceback(stdin: str, tmp_path: pathlib.Path) -> None:
     """As in a container or under cron, and as where it was closed: a sentence, no traceback."""
     (tmp_path / "app.py").write_text(AN_APP)
     command = f'"{sys.executable}" -m flask supertokens revoke h <{stdin}'
@@ -373,7 +373,7 @@ SuperTokens(app)
 """
 
 
-def test_an_answer_is_piped_in(app: Flask) -> None:
+def test_an_answer_that_is_piped_in_counts(app: Flask) -> None:
     """It counts, terminal or not."""
     handle = created(app)
     assert run(app, "revoke", handle, input="y\n").exit_code == 0
@@ -391,7 +391,7 @@ NOTHING_COPIED: dict[str, Any] = {
 }
 
 
-def test_sessions_are_copied(app: Flask, tmp_path: pathlib.Path) -> None:
+def test_copy_takes_sessions_to_a_database_that_it_makes_for_the_owner_alone(app: Flask, tmp_path: pathlib.Path) -> None:
     """From an app's store to a database, whose tables and file are made, for its owner alone; another run goes on."""
     handle, to = created(app), ["--to", file_uri(tmp_path)]
     assert told(app, "copy", *to) == {**NOTHING_COPIED, "copied": 1}
@@ -403,7 +403,7 @@ def test_sessions_are_copied(app: Flask, tmp_path: pathlib.Path) -> None:
         assert sorted(known["handle"] for known in told(an_app(store), "sessions", "user-1")) == sorted([handle, new])
 
 
-def test_what_a_copy_says(app: Flask, tmp_path: pathlib.Path) -> None:
+def test_copy_tells_what_was_left_out_stayed_or_ended(app: Flask, tmp_path: pathlib.Path) -> None:
     """All that was left out, stayed or ended is told, with what it means; a copy that is refused says how to go on."""
     to = ["--to", file_uri(tmp_path)]
     handle, store = created(app), app.extensions["supertokens"].engine.store
@@ -426,7 +426,7 @@ def test_what_a_copy_says(app: Flask, tmp_path: pathlib.Path) -> None:
     assert run(app, "copy", *to, "--keep-others", "--end-others").exit_code == 2
 
 
-def test_a_session_is_newer_in_the_other_database(app: Flask, tmp_path: pathlib.Path) -> None:
+def test_copy_leaves_a_newer_session_as_it_is(app: Flask, tmp_path: pathlib.Path) -> None:
     """It stays as it is, and the command says so."""
     uri, handle = file_uri(tmp_path), created(app)
     told(app, "copy", "--to", uri)
@@ -446,7 +446,7 @@ def test_a_session_is_newer_in_the_other_database(app: Flask, tmp_path: pathlib.
 @pytest.mark.parametrize(
     "spelled", ["sqlite:///app.sqlite3", "sqlite:///../{0}/./app.sqlite3", "sqlite:////{1}/link.sqlite3"]
 )
-def test_sessions_are_copied_to_where_they_are(spelled: str, tmp_path: pathlib.Path) -> None:
+def test_copy_to_where_the_sessions_are_is_refused(spelled: str, tmp_path: pathlib.Path) -> None:
     """It is refused, however the place is spelled; a relative one is below the instance folder."""
     app = Flask("cli", instance_path=str(tmp_path))
     app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_DATABASE_URI="sqlite:///app.sqlite3")
@@ -476,7 +476,7 @@ def test_sessions_are_copied_to_where_they_are(spelled: str, tmp_path: pathlib.P
         "sqlite:////proc/none/x.sqlite3",
     ],
 )
-def test_a_copy_goes_nowhere(app: Flask, uri: str) -> None:
+def test_copy_to_a_url_that_leads_nowhere_names_the_option_and_no_password(app: Flask, uri: str) -> None:
     """A sentence names the option, not the setting; no traceback, and no password, even where an @ in it ended it too early."""
     result = run(app, "copy", "--to", uri)
     assert result.exit_code in (1, 2)
@@ -488,7 +488,7 @@ def test_a_copy_goes_nowhere(app: Flask, uri: str) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.mariadb
-def test_a_copy_is_killed(tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str) -> None:
+def test_a_copy_that_was_killed_goes_on_and_takes_each_session_once(tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str) -> None:
     """The next run goes on, and all sessions are there once. Keys come last: until then no app has used the target."""
     (tmp_path / "app.py").write_text(AN_APP)
     with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
@@ -523,7 +523,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_copy_shows_how_far_it_is(tmp_path: pathlib.Path) -> None:
+def test_copy_shows_a_bar_at_a_terminal_only(tmp_path: pathlib.Path) -> None:
     """A bar at a terminal; where standard error goes elsewhere, nothing that moves."""
     (tmp_path / "app.py").write_text(AN_APP)
     with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
@@ -538,7 +538,7 @@ def test_a_copy_shows_how_far_it_is(tmp_path: pathlib.Path) -> None:
     os.close(ours)
 
 
-def test_the_store_of_the_page_is_copied(tmp_path: pathlib.Path) -> None:
+def test_copy_reads_the_store_of_the_page_by_its_verbs(tmp_path: pathlib.Path) -> None:
     """A store of one's own needs nothing for that: its verbs are asked."""
     page: dict[str, Any] = {"__name__": "page"}
     exec(blocks((ROOT / "docs" / "own-store.md").read_text("utf-8"))[0], page)
@@ -548,7 +548,7 @@ def test_the_store_of_the_page_is_copied(tmp_path: pathlib.Path) -> None:
         assert [record.handle for record in store.all("", 9)] == [handle]
 
 
-def test_a_question_is_no_json(app: Flask) -> None:
+def test_a_question_goes_to_standard_error(app: Flask) -> None:
     """It goes to standard error."""
     handle = created(app)
     lines = printed(
@@ -557,7 +557,7 @@ def test_a_question_is_no_json(app: Flask) -> None:
     assert json.loads(lines[-1]) == {"revoked": [handle]}
 
 
-def test_a_command_fails_with_json() -> None:
+def test_a_command_that_fails_with_json_says_why_as_json() -> None:
     """Standard output says why, as JSON; the code is 1."""
     store = BrokenStore()
     app = an_app(store)
@@ -566,7 +566,7 @@ def test_a_command_fails_with_json() -> None:
     assert run(app, "sessions", "user-1", "--json").exit_code == 1
 
 
-def test_a_core_shares_the_database() -> None:
+def test_rotate_keys_makes_a_new_key_for_a_core_on_the_same_database_too() -> None:
     """It signs with another algorithm: both get a new key."""
     app = an_app(MemoryStore())
     created(app)
@@ -578,7 +578,7 @@ def test_a_core_shares_the_database() -> None:
     assert [keys[kid] for kid in kids] == ["ES256", "RS256"]
 
 
-def test_keys_of_a_core_to_run_are_rotated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_keys_of_a_core_to_run_changes_the_keys_that_the_core_signs_with(monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of `core_app` speak of the keys that the core signs with."""
     monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
     monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
@@ -591,7 +591,7 @@ def test_keys_of_a_core_to_run_are_rotated(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     "command", [["init-db"], ["cleanup"], ["rotate-keys", "--yes"], ["copy", "--to", "sqlite:///x"], ["serve-core"]]
 )
-def test_a_core_keeps_the_sessions(command: list[str]) -> None:
+def test_what_a_core_does_by_itself_is_refused_with_a_sentence(command: list[str]) -> None:
     """What a core does by itself is refused with a sentence."""
     app = Flask("cli")
     app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")
@@ -601,14 +601,14 @@ def test_a_core_keeps_the_sessions(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "core.example.com"])
-def test_a_core_is_served_to_anyone(app: Flask, host: str) -> None:
+def test_serve_core_without_api_keys_is_refused(app: Flask, host: str) -> None:
     """Not without API keys."""
     result = run(app, "serve-core", "--host", host, "--port", "0")
     assert (result.exit_code, "SUPERTOKENS_CORE_API_KEYS" in result.output) == (1, True)
 
 
 @pytest.mark.parametrize("command", [["--help"], ["serve-core", "--help"], ["rotate-keys", "--help"]], ids=" ".join)
-def test_the_help_of_a_core_to_run_is_asked_for(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_of_a_core_to_run_needs_no_setting(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It needs neither a secret nor any other setting that is right."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     monkeypatch.setenv("SUPERTOKENS_ACCESS_TOKEN_LIFETIME", "soon")
@@ -657,7 +657,7 @@ CANT_START = "Error: flask_supertokens can't start with these settings:"
         ),
     ],
 )
-def test_the_settings_of_a_core_to_run_are_wrong(
+def test_wrong_settings_of_a_core_to_run_end_a_command_with_their_sentences_alone(
     given: dict[str, str], command: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command ends with their sentences alone and code 1."""
@@ -668,7 +668,7 @@ def test_the_settings_of_a_core_to_run_are_wrong(
 
 
 @pytest.mark.parametrize("command", [["supertokens", "serve-core"], ["run", "--port", "0"]], ids=" ".join)
-def test_the_settings_of_an_app_are_wrong(command: list[str], tmp_path: pathlib.Path) -> None:
+def test_wrong_settings_of_an_app_end_a_command_with_their_sentences_alone(command: list[str], tmp_path: pathlib.Path) -> None:
     """Whatever command makes the app, it ends in the same way."""
     (tmp_path / "shop.py").write_text(
         "from flask import Flask\n"
@@ -685,7 +685,7 @@ def test_the_settings_of_an_app_are_wrong(command: list[str], tmp_path: pathlib.
 @pytest.mark.parametrize(
     ("option", "value"), [("--port", "99999"), ("--port", "-1"), ("--threads", "0"), ("--threads", "-1")]
 )
-def test_an_option_of_serve_core_is_wrong(app: Flask, option: str, value: str) -> None:
+def test_a_wrong_option_of_serve_core_is_refused_with_what_it_may_be(app: Flask, option: str, value: str) -> None:
     """It is refused with what it may be: such a port was cut to another one, and without threads nothing is answered."""
     result = run(app, "serve-core", option, value)
     assert (result.exit_code, f"Invalid value for '{option}': {value} is not in the range" in result.output) == (
@@ -694,14 +694,14 @@ def test_an_option_of_serve_core_is_wrong(app: Flask, option: str, value: str) -
     )
 
 
-def test_a_core_to_run_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_to_run_without_a_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not start without one."""
     monkeypatch.delenv("SECRET_KEY", raising=False)
     with pytest.raises(ValueError, match="SECRET_KEY"):
         core_app.create_app()
 
 
-def test_a_core_shares_its_environment_with_an_app(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_to_run_ignores_the_routes_of_an_app_in_its_environment_and_names_addresses_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """What names the app's routes is not meant for it; an address of cores can't be, and is named."""
     monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
     monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
@@ -715,7 +715,7 @@ def test_a_core_shares_its_environment_with_an_app(monkeypatch: pytest.MonkeyPat
         core_app.create_app()
 
 
-def test_a_core_is_started_by_the_command_in_kubernetes(tmp_path: pathlib.Path) -> None:
+def test_a_core_started_in_kubernetes_warns_of_names_that_are_no_settings(tmp_path: pathlib.Path) -> None:
     """Names that are no settings are a warning, and its keys are there when it answers."""
     uri = sqlite_uri(tmp_path)
     with CoreProcess(uri, PORT="tcp://10.96.0.7:3567", SERVICE_HOST="10.96.0.7"), sql_store(uri) as store:
@@ -725,7 +725,7 @@ def test_a_core_is_started_by_the_command_in_kubernetes(tmp_path: pathlib.Path) 
 # -- status ------------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_looks_wrong(app: Flask) -> None:
+def test_status_of_a_sound_app_ends_with_code_0_and_makes_nothing(app: Flask) -> None:
     """Code 0, and the facts: engine, keys, cookies, lifetimes. Nothing is made by looking."""
     assert told(app, "status")["facts"]["keys"] == "none yet"
     created(app)
@@ -753,7 +753,7 @@ def test_nothing_looks_wrong(app: Flask) -> None:
         ({"SUPERTOKENS_ACCESS_TOKEN_PATH": "/api"}, "The access cookie is not sent to POST /signout"),
     ],
 )
-def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:
+def test_status_of_a_faulty_app_ends_with_code_1_and_says_how_to_fix_it(settings: dict[str, Any], said: str) -> None:
     """Code 1, and what mends it."""
     app = an_app(MemoryStore(), **settings)
     result = run(app, "status")
@@ -771,7 +771,7 @@ def test_something_looks_wrong(settings: dict[str, Any], said: str) -> None:
         ({}, {"origins": "*"}, False),
     ],
 )
-def test_pages_of_other_sites_may_call(settings: dict[str, Any], arguments: dict[str, Any], is_open: bool) -> None:
+def test_status_finds_pages_of_other_sites_that_may_call(settings: dict[str, Any], arguments: dict[str, Any], is_open: bool) -> None:
     """What counts is what a browser would be told."""
     app = an_app(MemoryStore(), **settings)
     CORS(app, **arguments)
@@ -798,7 +798,7 @@ ALLOWED = {"origins": [SITE], "supports_credentials": True}
         (ALLOWED, None),
     ],
 )
-def test_cors_is_not_for_the_web_site(arguments: dict[str, Any] | None, said: str | None) -> None:
+def test_status_finds_a_web_site_that_cors_keeps_out(arguments: dict[str, Any] | None, said: str | None) -> None:
     """A page of the origin that the settings name can't call; the line that lets it is told."""
     app = an_app(MemoryStore(), cookie_secure=True, **OF_TWO_SITES)
     if arguments is not None:
@@ -810,14 +810,14 @@ def test_cors_is_not_for_the_web_site(arguments: dict[str, Any] | None, said: st
 
 
 @pytest.mark.parametrize("origins", [[SITE], "*"])
-def test_a_web_site_sends_its_tokens_in_headers(origins: Any) -> None:
+def test_status_asks_for_no_credentials_where_tokens_travel_in_headers(origins: Any) -> None:
     """Credentials are for cookies: CORS without them is fine."""
     app = an_app(MemoryStore(), cookie_secure=True, token_transfer_method="header", **OF_TWO_SITES)
     CORS(app, origins=origins, allow_headers=get_cors_headers(), send_wildcard=origins == "*")
     assert told(app, "status")["findings"] == []
 
 
-def test_the_web_site_is_the_api() -> None:
+def test_status_asks_for_no_cors_where_the_web_site_is_the_api() -> None:
     """It needs no CORS; a port makes another origin of it."""
     site = {"SUPERTOKENS_API_DOMAIN": "http://localhost:5000", "SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:5000"}
     assert told(an_app(MemoryStore(), **site), "status")["findings"] == []
@@ -826,7 +826,7 @@ def test_the_web_site_is_the_api() -> None:
 
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout", "/.well-known/jwks.json"])
-def test_a_view_of_the_app_serves_a_path_of_ours(path: str) -> None:
+def test_status_hints_at_a_view_of_the_apps_at_a_path_of_ours(path: str) -> None:
     """It may be meant: a hint, and how to say so, which ends it."""
     app = an_app(MemoryStore())
     app.add_url_rule(path, "mine", lambda: "mine", methods=["GET", "POST"])
@@ -847,14 +847,14 @@ def test_a_view_of_the_app_serves_a_path_of_ours(path: str) -> None:
         (["static"], "none"),
     ],
 )
-def test_the_routes_are_told(names: Any, shown: str) -> None:
+def test_status_tells_the_routes_and_finds_a_missing_refresh_route(names: Any, shown: str) -> None:
     """Those that are registered; a refresh route that nobody has is a finding."""
     told_of = told(an_app(MemoryStore(), SUPERTOKENS_REGISTER_ROUTES=names), "status")
     assert told_of["facts"]["routes"] == shown
     assert any("No route takes POST /refresh" in text for text in told_of["findings"]) == (names is not True)
 
 
-def test_a_proxy_is_not_believed() -> None:
+def test_status_hints_at_a_proxy_that_is_not_believed() -> None:
     """ProxyFix is looked for below other middleware; without it there is a hint, which is no finding."""
     app = an_app(MemoryStore(), SUPERTOKENS_API_DOMAIN="https://a.example", SUPERTOKENS_COOKIE_SECURE=True)
     told_of = told(app, "status")
@@ -878,7 +878,7 @@ def test_a_proxy_is_not_believed() -> None:
     ],
 )
 @pytest.mark.parametrize("api", [None, "https://a.example"])
-def test_the_names_of_cookies_are_told(settings: dict[str, Any], access: str, refresh: str, api: str | None) -> None:
+def test_status_tells_the_names_of_cookies_that_are_used(settings: dict[str, Any], access: str, refresh: str, api: str | None) -> None:
     """Those that are really used, where ``APPLICATION_ROOT`` says that the app is; a path costs the best name."""
     told_of = told(an_app(cookie_secure=True, api_domain=api, **settings), "status")
     assert told_of["facts"]["access cookie"].startswith(access)
@@ -886,7 +886,7 @@ def test_the_names_of_cookies_are_told(settings: dict[str, Any], access: str, re
     assert any("__Host-" in hint for hint in told_of["hints"]) is ("access_token_path" in settings)
 
 
-def test_a_program_logs_in_for_each_call(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_names_users_with_more_sessions_than_devices(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Users with more sessions than anybody has devices are named, with the setting that ends it."""
     monkeypatch.setattr(doctor, "MANY", 3)
     for user_id in ["robot"] * 4 + ["user-1"] * 3:
@@ -897,14 +897,14 @@ def test_a_program_logs_in_for_each_call(app: Flask, monkeypatch: pytest.MonkeyP
     assert any("'robot' has 4 sessions" in hint and "SUPERTOKENS_MAX_SESSIONS_PER_USER" in hint for hint in hints)
 
 
-def test_the_secret_key_was_replaced() -> None:
+def test_status_finds_a_secret_key_that_was_replaced_without_a_fallback() -> None:
     """Without the old one as a fallback."""
     store = MemoryStore()
     created(an_app(store))
     assert "SECRET_KEY_FALLBACKS" in run(an_app(store, SECRET_KEY="another secret of the tests"), "status").output
 
 
-def test_a_database_can_not_be_written(tmp_path: pathlib.Path) -> None:
+def test_status_finds_a_database_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
     """Reading goes on, so only a log-in would show it."""
     file = tmp_path / "sessions.db"
     with sql_store(f"sqlite:///{file}") as store:
@@ -917,7 +917,7 @@ def test_a_database_can_not_be_written(tmp_path: pathlib.Path) -> None:
     engine.dispose()
 
 
-def test_the_api_key_of_a_core_is_wrong() -> None:
+def test_status_finds_a_wrong_api_key_of_a_core() -> None:
     """A core says hello to anyone."""
     with serving(a_core(MemoryStore(), Clock(), api_keys=("the right one, long enough",))) as (uri, _):
         app = Flask("cli")
@@ -926,7 +926,7 @@ def test_the_api_key_of_a_core_is_wrong() -> None:
         assert run(app, "status").exit_code == 1
 
 
-def test_the_two_kinds_of_api_keys_are_told_apart() -> None:
+def test_status_tells_the_two_kinds_of_api_keys_apart_and_shows_none() -> None:
     """What an app sends to its cores, and what it accepts as a core: each by its setting, and no key is shown."""
     sent, accepted = (
         "key sent to the cores (SUPERTOKENS_API_KEY)",
@@ -953,7 +953,7 @@ def an_app_on(uris: list[str], api_key: str | None = KEY, **settings: Any) -> Fl
     return build_app(connection_uri=";".join(uris), api_key=api_key, **settings)
 
 
-def test_the_api_key_is_wrong_and_health_is_asked() -> None:
+def test_health_is_503_with_a_wrong_api_key() -> None:
     """Not 200: no session could be verified. With the right one it is."""
     with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
         wrong = an_app_on([uri], "a-wrong-one-that-is-long-enough", SUPERTOKENS_HEALTH_PATH="/health")
@@ -961,7 +961,7 @@ def test_the_api_key_is_wrong_and_health_is_asked() -> None:
         assert [app.test_client().get("/health").status_code for app in (wrong, right)] == [503, 200]
 
 
-def test_the_core_has_no_such_app() -> None:
+def test_status_names_the_base_path_where_the_core_has_no_such_app() -> None:
     """The base path is named; and that it is no use to try again. Health is not 200."""
     with serving(a_core(MemoryStore(), Clock(), api_keys=(KEY,))) as (uri, _):
         app = an_app_on([f"{uri}/appid-shop"], SUPERTOKENS_HEALTH_PATH="/health")
@@ -977,7 +977,7 @@ def a_core_of(*versions: str) -> Flask:
     return of_versions(a_core(MemoryStore(), Clock(), api_keys=(KEY,)), *versions)
 
 
-def test_some_of_several_cores_fail() -> None:
+def test_status_names_each_of_several_cores_that_fails() -> None:
     """Each is asked, and each that fails is named with its reason, though the others answer."""
     other = make_core_app(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
     with served(a_core_of("5.4")) as good, served(other) as other_key, served(older_core()) as old:
@@ -991,7 +991,7 @@ def test_some_of_several_cores_fail() -> None:
             assert any(uri in finding and said in finding for finding in findings), findings
 
 
-def test_two_cores_speak_different_versions() -> None:
+def test_status_hints_at_two_cores_that_speak_different_versions() -> None:
     """Each is good by itself; together they are named by a hint, since no call fails by that."""
     with served(a_core_of("5.0")) as one, served(a_core_of("5.1")) as other, served(a_core_of("5.1", "5.0")) as third:
         mixed, same = (told(an_app_on(uris), "status") for uris in ([one, other], [other, third]))
@@ -1001,7 +1001,7 @@ def test_two_cores_speak_different_versions() -> None:
     assert not any("different versions" in hint for hint in same["hints"])
 
 
-def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:
+def test_status_shows_the_address_of_a_database_without_its_password(tmp_path: pathlib.Path) -> None:
     """Without its password; and one in memory is hinted at."""
     app = Flask("cli")
     app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_DATABASE_URI="sqlite://")
@@ -1013,7 +1013,7 @@ def test_the_address_of_a_database_is_shown(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("chosen", [{}, {"prepare_threshold": 3}], ids=["nothing chosen", "prepares"])
-def test_the_database_of_the_app_is_behind_a_pooler(pooled_uri: str, chosen: dict[str, int]) -> None:
+def test_status_hints_at_an_engine_that_prepares_statements_behind_a_pooler(pooled_uri: str, chosen: dict[str, int]) -> None:
     """It is shown; an engine that prepares statements there all the same is hinted at."""
     app = Flask("cli")
     app.config.update(SECRET_KEY="a secret of the tests")
@@ -1025,7 +1025,7 @@ def test_the_database_of_the_app_is_behind_a_pooler(pooled_uri: str, chosen: dic
     engine.dispose()
 
 
-def test_others_may_read_the_file_of_the_database(tmp_path: pathlib.Path) -> None:
+def test_status_hints_at_a_database_file_that_others_may_read(tmp_path: pathlib.Path) -> None:
     """A hint, with the command that ends it; code 0, since it may be on purpose. None for a file that we made."""
     app = Flask("cli")
     file = tmp_path / "s.db"
@@ -1039,7 +1039,7 @@ def test_others_may_read_the_file_of_the_database(tmp_path: pathlib.Path) -> Non
     app.extensions["supertokens"].engine.store._engine.dispose()
 
 
-def test_csrf_protection_guards_the_refresh_route() -> None:
+def test_status_finds_csrf_protection_on_the_refresh_route() -> None:
     """It must not, and the text says how."""
     app = an_app(MemoryStore())
     CSRFProtect(app)
@@ -1049,7 +1049,7 @@ def test_csrf_protection_guards_the_refresh_route() -> None:
     assert result.exit_code == 0, result.output
 
 
-def test_csrf_protection_guards_a_refresh_view_of_the_apps() -> None:
+def test_status_finds_csrf_protection_on_a_refresh_view_of_the_apps() -> None:
     """It would refuse every client there too; that ours is exempt, or left out, is no help."""
     app = an_app(MemoryStore(), SUPERTOKENS_REGISTER_ROUTES=["jwks"])
     csrf = CSRFProtect(app)
@@ -1063,7 +1063,7 @@ def mine() -> str:
     return "mine"
 
 
-def test_the_store_is_down() -> None:
+def test_status_finds_a_store_that_is_down() -> None:
     """Found, with what that means."""
     store = BrokenStore()
     app = an_app(store)
@@ -1072,7 +1072,7 @@ def test_the_store_is_down() -> None:
     assert (result.exit_code, "answered 503" in result.output) == (1, True)
 
 
-def test_the_core_is_down() -> None:
+def test_status_finds_a_core_that_is_down() -> None:
     """Found, with its address."""
     app = Flask("cli")
     app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1", SUPERTOKENS_COOKIE_SECURE=False)

@@ -15,7 +15,7 @@ from ..support.caller import API_KEY
 from ..support.records import sqlite_uri
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_the_environment_sets_values_as_json_and_the_secret_as_text(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """JSON where they can be; the secret is a text, though it looks like a number."""
     for name, value in {
         "SECRET_KEY": "12345678",
@@ -53,7 +53,7 @@ def in_the_environment(monkeypatch: pytest.MonkeyPatch, **given: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_service_in_kubernetes_is_named_supertokens(
+def test_variables_of_a_kubernetes_service_are_named_in_one_line_and_ignored(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What it sets is no setting of ours: the core starts, and one line names all of them, without what they say."""
@@ -66,7 +66,7 @@ def test_a_service_in_kubernetes_is_named_supertokens(
 
 
 @pytest.mark.parametrize("create", [create_app, create_core], ids=["commands", "gunicorn"])
-def test_a_name_in_the_environment_is_spelled_wrong(
+def test_a_misspelled_name_in_the_environment_is_told_with_the_nearest_setting(
     create: Callable[[], Flask], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line says which setting is near, whichever way the core is started."""
@@ -76,7 +76,7 @@ def test_a_name_in_the_environment_is_spelled_wrong(
     core.extensions["supertokens"].engine.store._engine.dispose()
 
 
-def test_the_keys_of_a_core_are_there_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_makes_both_keys_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both kinds, before the first call: making one takes up to seconds, and SDKs do not wait so long."""
     in_the_environment(monkeypatch)
     core = create_core()
@@ -85,7 +85,7 @@ def test_the_keys_of_a_core_are_there_at_its_start(monkeypatch: pytest.MonkeyPat
     store._engine.dispose()
 
 
-def test_a_core_starts_before_its_database(
+def test_a_core_that_starts_before_its_database_serves_503_until_it_is_there(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: pathlib.Path
 ) -> None:
     """It says so and serves: 503, until the database is there."""
@@ -100,7 +100,7 @@ def test_a_core_starts_before_its_database(
     core.extensions["supertokens"].engine.store._engine.dispose()
 
 
-def test_a_value_in_the_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_value_in_the_environment_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stops the start, with what to write instead."""
     in_the_environment(monkeypatch, SUPERTOKENS_STORE_IP="maybe")
     with pytest.raises(ValueError, match="SUPERTOKENS_STORE_IP = 'maybe': use True or False"):
@@ -120,7 +120,7 @@ def test_a_value_in_the_environment_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
         ("CORE_API_KEYS", f'["{API_KEY}"]', "core_api_keys", (API_KEY,)),
     ],
 )
-def test_a_value_comes_from_the_environment(
+def test_a_value_from_the_environment_is_read_as_people_write_it(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, field: str, result: object
 ) -> None:
     """As people write it; a text that looks like a number is the text that was written."""

@@ -95,14 +95,14 @@ def signed_in(app: Flask) -> FlaskClient:
 
 
 @pytest.mark.parametrize("path", ["/", "/orders/", "/nowhere", "/login"])
-def test_every_page_says_who_is_signed_in(app: Flask, path: str) -> None:
+def test_each_page_names_the_user_who_is_signed_in(app: Flask, path: str) -> None:
     """The page for what is not there too; a user whose id is a number is found by its text."""
     page = signed_in(app).get(path).text
     assert ("Sign out" in page, "Sign in</a>" in page, "Ada" in page) == (True, False, True)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nowhere", 404), ("/login", 200)])
-def test_nobody_is_signed_in(app: Flask, path: str, status: int) -> None:
+def test_public_pages_serve_visitors_and_the_members_blueprint_sends_them_to_the_log_in(app: Flask, path: str, status: int) -> None:
     """The same pages are for visitors, the blueprint for members sends them to the log-in."""
     response = a_browser(app).get(path)
     assert (response.status_code, "Sign in</a>" in response.text, "Ada" in response.text) == (status, True, False)
@@ -111,7 +111,7 @@ def test_nobody_is_signed_in(app: Flask, path: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nowhere", 404), ("/orders/", 200)])
-def test_a_page_is_asked_for_after_an_hour(app: Flask, path: str, status: int) -> None:
+def test_a_page_asked_for_after_an_hour_comes_back_by_a_hop(app: Flask, path: str, status: int) -> None:
     """The hop refreshes, with the guard of the whole app in place, and comes back to the page, the 404 too."""
     client = signed_in(app)
     app.extensions["supertokens"].engine.clock.wait(HOUR)
@@ -123,7 +123,7 @@ def test_a_page_is_asked_for_after_an_hour(app: Flask, path: str, status: int) -
     assert (page.status_code, "Ada" in page.text) == (status, True)
 
 
-def test_a_script_refreshes_and_signs_out_after_an_hour(app: Flask) -> None:
+def test_the_guard_lets_a_script_refresh_and_sign_out_after_an_hour(app: Flask) -> None:
     """The guard of the whole app stands in the way of neither."""
     client = signed_in(app)
     client.environ_base["HTTP_SEC_FETCH_MODE"] = "cors"
@@ -134,7 +134,7 @@ def test_a_script_refreshes_and_signs_out_after_an_hour(app: Flask) -> None:
     assert "Sign in</a>" in client.get("/").text
 
 
-def test_a_file_is_asked_for_after_an_hour(app: Flask, tmp_path: pathlib.Path) -> None:
+def test_a_file_asked_for_after_an_hour_is_sent(app: Flask, tmp_path: pathlib.Path) -> None:
     """It is sent: nobody would refresh for it."""
     (tmp_path / "shop" / "static").mkdir()
     (tmp_path / "shop" / "static" / "shop.css").write_text("body {}")
@@ -144,7 +144,7 @@ def test_a_file_is_asked_for_after_an_hour(app: Flask, tmp_path: pathlib.Path) -
         assert response.status_code == 200
 
 
-def test_an_engine_is_there_with_the_app(shop: Any, tmp_path: pathlib.Path) -> None:
+def test_sessions_are_kept_in_the_database_of_their_own_app(shop: Any, tmp_path: pathlib.Path) -> None:
     """Sessions are in the app's own database; two apps of one extension object have their own."""
     one = importlib.import_module("shop.one_database")
     apps = [made(one.create_app, one.db, tmp_path, name) for name in ("here", "there")]

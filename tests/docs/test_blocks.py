@@ -42,7 +42,7 @@ def opened(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))
-def test_languages_of_blocks(page: str) -> None:
+def test_each_block_is_in_a_language_that_something_runs(page: str) -> None:
     """Python, JSON, commands and JavaScript; Python that can't run by itself is run by pytest."""
     languages = set(opened(PAGES[page]))
     assert languages - LANGUAGES == ({"python notest"} if page in RUN_BY_PYTEST else set())
@@ -52,7 +52,7 @@ def test_languages_of_blocks(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", sorted(page for page, text in PAGES.items() if "```json\n" in text))
-def test_json_is_json(page: str) -> None:
+def test_each_json_block_is_one_value(page: str) -> None:
     """Each block is one value."""
     assert all(isinstance(json.loads(block), dict) for block in blocks(PAGES[page], "json"))
 
@@ -64,7 +64,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "command"), commands())
-def test_commands_exist(page: str, command: str) -> None:
+def test_each_command_in_a_block_exists(page: str, command: str) -> None:
     """A target of the Makefile, a command of ours with its options, an extra; anything else is a program that everybody has."""
     assert command.split(maxsplit=1)[0] in PROGRAMS
     if command.startswith("make "):
@@ -104,7 +104,7 @@ def test_extras_and_commands_in_the_text_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", sorted(PAGES))
-def test_keys_that_everybody_knows(page: str) -> None:
+def test_each_secret_key_shown_is_a_known_sample(page: str) -> None:
     """What a text shows as SECRET_KEY is a sample, which no app outside debug takes."""
     shown = re.findall(r'SECRET_KEY(?:"\])? ?= ?"([^"\n]*)"', PAGES[page])
     assert set(shown) <= SAMPLE_KEYS

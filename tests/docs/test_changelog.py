@@ -44,7 +44,7 @@ def test_the_links_of_a_fragment_lead_to_files() -> None:
     assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
-def test_a_release_gathers_them(copy: pathlib.Path) -> None:
+def test_a_release_gathers_the_fragments_below_the_newest_heading(copy: pathlib.Path) -> None:
     """Below the newest heading, by kind, each as it was written; the files are gone, older releases stay."""
     with (copy / "CHANGELOG.md").open("a") as file:
         file.write("\n## 0.0.1 (2020-01-01)\n")

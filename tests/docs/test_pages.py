@@ -120,7 +120,7 @@ def freeze(names: dict[str, Any]) -> Clock:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_code_of_a_page_runs(load: Load, name: str) -> None:
+def test_the_code_of_a_page_runs_as_it_stands(load: Load, name: str) -> None:
     """As it stands there, one block after the other."""
     load(name)
 
@@ -162,7 +162,7 @@ def wait_for(port: int) -> None:
     raise TimeoutError("the quickstart's server does not listen")
 
 
-def test_the_quickstart_is_typed_in(quick_app: str, tmp_path: pathlib.Path) -> None:
+def test_the_quickstart_typed_in_answers_as_the_page_says(quick_app: str, tmp_path: pathlib.Path) -> None:
     """Each command, as it stands there; the answers are those of the page. Only the race window is closed without the wait."""
     lines = "".join(code for code in blocks_of("quickstart.md", "console") if "curl" in code).splitlines()
     said = []
@@ -190,7 +190,7 @@ def let_the_window_close(database: pathlib.Path) -> None:
 # -- operations --------------------------------------------------------------------------------------------------------
 
 
-def test_a_theft_is_looked_after(load: Load) -> None:
+def test_a_theft_ends_the_users_other_sessions_and_tells_them(load: Load) -> None:
     """The page's receiver ends the user's other sessions, and tells the user."""
     names, told = load("operations.md"), []
     names["tell_the_user"] = told.append
@@ -212,7 +212,7 @@ def test_a_theft_is_looked_after(load: Load) -> None:
 # -- web clients -------------------------------------------------------------------------------------------------------
 
 
-def test_an_app_on_a_phone(load: Load) -> None:
+def test_an_app_on_a_phone_goes_on_over_expired_tokens_until_its_log_out(load: Load) -> None:
     """Its calls go on over expired access tokens, with tokens in headers; after the log-out they are refused."""
     names = load("web-clients.md")
     clock = freeze(names)
@@ -234,7 +234,7 @@ def test_an_app_on_a_phone(load: Load) -> None:
 # -- hooks -------------------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_closed(load: Load) -> None:
+def test_a_closed_account_is_logged_out_by_the_next_refresh(load: Load) -> None:
     """Its user has a name until then, and is logged out by the next refresh."""
     names = load("hooks.md")
     client = a_client(names)
@@ -249,7 +249,7 @@ def test_an_account_is_closed(load: Load) -> None:
 # -- claims ------------------------------------------------------------------------------------------------------------
 
 
-def test_roles_are_ten_lines(load: Load) -> None:
+def test_roles_let_in_and_keep_out_and_follow_the_table(load: Load) -> None:
     """They let in and keep out, and follow the table within five minutes."""
     names = load("claims.md")
     clock = freeze(names)
@@ -267,7 +267,7 @@ def test_roles_are_ten_lines(load: Load) -> None:
 PAGE_OF_CLAIMS = (DOCS / "claims.md").read_text("utf-8")
 
 
-def test_the_rest_of_the_page_on_claims(load: Load) -> None:
+def test_payload_claims_and_an_own_validator_work_as_the_page_says(load: Load) -> None:
     """A payload, a claim set by hand and by handle, a validator of one's own."""
     names = load("claims.md")
     bob = a_client(names)
@@ -287,7 +287,7 @@ def test_the_rest_of_the_page_on_claims(load: Load) -> None:
 # -- cores -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_versions_of_cdi_are_told() -> None:
+def test_the_pages_name_the_oldest_and_the_newest_version_of_cdi() -> None:
     """The pages on cores and the decision name the oldest and the newest one that the code speaks."""
     oldest, newest = VERSIONS[0], VERSIONS[-1]
     pages = ("cores.md", "core.md", "decisions/cdi-5-4.md")
@@ -301,7 +301,7 @@ def test_the_versions_of_cdi_are_told() -> None:
 # -- the API ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_of_two_tenants(load: Load) -> None:
+def test_revoking_in_one_tenant_leaves_the_session_of_the_other(load: Load) -> None:
     """A session is of one of them, which the view asks; what is revoked in one leaves the other's."""
     names = load("api.md")
     ada, elsewhere = a_client(names), a_client(names)
@@ -323,7 +323,7 @@ def test_a_user_of_two_tenants(load: Load) -> None:
         assert {known.tenant_id for known in list_sessions("user-1")} == {"umbrella"}
 
 
-def test_each_route_of_ours_is_written_again(load: Load) -> None:
+def test_each_route_written_again_serves_clients_and_browsers(load: Load) -> None:
     """The views of the page serve, for clients and for a browser that navigates, and our files stay."""
     shop = load("api.md")["shop"]
     clock = shop.extensions["supertokens"].engine.clock = Clock()
@@ -351,7 +351,7 @@ def test_each_route_of_ours_is_written_again(load: Load) -> None:
 # -- step-up -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_password_is_changed(load: Load) -> None:
+def test_a_change_of_password_is_refused_after_ten_minutes_until_a_proof(load: Load) -> None:
     """Refused after ten minutes, with the answer of the page; after a proof it works."""
     names = load("step-up.md")
     clock, client = freeze(names), a_client(names)
@@ -366,7 +366,7 @@ def test_a_password_is_changed(load: Load) -> None:
     assert client.post("/change-password").json == {"status": "changed"}
 
 
-def test_a_page_asks_for_the_password_alone(load: Load) -> None:
+def test_a_page_that_asks_for_the_password_keeps_the_session(load: Load) -> None:
     """Whoever is there stays the same session; whoever is not logs in by the same form."""
     names = load("step-up.md")
     clock, client = freeze(names), a_client(names)
@@ -385,7 +385,7 @@ def test_a_page_asks_for_the_password_alone(load: Load) -> None:
     assert client.get("/devices").json == [before]
 
 
-def test_somebody_logs_out_everywhere_else(load: Load) -> None:
+def test_a_log_out_everywhere_else_counts_at_once_where_the_database_is_asked(load: Load) -> None:
     """At once where the database is asked; elsewhere after the hour that the page names."""
     names = load("step-up.md")
     clock, here, there, elsewhere = freeze(names), a_client(names), a_client(names), a_client(names)
@@ -404,7 +404,7 @@ def test_somebody_logs_out_everywhere_else(load: Load) -> None:
 # -- impersonation and guests ------------------------------------------------------------------------------------------
 
 
-def test_an_admin_acts_as_a_user_and_comes_back(load: Load) -> None:
+def test_an_admin_who_acts_as_a_user_keeps_their_own_session(load: Load) -> None:
     """In the admin's own session, which is the same before, meanwhile and afterwards; also over an expired access token."""
     names = load("impersonation.md")
     clock, client = freeze(names), a_client(names)
@@ -469,7 +469,7 @@ def test_who_acts_is_logged_and_named(load: Load, caplog: pytest.LogCaptureFixtu
     assert [line.partition(" in session")[0] for line in said] == ["ada acts as bob", "ada acts as bob no longer"]
 
 
-def test_the_user_is_gone_meanwhile(load: Load) -> None:
+def test_the_admins_session_leads_back_when_the_user_is_gone(load: Load) -> None:
     """The admin's session stays, and leads back."""
     names = load("impersonation.md")
     client = a_client(names)
@@ -481,7 +481,7 @@ def test_the_user_is_gone_meanwhile(load: Load) -> None:
     assert client.get("/me").json["name"] == "Ada"
 
 
-def test_a_guest_logs_in(load: Load) -> None:
+def test_a_guest_who_logs_in_keeps_the_cart(load: Load) -> None:
     """The cart comes along, the guest's session ends; until then a guest may do nothing else."""
     names = load("impersonation.md")
     client = a_client(names)
@@ -542,7 +542,7 @@ def issuer_and_service(load: Load) -> Iterator[tuple[dict[str, Any], str]]:
             yield names, service
 
 
-def test_a_fastapi_service_knows_our_users(issuer_and_service: tuple[dict[str, Any], str]) -> None:
+def test_a_fastapi_service_takes_our_access_tokens_only(issuer_and_service: tuple[dict[str, Any], str]) -> None:
     """It takes access tokens of ours, at log-in and after a refresh; it refuses whatever else there is."""
     names, service = issuer_and_service
     client = names["app"].test_client()
@@ -557,7 +557,7 @@ def test_a_fastapi_service_knows_our_users(issuer_and_service: tuple[dict[str, A
     assert asked(f"{service}/reports")[0] in (401, 403)
 
 
-def test_a_token_for_the_service_has_expired(issuer_and_service: tuple[dict[str, Any], str]) -> None:
+def test_the_service_answers_401_for_an_expired_or_foreign_token(issuer_and_service: tuple[dict[str, Any], str]) -> None:
     """401, and the client refreshes; a token of another issuer is refused as well."""
     names, service = issuer_and_service
     engine, client = names["app"].extensions["supertokens"].engine, names["app"].test_client()
@@ -572,7 +572,7 @@ def test_a_token_for_the_service_has_expired(issuer_and_service: tuple[dict[str,
         assert asked(f"{service}/reports", create_jwt(claims, validity=60))[0] == 401
 
 
-def test_the_keys_can_not_be_fetched(load: Load) -> None:
+def test_the_service_answers_503_while_keys_cannot_be_fetched(load: Load) -> None:
     """503, not 401: nobody is logged out."""
     names = load("other-services.md", origin="http://127.0.0.1:9")
     names["app"].config["TESTING"] = True
@@ -586,7 +586,7 @@ def test_the_keys_can_not_be_fetched(load: Load) -> None:
 # -- monitoring --------------------------------------------------------------------------------------------------------
 
 
-def test_what_happens_is_counted(load: Load) -> None:
+def test_the_counters_count_what_happens_and_name_nobody(load: Load) -> None:
     """Log-ins, refreshes, first uses, races, thefts and ends; users and tokens are in none of it."""
     names = load("monitoring.md")
     clock, client = freeze(names), a_client(names)
@@ -607,7 +607,7 @@ def test_what_happens_is_counted(load: Load) -> None:
     assert names["alarms"] == ["user-1"]
 
 
-def test_the_table_of_signals_is_complete(load: Load) -> None:
+def test_each_signal_has_a_row_and_is_counted(load: Load) -> None:
     """Each signal has a row, and the recipe counts each."""
     from flask_supertokens import signals
 
@@ -617,7 +617,7 @@ def test_the_table_of_signals_is_complete(load: Load) -> None:
     assert set(rows) == set(names["SIGNALS"]) == known
 
 
-def test_a_command_asks_for_health(load: Load) -> None:
+def test_the_health_command_tells_by_its_exit_code(load: Load) -> None:
     """It says so, or why not, and its exit code tells."""
     names = load("monitoring.md")
     runner = names["app"].test_cli_runner()
@@ -632,7 +632,7 @@ def test_a_command_asks_for_health(load: Load) -> None:
 # -- without a request -------------------------------------------------------------------------------------------------
 
 
-def test_somebody_chats(load: Load) -> None:
+def test_each_chat_message_is_verified_and_an_ended_session_is_out_at_once(load: Load) -> None:
     """Over a real websocket: each message is verified; a session that was ended is out at once, a new one is in."""
     names = load("without-a-request.md")
     token = names["log_in"]("ada").access_token
@@ -651,7 +651,7 @@ def test_somebody_chats(load: Load) -> None:
         ws.close()
 
 
-def test_a_command_line_client_stays_logged_in(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_line_client_refreshes_only_when_its_token_is_about_to_expire(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """It refreshes when its access token is about to expire, and not before."""
     names = load("without-a-request.md")
     clock = freeze(names)
@@ -667,7 +667,7 @@ def test_a_command_line_client_stays_logged_in(load: Load, monkeypatch: pytest.M
     assert names["still_good"](new).access_token_expires_at > clock()
 
 
-def test_tokens_travel_in_a_json_body(load: Load) -> None:
+def test_tokens_in_a_json_body_set_no_headers_or_cookies(load: Load) -> None:
     """There and back, with nothing in headers or cookies; each refresh token is good once, and a wrong one is refused."""
     names = load("without-a-request.md")
     clock, client = freeze(names), a_client(names)
@@ -684,7 +684,7 @@ def test_tokens_travel_in_a_json_body(load: Load) -> None:
     assert (stolen.status_code, stolen.json) == (401, {"message": "token theft detected"})
 
 
-def test_a_json_client_signs_out(load: Load) -> None:
+def test_a_json_client_signs_out_by_its_access_token(load: Load) -> None:
     """By its access token; the refresh token is over with it."""
     client = a_client(load("without-a-request.md"))
     tokens = client.post("/api/login", json={"user": "ada"}).json
@@ -693,7 +693,7 @@ def test_a_json_client_signs_out(load: Load) -> None:
     assert client.post("/api/refresh", json={"refresh_token": tokens["refresh_token"]}).status_code == 401
 
 
-def test_a_worker_works(load: Load) -> None:
+def test_a_worker_works_for_a_user_until_the_session_has_ended(load: Load) -> None:
     """For the user of a session, as long as it has not ended."""
     names = load("without-a-request.md")
     names["log_in"]("ada")

@@ -52,7 +52,7 @@ class OldPage(View):
     ],
     ids=["bare", "parentheses", "arguments", "async", "async, arguments", "MethodView", "View"],
 )
-def test_a_view_is_decorated(view: Any) -> None:
+def test_a_decorated_view_runs_with_a_session_only(view: Any) -> None:
     """With a session it runs, without one it does not."""
     app = an_app()
     app.add_url_rule("/view", view_func=view)
@@ -65,14 +65,14 @@ def test_a_decorated_view_keeps_its_name() -> None:
     assert (verify_session(user).__name__, verify_session()(user_async).__name__) == ("user", "user_async")
 
 
-def test_a_view_takes_arguments() -> None:
+def test_arguments_are_handed_through_to_a_decorated_view() -> None:
     """They are handed through."""
     app = an_app()
     app.add_url_rule("/items/<int:item>", view_func=verify_session(lambda item: {"item": item}))
     assert call(app, "GET", "/items/5", access=signed_in(app).access_token).json == {"item": 5}
 
 
-def test_every_request_is_guarded() -> None:
+def test_a_decorated_before_request_guards_every_view() -> None:
     """The decorated function runs before each view, and the session is the view's."""
     app = guarded_app()
     assert call(app, "GET", "/view", access=signed_in(app).access_token).json == {"user": "user-1"}
@@ -80,7 +80,7 @@ def test_every_request_is_guarded() -> None:
     assert call(app, "OPTIONS", "/view").status_code == 200
 
 
-def test_a_blueprint_is_guarded() -> None:
+def test_a_guard_of_a_blueprint_guards_its_requests_only() -> None:
     """Only its own requests are."""
     app, blueprint = an_app(), Blueprint("admin", __name__, url_prefix="/admin")
     blueprint.before_request(verify_session(lambda: None))
@@ -91,7 +91,7 @@ def test_a_blueprint_is_guarded() -> None:
     assert call(app, "GET", "/admin/view", access=signed_in(app).access_token).json == {"user": "user-1"}
 
 
-def test_the_decorator_itself_is_put_before_every_request() -> None:
+def test_the_bare_decorator_as_before_request_raises_and_no_view_runs() -> None:
     """A TypeError shows the right form; no view runs unguarded."""
     app = add(an_app(TESTING=True), lambda: "open", "/view")
     app.before_request(verify_session)
@@ -102,7 +102,7 @@ def test_the_decorator_itself_is_put_before_every_request() -> None:
 
 
 @pytest.mark.parametrize("what", [Page, "text", 5, False, []], ids=spelled)
-def test_something_else_than_a_view_is_decorated(what: Any) -> None:
+def test_decorating_something_else_than_a_view_raises_at_once(what: Any) -> None:
     """A TypeError shows the right forms, at once."""
     with pytest.raises(TypeError, match=r"decorators = \[verify_session\]"):
         verify_session(what)
@@ -110,7 +110,7 @@ def test_something_else_than_a_view_is_decorated(what: Any) -> None:
         verify_session()(what)
 
 
-def test_nothing_was_verified() -> None:
+def test_current_session_where_nothing_was_verified_is_falsy_and_names_the_decorator() -> None:
     """`current_session` is falsy and names the decorator when something is asked of it; in a view, and outside of one."""
     with an_app().test_request_context():
         assert not current_session
@@ -121,7 +121,7 @@ def test_nothing_was_verified() -> None:
         current_session.revoke()
 
 
-def test_an_optional_session_is_not_there() -> None:
+def test_a_view_runs_with_a_falsy_session_where_it_is_optional() -> None:
     """The view runs, `current_session` is falsy."""
     app = an_app()
     app.add_url_rule("/view", view_func=verify_session(session_required=False)(lambda: str(bool(current_session))))
@@ -130,7 +130,7 @@ def test_an_optional_session_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_a_template_asks_who_is_there(required: bool) -> None:
+def test_current_session_is_known_in_templates(required: bool) -> None:
     """`current_session` is known in Jinja."""
     template = "{% if current_session %}{{ current_session.user_id }}{% else %}nobody{% endif %}"
     app = an_app()

@@ -77,7 +77,7 @@ TOKENS: list[dict[str, Any]] = [{}, {"access": "garbage"}, {"access": forged(), 
 
 @VIEWS
 @pytest.mark.parametrize("tokens", TOKENS, ids=["none", "garbage", "forged"])
-def test_a_protected_view_is_asked_for_its_options(view: Any, guard: Any, tokens: dict[str, Any]) -> None:
+def test_options_of_a_protected_view_are_answered_by_flask(view: Any, guard: Any, tokens: dict[str, Any]) -> None:
     """The response is Flask's own, and the app's ``after_request`` runs; the view does not, whatever comes along."""
     app = answering(view, guard)
     response = call(app, "OPTIONS", "/view", **tokens)
@@ -88,7 +88,7 @@ def test_a_protected_view_is_asked_for_its_options(view: Any, guard: Any, tokens
 
 
 @VIEWS
-def test_a_protected_view_is_traced(view: Any, guard: Any) -> None:
+def test_a_traced_protected_view_is_405(view: Any, guard: Any) -> None:
     """405 with the methods that there are, with a session as without one."""
     app = answering(view, guard)
     for access in (None, signed_in(app).access_token):
@@ -98,7 +98,7 @@ def test_a_protected_view_is_traced(view: Any, guard: Any) -> None:
 
 
 @VIEWS
-def test_a_protected_view_that_has_options_runs(view: Any, guard: Any) -> None:
+def test_a_protected_view_with_options_of_its_own_runs_with_a_session(view: Any, guard: Any) -> None:
     """With a session, for what needs one; else 401."""
     app = answering(view, guard)
     assert call(app, "GET", "/view").status_code == 401
@@ -116,7 +116,7 @@ def test_a_protected_view_that_has_options_runs(view: Any, guard: Any) -> None:
         ("OPTIONS", "/static/x", 200),
     ],
 )
-def test_flask_answers_behind_a_guard(method: str, path: str, status: int) -> None:
+def test_flask_answers_behind_a_guard_as_if_there_were_none(method: str, path: str, status: int) -> None:
     """As if there were none."""
     bare, guarded = an_app(), guarded_app()
     for app in (bare, guarded):
@@ -128,7 +128,7 @@ def test_flask_answers_behind_a_guard(method: str, path: str, status: int) -> No
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
-def test_a_view_that_needs_no_session_is_asked_for_its_options(method: str) -> None:
+def test_a_view_with_an_optional_session_runs_for_options(method: str) -> None:
     """It runs, as it does without a session."""
     app = answering(verify_session(session_required=False)(lambda: f"{bool(current_session)}"))
     for access in (None, "garbage", forged()):

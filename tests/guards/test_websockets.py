@@ -23,7 +23,7 @@ OWN, SITE, EVIL = "http://localhost", "https://www.example.com", "https://evil.c
         ({}, False),
     ],
 )
-def test_a_websocket_is_opened(mode: str, headers: dict[str, str], foreign: bool) -> None:
+def test_a_websocket_is_judged_by_its_origin_in_every_mode(mode: str, headers: dict[str, str], foreign: bool) -> None:
     """Its ``Origin`` decides in every mode; headers that a page can't send with it are not asked for."""
     app = an_app(anti_csrf=mode, website_domain=SITE)
     access = signed_in(app, anti_csrf=True).access_token

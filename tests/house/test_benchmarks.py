@@ -32,14 +32,14 @@ def results(services: Services) -> Results:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("name", sorted(set(benchmarks.PARTS) - {"servers"}))
-def test_a_part_has_figures(name: str, results: Results) -> None:
+def test_each_part_yields_figures_and_leaves_no_peer_out(name: str, results: Results) -> None:
     """Each part has some, and leaves no peer out but the official Python SDK where that is not installed."""
     assert results[name].figures
     assert set(results[name].notes) <= {sdk.MISSING}
 
 
 @pytest.mark.postgres
-def test_every_peer_is_measured(results: Results) -> None:
+def test_a_protected_request_is_compared_with_every_peer(results: Results) -> None:
     """A protected request is compared with each of them."""
     assert set(peers.MAKERS) <= set(results["protected"].figures)
 
@@ -53,7 +53,7 @@ def test_the_goals_find_their_figures(results: Results) -> None:
     }
 
 
-def test_goals_are_judged() -> None:
+def test_a_figure_beyond_its_limit_misses_the_goal() -> None:
     """More than the limit is a miss, less is not; what was not measured is neither."""
     found = {name: Table("", "", figures) for name, figures in {"trips": {"refresh": 2.5}, "unused": {}}.items()}
     verdicts = {goal.sentence: goal.verdict for goal in goals.judged(found)}
@@ -61,7 +61,7 @@ def test_goals_are_judged() -> None:
     assert verdicts["µs that a request without sessions pays"] == "not measured"
 
 
-def test_a_run_is_written(tmp_path: pathlib.Path) -> None:
+def test_a_run_is_written_as_json_and_as_a_picture(tmp_path: pathlib.Path) -> None:
     """As JSON with its goals, and as a picture that is well-formed."""
     figures = {"seen before, cookie": 2.0, goals.JWT_EXTENDED: 100.0}
     benchmarks.write({"protected": Table("A protected request", "µs", figures)}, tmp_path)
@@ -70,7 +70,7 @@ def test_a_run_is_written(tmp_path: pathlib.Path) -> None:
     assert len(picture.findall(".//{*}rect")) == 1 + len(figures)
 
 
-def test_without_wrk(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_servers_are_left_out_with_a_sentence_where_wrk_is_missing(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole servers are left out with a sentence."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     table = servers.measure(services)
@@ -78,13 +78,13 @@ def test_without_wrk(services: Services, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason=servers.NO_WRK)
-def test_a_whole_server(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_protected_requests_pass_under_gunicorn(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protected requests pass under gunicorn."""
     monkeypatch.setattr(servers, "names", lambda _: [serving.OURS])
     assert servers.measure(services).figures[serving.OURS] > 0
 
 
-def test_what_is_required_counts() -> None:
+def test_a_package_is_measured_with_what_it_requires() -> None:
     """A package is measured with what it requires, and what that requires; extras only where they are asked for."""
     here = disk.found()
     assert {"flask", "werkzeug", "markupsafe", "requests", "certifi"} <= disk.required("flask-supertokens", here)
@@ -92,7 +92,7 @@ def test_what_is_required_counts() -> None:
     assert "psycopg" in disk.required("flask-supertokens", here, ("postgresql",))
 
 
-def test_a_deployment_is_sized() -> None:
+def test_workers_and_store_grow_with_the_number_of_users() -> None:
     """Twice as many users need twice as many workers and twice the store; the store is full where the plan says so."""
     rates = sizing.Rates(requests=1000.0, refreshes=500.0)
     small, large = (sizing.plan(users, 60, rates) for users in (1_000_000, 2_000_000))

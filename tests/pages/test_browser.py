@@ -130,7 +130,7 @@ SCRIPTS: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("method", "headers"), SCRIPTS)
-def test_a_script_asks(method: str, headers: dict[str, str]) -> None:
+def test_a_script_gets_the_fixed_body_and_no_page(method: str, headers: dict[str, str]) -> None:
     """It never gets HTML, a redirect or a cookie: the fixed body only."""
     app = an_app(login_url="/login")
     for access, body in ((expired(app).access_token, TRY_REFRESH), (None, UNAUTHORISED)):
@@ -142,7 +142,7 @@ def test_a_script_asks(method: str, headers: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
 @pytest.mark.parametrize("headers", [headers for method, headers in SCRIPTS if method == "GET"])
-def test_a_script_uses_our_routes(path: str, headers: dict[str, str]) -> None:
+def test_our_routes_answer_a_script_in_json(path: str, headers: dict[str, str]) -> None:
     """JSON as ever."""
     app = an_app()
     tokens = signed_in(app)
@@ -151,7 +151,7 @@ def test_a_script_uses_our_routes(path: str, headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("by", [PAGE, FIREFOX_88, {"Accept": "text/html"}])
-def test_a_browser_asks(by: dict[str, str]) -> None:
+def test_a_browser_that_navigates_gets_a_page(by: dict[str, str]) -> None:
     """A page; browsers of before Fetch Metadata are known by what they accept."""
     app = an_app()
     tokens = expired(app)
@@ -159,7 +159,7 @@ def test_a_browser_asks(by: dict[str, str]) -> None:
     assert title(navigate(app, "/me", by=by)) == "Please log in"
 
 
-def test_a_browser_asks_for_the_head_only() -> None:
+def test_a_head_request_gets_the_status_of_the_page() -> None:
     """The status of the page, and nothing else."""
     app = an_app()
     response = navigate(app, "/me", "HEAD", access=expired(app).access_token)
@@ -183,7 +183,7 @@ def test_a_browser_asks_for_the_head_only() -> None:
         ("/any/%C3%A4%20", "/any/%C3%A4%20"),
     ],
 )
-def test_a_page_is_asked_for_with_an_expired_token(asked: str, returns: str) -> None:
+def test_an_expired_token_leads_to_a_hop_that_knows_the_way_back(asked: str, returns: str) -> None:
     """A form that goes to the refresh route and knows the way back, query included."""
     app = an_app()
     app.add_url_rule("/any/<path:rest>", view_func=verify_session(lambda rest: rest))
@@ -196,7 +196,7 @@ def test_a_page_is_asked_for_with_an_expired_token(asked: str, returns: str) -> 
     assert cleared(response) == set()
 
 
-def test_the_page_of_the_hop_has_no_inline_code() -> None:
+def test_a_strict_policy_lets_the_page_of_the_hop_through() -> None:
     """A strict Content-Security-Policy lets it through: its script and its style are files of ours."""
     app = an_app()
     response = navigate(app, "/me", access=expired(app).access_token)
@@ -204,7 +204,7 @@ def test_the_page_of_the_hop_has_no_inline_code() -> None:
     assert len(files_of(app, response)) == 2
 
 
-def test_the_browser_comes_back() -> None:
+def test_a_hop_leads_back_with_new_tokens_and_a_mark() -> None:
     """303 to the page, with new tokens, and a mark that ends after half of the token's life, ten seconds at most."""
     for lifetime, seconds in ((3600, 10), (8, 4), (1, 1)):
         app = an_app(access_token_lifetime=lifetime)
@@ -228,7 +228,7 @@ def test_the_browser_comes_back() -> None:
         ({"cookie_same_site": "strict"}, "sRefreshHop=/refresh; HttpOnly; Path=/; SameSite=Strict"),
     ],
 )
-def test_the_mark_of_a_hop(settings: dict[str, Any], cookie: str) -> None:
+def test_the_mark_of_a_hop_has_the_attributes_of_the_session_cookies(settings: dict[str, Any], cookie: str) -> None:
     """It goes wherever the session's cookies go, in a frame of another site too."""
     response = submit(an_app(**settings), "/refresh")
     (line,) = [line for line in response.headers.getlist("Set-Cookie") if "Hop" in line]
@@ -243,7 +243,7 @@ def by_script(app: Flask, tokens: SessionTokens, path: str = "/refresh?next=/me"
 
 
 @pytest.mark.parametrize("anti_csrf", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
-def test_a_script_makes_the_hop(anti_csrf: str) -> None:
+def test_a_hop_by_script_gets_a_mark_and_no_redirect(anti_csrf: str) -> None:
     """It is answered no redirect, since it asks for the page itself; the mark of the hop is set all the same."""
     app = an_app(anti_csrf=anti_csrf)
     response = by_script(app, expired(app, anti_csrf=anti_csrf == "VIA_TOKEN"))
@@ -252,14 +252,14 @@ def test_a_script_makes_the_hop(anti_csrf: str) -> None:
     assert cookies == {"sAccessToken", "sRefreshToken", "sRefreshHop"}
 
 
-def test_a_hop_by_script_is_refused() -> None:
+def test_a_hop_by_script_that_is_refused_leaves_no_tokens() -> None:
     """As by form: no tokens are left, and the page is asked for again."""
     response = by_script(an_app(login_url="/login"), SessionTokens("", 0, "", refresh_token="unknown"))
     assert (response.status_code, response.json) == (200, {})
     assert cleared(without_mark(response)) == {"cookie", "header"}
 
 
-def test_a_hop_by_script_fails() -> None:
+def test_a_hop_by_script_that_fails_gets_the_page_for_its_user() -> None:
     """The script gets the page that its user has to read, *try again* leads to where the browser was; other scripts get JSON."""
     store = BrokenStore()
     app = an_app(store)
@@ -292,7 +292,7 @@ FILE = {"Content-Disposition": "attachment; filename=a.txt"}
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "__Host-"])
-def test_a_file_comes_of_a_hop(prefix: str, answer: Any, mark: str | None, told: bool) -> None:
+def test_a_file_after_a_hop_is_told_to_the_page_of_the_hop_by_a_cookie(prefix: str, answer: Any, mark: str | None, told: bool) -> None:
     """The page of the hop is told by a cookie that it can read, and that it knew before; nobody else is told."""
     app = add(an_app(cookie_secure=bool(prefix)), lambda: answer)
     waiting = navigate(app, "/view?a=b", cookies=[] if mark is None else [f"{prefix}sRefreshHop={mark}"])
@@ -305,7 +305,7 @@ def test_a_file_comes_of_a_hop(prefix: str, answer: Any, mark: str | None, told:
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Mode": "no-cors"}, {"Sec-Fetch-Mode": "cors"}, {"Accept": "image/*,*/*"}]
 )
-def test_what_a_page_loads_after_a_hop_is_not_its_file(headers: dict[str, str]) -> None:
+def test_what_a_page_loads_after_a_hop_is_not_told_as_its_file(headers: dict[str, str]) -> None:
     """An icon that is not there (204), a script's call: the page of the hop still waits for the address that was asked for."""
     app = add(an_app(), lambda: ("", 204))
     back = call(app, "GET", "/view", cookies=["sRefreshHop=/refresh:0123456789abcdef"], headers=headers)
@@ -313,7 +313,7 @@ def test_what_a_page_loads_after_a_hop_is_not_its_file(headers: dict[str, str]) 
     assert "Set-Cookie" not in back.headers
 
 
-def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
+def test_each_address_has_a_cookie_of_its_own_for_its_file() -> None:
     """It is the one that the file brings: another address has another."""
     app = add(an_app(), verify_session(lambda: ("a", FILE)))
     tokens, hopped = signed_in(app), {"cookies": ["sRefreshHop=/refresh"]}
@@ -324,7 +324,7 @@ def test_the_page_of_a_hop_knows_the_cookie_of_its_file() -> None:
     assert [cookie.startswith(f"{known};") for cookie in cookies] == [True, False]
 
 
-def test_a_file_comes_of_a_redirect_after_a_hop() -> None:
+def test_a_file_behind_a_redirect_is_told_to_the_page_of_the_hop() -> None:
     """The page of the hop waits for the address that was asked for, and is told of the file that came at another one."""
     app = add(an_app(), verify_session(lambda: redirect("/file")))
     app.add_url_rule("/file", "file", verify_session(lambda: ("a", FILE)))
@@ -338,7 +338,7 @@ def test_a_file_comes_of_a_redirect_after_a_hop() -> None:
     assert navigate(app, "/file", cookies=jar).headers["Set-Cookie"].startswith(f"{known};")
 
 
-def test_the_mark_of_a_hop_is_partitioned() -> None:
+def test_the_mark_of_a_hop_is_partitioned_as_the_session_cookies_are() -> None:
     """As the session's cookies are, when it is set and when it is removed."""
     app = an_app(cookie_partitioned=True, cookie_secure=None, cookie_prefix="")
     add(app, verify_session(lambda: "never reached"))
@@ -349,7 +349,7 @@ def test_the_mark_of_a_hop_is_partitioned() -> None:
         assert parsed_cookie(line).partitioned, line
 
 
-def test_a_refresh_is_refused() -> None:
+def test_a_refused_hop_leads_back_to_the_page_without_tokens() -> None:
     """Back to the page all the same, without tokens: a public page stays reachable, another one leads to the log-in."""
     app = an_app(login_url="/login")
     response = submit(app, "/refresh?next=/maybe", refresh="unknown")
@@ -361,7 +361,7 @@ def test_a_refresh_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_hop_did_not_help(method: str) -> None:
+def test_a_hop_that_did_not_help_ends_in_a_page_and_not_in_a_loop(method: str) -> None:
     """The second time there is a page instead of a loop, and the third time may try again."""
     app = an_app(login_url="/login")
     add(app, verify_session(lambda: "never reached"))
@@ -372,14 +372,14 @@ def test_a_hop_did_not_help(method: str) -> None:
     assert (cookie.name, cookie.cleared) == ("sRefreshHop", True)
 
 
-def test_another_app_of_this_origin_made_a_hop() -> None:
+def test_the_mark_of_another_app_of_this_origin_is_ignored() -> None:
     """Its mark is not ours: the browser gets its own hop here."""
     app = an_app()
     response = navigate(app, "/me", access=expired(app).access_token, cookies=["sRefreshHop=/shop/refresh"])
     assert form_of(response)[0] == "/refresh?next=/me"
 
 
-def test_the_refresh_route_asks_for_a_refresh() -> None:
+def test_a_refresh_view_that_asks_for_a_refresh_is_no_page_to_come_back_to() -> None:
     """A view of the app's at that path that raises so is no page to come back to."""
     app = an_app(register_routes=False)
     add(app, verify_session(lambda: "never reached"), "/refresh")
@@ -387,7 +387,7 @@ def test_the_refresh_route_asks_for_a_refresh() -> None:
     assert (response.status_code, title(response)) == (401, "Your session has ended")
 
 
-def test_two_cookies_of_one_name() -> None:
+def test_a_hop_with_doubled_cookies_is_repeated_once() -> None:
     """The old ones are removed, the refresh is repeated, and the browser comes back; it is repeated once only."""
     app = an_app(older_cookie_domain="old.example")
     tokens = expired(app)
@@ -402,7 +402,7 @@ def test_two_cookies_of_one_name() -> None:
     assert (response.status_code, title(response)) == (200, "Refused")
 
 
-def test_an_address_is_too_long_for_a_redirect() -> None:
+def test_an_address_too_long_for_a_redirect_travels_in_the_body() -> None:
     """A page's way back goes into the form's body."""
     app = an_app()
     tokens = expired(app)
@@ -419,7 +419,7 @@ def test_an_address_is_too_long_for_a_redirect() -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"])
-def test_a_form_is_submitted_with_an_expired_token(kind: str) -> None:
+def test_a_form_with_an_expired_token_is_sent_on_twice_by_307(kind: str) -> None:
     """307 to the refresh route, 307 back: the browser sends the same body each time."""
     app = an_app()
     tokens = expired(app)
@@ -432,7 +432,7 @@ def test_a_form_is_submitted_with_an_expired_token(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream", None])
-def test_what_is_posted_is_no_form(kind: str | None) -> None:
+def test_a_post_that_is_no_form_gets_a_page_and_is_not_repeated(kind: str | None) -> None:
     """A browser that navigates sends no such thing; there is a page, and nothing is repeated."""
     app = an_app()
     by = PAGE if kind is None else {**PAGE, "Content-Type": kind}
@@ -440,7 +440,7 @@ def test_what_is_posted_is_no_form(kind: str | None) -> None:
     assert (response.status_code, title(response)) == (401, "Your session has ended")
 
 
-def test_the_body_is_read_before_the_answer() -> None:
+def test_a_body_is_read_before_any_response() -> None:
     """Whatever the answer is: a server that leaves it unread may cut the connection."""
     app = an_app()
     tokens, url = expired(app), "/refresh?replay=1&next=/me"
@@ -451,7 +451,7 @@ def test_the_body_is_read_before_the_answer() -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])
-def test_the_body_is_too_large(path: str) -> None:
+def test_a_body_too_large_is_413_and_leaves_the_session(path: str) -> None:
     """413 and a sentence, and the session is as it was."""
     app = an_app(MAX_CONTENT_LENGTH=1000)
     tokens = expired(app)
@@ -462,7 +462,7 @@ def test_the_body_is_too_large(path: str) -> None:
     assert "Set-Cookie" not in response.headers
 
 
-def test_the_body_is_too_large_and_comes_in_chunks() -> None:
+def test_a_chunked_body_too_large_is_413() -> None:
     """Its length is not known beforehand; the answer is the same."""
     app = an_app(MAX_CONTENT_LENGTH=1000)
     chunks = {"wsgi.input": BytesIO(b"a" * 1001), "wsgi.input_terminated": True}
@@ -486,7 +486,7 @@ class Endless(BytesIO):
 @pytest.mark.parametrize("kind", [FORM["Content-Type"], "multipart/form-data; boundary=b", "image/png"])
 @pytest.mark.parametrize("length", [None, 400_000_000])
 @pytest.mark.parametrize("path", ["/me", "/refresh", "/refresh?next=/me&replay=1", "/signout"])
-def test_nobody_sends_an_endless_body(path: str, length: int | None, kind: str) -> None:
+def test_an_endless_body_is_read_up_to_our_bound(path: str, length: int | None, kind: str) -> None:
     """No more of it is read than our bound, also where the app sets none; the answer is the one of a small body."""
     body, app = Endless(), an_app(SUPERTOKENS_LOGIN_URL="/login")
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
@@ -498,14 +498,14 @@ def test_nobody_sends_an_endless_body(path: str, length: int | None, kind: str) 
 
 
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me&replay=1"])
-def test_the_app_has_a_page_for_what_is_too_large(path: str) -> None:
+def test_the_apps_own_page_for_413_wins(path: str) -> None:
     """It wins."""
     app = an_app(MAX_CONTENT_LENGTH=1000)
     app.register_error_handler(413, lambda error: ("mine", 413))
     assert submit(app, path, expired(app), data={"typed": "a" * 1001}).text == "mine"
 
 
-def test_the_client_goes_away() -> None:
+def test_a_client_that_goes_away_is_no_failure_of_ours() -> None:
     """Half a body is no failure of ours."""
     app = an_app()
     environ = {"wsgi.input": BytesIO(b"a" * 10), "CONTENT_LENGTH": "200"}
@@ -522,7 +522,7 @@ def test_the_client_goes_away() -> None:
         {**FIREFOX_88, "Origin": "http://localhost", "Content-Type": FORM["Content-Type"]},
     ],
 )
-def test_a_form_needs_no_header_of_a_script(by: dict[str, str], anti_csrf: str) -> None:
+def test_a_form_of_our_origin_passes_every_anti_csrf_mode_without_a_header(by: dict[str, str], anti_csrf: str) -> None:
     """In every anti-CSRF mode the browser's word for its own origin refreshes, reaches a view, and signs out."""
     app = an_app(anti_csrf=anti_csrf)
     tokens = expired(app, anti_csrf=anti_csrf == "VIA_TOKEN")
@@ -538,7 +538,7 @@ def test_a_form_needs_no_header_of_a_script(by: dict[str, str], anti_csrf: str) 
 @pytest.mark.parametrize("settings", [{}, {"cookie_same_site": "none", "cookie_secure": True, "cookie_prefix": ""}])
 @pytest.mark.parametrize("by", [{**FORM, "Sec-Fetch-Site": "cross-site"}, {**FORM, "Sec-Fetch-Site": "same-site"}])
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/refresh?next=/me&replay=1", "/signout?next=/me"])
-def test_a_form_of_another_site(path: str, by: dict[str, str], settings: dict[str, Any]) -> None:
+def test_a_form_of_another_site_is_403_and_does_nothing(path: str, by: dict[str, str], settings: dict[str, Any]) -> None:
     """403 and no hop, whether its token has expired or not; nothing is done."""
     app = an_app(**settings)
     for tokens in (signed_in(app), expired(app)):
@@ -550,7 +550,7 @@ def test_a_form_of_another_site(path: str, by: dict[str, str], settings: dict[st
 
 
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/signout"])
-def test_a_form_of_our_own_web_site(path: str) -> None:
+def test_a_form_of_our_web_site_passes_unless_a_header_is_required(path: str) -> None:
     """``SUPERTOKENS_WEBSITE_DOMAIN`` may call; where a header is asked for, its plain forms can't bring one: 403, no log-out."""
     app = an_app(anti_csrf="VIA_CUSTOM_HEADER", website_domain="https://www.example.com")
     by = {**FORM, "Sec-Fetch-Site": "same-site", "Origin": "https://www.example.com"}
@@ -580,7 +580,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("place", ELSEWHERE)
 @pytest.mark.parametrize("replay", ["", "&replay=1"])
-def test_next_of_a_refresh_points_elsewhere(replay: str, place: str) -> None:
+def test_a_refresh_whose_next_points_elsewhere_leads_to_the_first_page(replay: str, place: str) -> None:
     """The browser goes to the first page of the app; nothing is submitted there."""
     app = an_app()
     tokens = expired(app)
@@ -591,7 +591,7 @@ def test_next_of_a_refresh_points_elsewhere(replay: str, place: str) -> None:
 
 @pytest.mark.parametrize("place", ELSEWHERE)
 @pytest.mark.parametrize("where", ["query", "form"])
-def test_next_of_a_sign_out_points_elsewhere(where: str, place: str) -> None:
+def test_a_sign_out_whose_next_points_elsewhere_leads_to_the_first_page(where: str, place: str) -> None:
     """The same."""
     app = an_app()
     path, data = (f"/signout?next={quote(place, safe='')}", {}) if where == "query" else ("/signout", {"next": place})
@@ -599,7 +599,7 @@ def test_next_of_a_sign_out_points_elsewhere(where: str, place: str) -> None:
     assert (response.status_code, response.headers["Location"]) == (303, "/")
 
 
-def test_an_address_with_two_slashes() -> None:
+def test_an_address_with_two_slashes_leads_back_to_our_host() -> None:
     """It would be another host; the browser comes back to one of ours."""
     app = an_app()
     app.before_request(verify_session(lambda: None))
@@ -616,7 +616,7 @@ def test_an_address_with_two_slashes() -> None:
         ("pages.login", "/me", "/sign/in?next=/me"),
     ],
 )
-def test_nobody_is_logged_in(login_url: str, path: str, location: str) -> None:
+def test_a_visitor_is_led_to_the_log_in_that_knows_the_way_back(login_url: str, path: str, location: str) -> None:
     """A page leads to the log-in, which knows the way back."""
     app = an_app(login_url=login_url)
     pages = Blueprint("pages", __name__)
@@ -639,14 +639,14 @@ def test_nobody_is_logged_in(login_url: str, path: str, location: str) -> None:
         (None, "/login"),
     ],
 )
-def test_a_form_is_submitted_by_nobody(referer: str | None, way: str) -> None:
+def test_a_visitor_who_submits_a_form_is_led_back_to_the_page_of_the_form(referer: str | None, way: str) -> None:
     """The way back is the page that the form was on, where that is ours: its own address may be for POST only."""
     app = an_app(login_url="/login")
     response = submit(app, "/me", headers={} if referer is None else {"Referer": referer})
     assert (response.status_code, response.headers["Location"]) == (303, way)
 
 
-def test_the_log_in_page_asks_for_a_session_itself() -> None:
+def test_a_log_in_page_that_asks_for_a_session_makes_no_loop() -> None:
     """A mistake of the app's that must not become a loop."""
     app = an_app(login_url="/me")
     response = navigate(app, "/me")
@@ -656,7 +656,7 @@ def test_the_log_in_page_asks_for_a_session_itself() -> None:
 # -- signing out -------------------------------------------------------------------------------------------------------
 
 
-def test_a_form_signs_out() -> None:
+def test_a_sign_out_by_form_leads_on_to_next() -> None:
     """The session is over, and the browser goes on to ``next``, which may stand in the query or in the form."""
     app = an_app()
     for path, data in (("/signout?next=/bye%3Fa", {}), ("/signout", {"next": "/bye?a"})):
@@ -666,7 +666,7 @@ def test_a_form_signs_out() -> None:
     assert handles(app) == []
 
 
-def test_a_form_signs_out_with_an_expired_token() -> None:
+def test_a_sign_out_by_form_with_an_expired_token_refreshes_on_the_way() -> None:
     """By way of the refresh route."""
     app = an_app()
     tokens = expired(app)
@@ -678,14 +678,14 @@ def test_a_form_signs_out_with_an_expired_token() -> None:
 
 
 @pytest.mark.parametrize("tokens", [LATE, SessionTokens("garbage", 0, "")])
-def test_a_form_signs_out_twice(tokens: SessionTokens) -> None:
+def test_a_second_sign_out_by_form_leads_on_too(tokens: SessionTokens) -> None:
     """Whoever is signed out already goes on as well."""
     response = submit(an_app(), "/signout?next=/bye", tokens)
     assert response.headers["Location"] == "/bye"
     assert cleared(response) == {"cookie", "header"}
 
 
-def test_a_form_of_nowhere_signs_out_without_cookies() -> None:
+def test_a_sign_out_by_a_form_of_nowhere_leaves_what_the_browser_has() -> None:
     """Nobody vouches for it (its cookies may have been held back), so what the browser has stays."""
     by = {**FIREFOX_88, "Content-Type": FORM["Content-Type"]}
     response = submit(an_app(), "/signout?next=/bye", by=by)
@@ -709,7 +709,7 @@ STALE = [{"id": "st-auth-time", "reason": {}}]
         (CrossSiteRequestError("secret"), 403, "Refused", False),
     ],
 )
-def test_an_error_has_a_page(error: SuperTokensError, status: int, heading: str, link: bool) -> None:
+def test_each_error_has_a_page_with_its_status_and_none_of_its_secrets(error: SuperTokensError, status: int, heading: str, link: bool) -> None:
     """With the error's status, what it clears, a way to the log-in where that helps, and none of its secrets."""
     app = an_app(login_url="/login")
 
@@ -724,7 +724,7 @@ def test_an_error_has_a_page(error: SuperTokensError, status: int, heading: str,
     assert ('<html lang="en">' in response.text, "viewport" in response.text) == (True, True)
 
 
-def test_a_theft_is_found_by_a_hop() -> None:
+def test_a_theft_found_by_a_hop_is_told_and_the_log_in_leads_back() -> None:
     """The page says so, the session is over, and the log-in leads back to where the browser was."""
     app = an_app(login_url="/login")
     tokens = expired(app)
@@ -752,7 +752,7 @@ def test_a_theft_is_found_by_a_hop() -> None:
         ("POST", "/signout", None),
     ],
 )
-def test_the_store_is_down(method: str, path: str, retry: str | None) -> None:
+def test_a_store_that_is_down_is_503_and_leaves_all_cookies(method: str, path: str, retry: str | None) -> None:
     """503, when to come back, how to try again, and all cookies as they were; a form is sent again by a reload."""
     store = BrokenStore()
     app = an_app(store)
@@ -778,7 +778,7 @@ def test_the_store_is_down(method: str, path: str, retry: str | None) -> None:
 # -- the app's own -----------------------------------------------------------------------------------------------------
 
 
-def test_the_app_has_templates_of_its_own() -> None:
+def test_a_template_of_the_apps_own_wins() -> None:
     """A template of the same name wins: one page, or the frame of all."""
     app = an_app()
     app.jinja_loader = DictLoader(  # type: ignore[misc]
@@ -794,14 +794,14 @@ def test_the_app_has_templates_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("handled", [TryRefreshTokenError, SuperTokensError])
-def test_the_app_has_a_handler_of_its_own(handled: type[SuperTokensError]) -> None:
+def test_a_handler_of_the_apps_own_wins_for_browsers_too(handled: type[SuperTokensError]) -> None:
     """It wins for browsers too."""
     app = an_app()
     app.register_error_handler(handled, lambda error: ("mine", 418))
     assert navigate(app, "/me", access=expired(app).access_token).text == "mine"
 
 
-def test_a_guard_of_the_whole_app() -> None:
+def test_a_guard_of_the_whole_app_lets_the_hop_and_its_files_through() -> None:
     """The hop's route and the files of its page stay reachable, expired token or not."""
     app = an_app()
     app.before_request(verify_session(lambda: None))
@@ -811,7 +811,7 @@ def test_a_guard_of_the_whole_app() -> None:
     assert submit(app, form_of(response)[0], tokens, refresh=tokens.refresh_token).status_code == 303
 
 
-def test_a_guard_of_an_app_with_routes_of_its_own() -> None:
+def test_a_guard_lets_our_view_through_and_no_view_of_the_apps() -> None:
     """The refresh route is reachable where the app serves our view; a view of the app's at such a path is guarded."""
     app = an_app(register_routes=False)
     app.add_url_rule("/refresh", view_func=blueprint.refresh, methods=["POST"])
@@ -836,7 +836,7 @@ def test_a_guard_of_an_app_with_routes_of_its_own() -> None:
         ),
     ],
 )
-def test_a_page_includes_the_script(settings: dict[str, Any], element: str) -> None:
+def test_one_call_in_a_template_includes_the_script_with_its_paths(settings: dict[str, Any], element: str) -> None:
     """One call in a template writes the element, with the paths that the script needs; the file is there."""
     app = add(an_app(**settings), lambda: render_template_string("{{ supertokens_script() }}"))
     response = navigate(app, "/view")
@@ -844,14 +844,14 @@ def test_a_page_includes_the_script(settings: dict[str, Any], element: str) -> N
     assert len(files_of(app, response)) == 1
 
 
-def test_a_page_includes_the_script_below_a_script_root() -> None:
+def test_the_paths_of_the_script_are_below_the_script_root() -> None:
     """All paths are below it."""
     app = add(an_app(login_url="/login"), lambda: render_template_string("{{ supertokens_script() }}"))
     text = Client(DispatcherMiddleware(lambda *_: [], {"/shop": app})).get("/shop/view").text
     assert re.findall('="(.*?)"', text) == ["/shop/supertokens-assets/fetch.js", "/shop/refresh", "/shop/login"]
 
 
-def test_nobody_serves_the_script() -> None:
+def test_an_app_without_our_routes_is_told_how_to_include_the_script() -> None:
     """An app that registers the routes itself is told what to write."""
     app = add(an_app(register_routes=False, TESTING=True), lambda: render_template_string("{{ supertokens_script() }}"))
     with pytest.raises(RuntimeError, match="data-refresh"):
@@ -861,7 +861,7 @@ def test_nobody_serves_the_script() -> None:
 # -- other addresses ---------------------------------------------------------------------------------------------------
 
 
-def test_an_app_is_mounted() -> None:
+def test_the_hop_of_a_mounted_app_stays_below_its_script_root() -> None:
     """All addresses go under the script root, and the browser comes back below it."""
     app = an_app(login_url="/login", cookie_secure=False)
     client = Client(DispatcherMiddleware(lambda *_: [], {"/shop": app}))
@@ -892,7 +892,7 @@ def told_its_root(root: str, **settings: Any) -> tuple[Flask, Mapping[str, Any]]
 
 @BAD_ROOTS
 @pytest.mark.parametrize("login", ["/sign-in", "sign_in"])
-def test_a_script_root_that_is_no_path(root: str, login: str) -> None:
+def test_no_redirect_link_or_cookie_follows_a_script_root_that_is_no_path(root: str, login: str) -> None:
     """No redirect and no link leads there, and no cookie goes there."""
     app, so = told_its_root(root, login_url=login)
     assert submit(app, "/signout", signed_in(app), **so).headers["Location"] == "/"
@@ -903,7 +903,7 @@ def test_a_script_root_that_is_no_path(root: str, login: str) -> None:
 
 
 @BAD_ROOTS
-def test_a_hop_below_a_script_root_that_is_no_path(root: str) -> None:
+def test_a_hop_stays_where_it_is_below_a_script_root_that_is_no_path(root: str) -> None:
     """Form, script and style stay where they are, and so does the way back."""
     app, so = told_its_root(root)
     tokens = expired(app)
@@ -922,7 +922,7 @@ POLICY = (
 
 
 @pytest.mark.parametrize("is_hop", [True, False])
-def test_what_our_pages_are_sent_with(is_hop: bool) -> None:
+def test_our_pages_are_sent_with_a_strict_policy(is_hop: bool) -> None:
     """A strict policy, no frames of others, no sniffing. The hop's form may lead elsewhere in the end."""
     app = an_app()
     headers = navigate(app, "/me", access=expired(app).access_token if is_hop else None).headers
@@ -930,14 +930,14 @@ def test_what_our_pages_are_sent_with(is_hop: bool) -> None:
     assert (headers["X-Frame-Options"], headers["X-Content-Type-Options"]) == ("SAMEORIGIN", "nosniff")
 
 
-def test_an_app_has_a_policy_of_its_own() -> None:
+def test_a_policy_of_the_apps_own_stays() -> None:
     """What it says in ``after_request`` stays."""
     app = an_app()
     app.after_request(lambda response: response.headers.update({"Content-Security-Policy": "mine"}) or response)
     assert navigate(app, "/me").headers.getlist("Content-Security-Policy") == ["mine"]
 
 
-def test_the_scripts_of_our_pages() -> None:
+def test_only_the_page_of_the_hop_has_a_script() -> None:
     """One has a script, the page of the hop. It reloads, which would repeat a refused POST as our own: it comes of no POST."""
     pages = ROOT / "flask_supertokens" / "pages"
     with_script = [page.name for page in pages.glob("*/*.html") if "<script" in page.read_text("utf-8")]
@@ -950,14 +950,14 @@ def test_the_scripts_of_our_pages() -> None:
         assert "refresh.js" not in navigate(app, "/me", method, by=FORM, access=expired(app).access_token).text
 
 
-def test_there_is_no_such_log_in_page(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_log_in_page_is_a_page_without_a_link_and_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """A page without a link, not a failure; the log says what to mend."""
     response = navigate(an_app(login_url="no_such_endpoint"), "/me")
     assert (response.status_code, title(response), login_link(response)) == (401, "Please log in", None)
     assert "SUPERTOKENS_LOGIN_URL: the app has no endpoint 'no_such_endpoint'" in caplog.text
 
 
-def test_the_paths_of_the_web_client() -> None:
+def test_the_base_path_moves_the_hop_and_its_files() -> None:
     """``SUPERTOKENS_API_BASE_PATH`` moves the hop and its files."""
     app = an_app(api_base_path="/auth")
     response = navigate(app, "/me", access=expired(app).access_token)
@@ -968,7 +968,7 @@ def test_the_paths_of_the_web_client() -> None:
     ]
 
 
-def test_the_app_registers_the_routes_itself() -> None:
+def test_routes_that_the_app_registers_itself_serve_the_hop_without_files() -> None:
     """The functions behind our routes serve at paths of the app's; the page has its button, and no files."""
     app = an_app(register_routes=False)
     app.add_url_rule("/refresh", view_func=blueprint.refresh, methods=["POST"])
@@ -982,13 +982,13 @@ def test_the_app_registers_the_routes_itself() -> None:
     assert submit(app, "/signout?next=/bye").headers["Location"] == "/bye"
 
 
-def test_the_status_of_old_clients() -> None:
+def test_pages_have_the_status_for_old_clients() -> None:
     """Pages have it as well."""
     app = an_app(session_expired_status_code=440)
     assert navigate(app, "/me", access=expired(app).access_token).status_code == 440
 
 
-def test_a_login_form_of_the_apps() -> None:
+def test_a_log_in_form_reads_next_safely_by_asked_target() -> None:
     """It reads ``next`` safely by a function of ours."""
     from flask_supertokens.browser import asked_target
 
@@ -1003,7 +1003,7 @@ def test_a_login_form_of_the_apps() -> None:
         assert submit(app, f"/view?next={target}").text == html.escape(text)
 
 
-def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
+def test_a_token_that_lives_shorter_than_the_mark_makes_a_hop_of_its_own() -> None:
     """Tokens that live shorter than the mark: the next hop counts as one of its own."""
     app = an_app(access_token_lifetime=4, refresh_race_window=1)
     tokens = signed_in(app)
@@ -1018,7 +1018,7 @@ def test_a_session_that_was_just_refreshed_is_not_a_loop() -> None:
         assert client.get("/me", headers=PAGE).status_code == 200
 
 
-def test_the_app_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_of_the_docs_leads_to_the_log_in_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Led to the log-in, back, a letter with an expired token, out."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "a_page_of_the_docs"}
@@ -1046,7 +1046,7 @@ def test_the_app_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     state_of(names["app"]).engine.store._engine.dispose()  # type: ignore[attr-defined]
 
 
-def test_no_state_is_kept_between_requests() -> None:
+def test_a_hop_of_one_browser_means_nothing_for_another() -> None:
     """A hop of one browser means nothing for another one."""
     app = an_app()
     session = a_session(app)

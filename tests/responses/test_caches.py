@@ -34,7 +34,7 @@ SENT = [("access", BY_COOKIE), ("bearer", BY_HEADER), (None, BY_NOBODY)]
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("sent", "expected"), SENT)
-def test_a_view_reads_the_session(path: str, sent: str | None, expected: tuple[str, str]) -> None:
+def test_a_response_of_a_view_that_reads_the_session_is_kept_from_shared_caches(path: str, sent: str | None, expected: tuple[str, str]) -> None:
     """No shared cache keeps its response, and no cache gives it to a request with another session, or with none."""
     app = an_app()
     response = call(app, "GET", path, **({sent: signed_in(app).access_token} if sent else {}))  # type: ignore[arg-type]
@@ -43,14 +43,14 @@ def test_a_view_reads_the_session(path: str, sent: str | None, expected: tuple[s
 
 
 @pytest.mark.parametrize(("method", "vary"), [("cookie", "Cookie"), ("header", "Authorization"), ("any", BY_NOBODY[1])])
-def test_nobody_has_a_session(method: str, vary: str) -> None:
+def test_a_response_to_a_visitor_varies_by_what_brings_a_session(method: str, vary: str) -> None:
     """The response depends on what a session could have come by."""
     app = an_app(token_transfer_method=method)
     assert caching(call(app, "GET", "/maybe")) == ("private", vary)
 
 
 @pytest.mark.parametrize("path", ["/me", "/view"])
-def test_a_session_is_refused(path: str) -> None:
+def test_a_refusal_is_kept_from_shared_caches(path: str) -> None:
     """So are refusals, whoever answers them."""
     app = add(an_app(), verify_session(check_database=True)(whoami))
     session = a_session(app)
@@ -65,7 +65,7 @@ def test_a_session_is_refused(path: str) -> None:
 
 
 @pytest.mark.parametrize("control", ["no-store", "public, max-age=60", "no-cache"])
-def test_the_app_says_how_to_cache(control: str) -> None:
+def test_what_the_app_says_on_caching_stays(control: str) -> None:
     """That stays, and what it varies by is not forgotten."""
     app = an_app()
     view = verify_session(lambda: ("", {"Cache-Control": control, "Vary": "Accept-Encoding"}))
@@ -76,7 +76,7 @@ def test_the_app_says_how_to_cache(control: str) -> None:
 @pytest.mark.parametrize(
     "path", ["/plain", "/missing", "/supertokens-assets/pages.css", "/.well-known/jwks.json", "/bool"]
 )
-def test_nobody_asks_for_the_session(path: str) -> None:
+def test_a_view_that_asks_for_no_session_says_nothing_on_caching(path: str) -> None:
     """Nothing is said about caching, with a session or without one; a guard of the whole app lets our own files be."""
     app = add(add(an_app(), lambda: "plain", "/plain"), lambda: str(bool(current_session)), "/bool")
     without = caching(call(app, "GET", path, buffered=True))
@@ -96,7 +96,7 @@ def clears_pages(response: TestResponse) -> bool:
 
 @pytest.mark.parametrize("sent", ["access", "bearer"])
 @pytest.mark.parametrize("path", ["/signout", "/view"])
-def test_a_browser_forgets_pages_at_a_sign_out(path: str, sent: str) -> None:
+def test_a_sign_out_clears_the_pages_that_the_browser_kept(path: str, sent: str) -> None:
     """What it kept of this origin goes: our route and `Session.revoke`."""
     app = add(an_app(), verify_session(lambda: current_session.revoke() or ""))
     response = call(app, "POST", path, **{sent: signed_in(app).access_token}, headers={"rid": "any"})  # type: ignore[arg-type]
@@ -104,7 +104,7 @@ def test_a_browser_forgets_pages_at_a_sign_out(path: str, sent: str) -> None:
     assert "Clear-Site-Data" not in response.headers["Access-Control-Expose-Headers"]
 
 
-def test_a_browser_keeps_its_pages() -> None:
+def test_a_browser_keeps_its_pages_at_whatever_is_no_sign_out() -> None:
     """At whatever else ends or changes a session: another's end, a log-in, a log-in that follows a sign-out, a refusal."""
     app = an_app()
     other = a_session(app, "other").handle
@@ -126,7 +126,7 @@ def test_a_browser_keeps_its_pages() -> None:
     assert not clears_pages(call(app, "POST", "/refresh", refresh=stale))
 
 
-def test_the_app_clears_more_itself() -> None:
+def test_the_apps_own_clear_site_data_stays() -> None:
     """Its own ``Clear-Site-Data`` stays."""
     view = verify_session(lambda: (str(current_session.revoke()), {"Clear-Site-Data": '"*"'}))
     app = add(an_app(), view)

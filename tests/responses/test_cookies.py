@@ -22,7 +22,7 @@ IN_A_YEAR = "Wed, 13 Nov 2024 22:13:20 GMT"
 IN_100_DAYS = "Thu, 22 Feb 2024 22:13:20 GMT"
 
 
-def test_a_log_in_sets_cookies() -> None:
+def test_a_log_in_sets_both_cookies_with_each_attribute_of_the_protocol() -> None:
     """Each attribute as the protocol has it: a year for the access cookie, the token's own life for the other."""
     cookies = set_cookies(call(an_app(), "POST", "/login"))
     access, refresh = cookies["sAccessToken"].value, cookies["sRefreshToken"].value
@@ -82,7 +82,7 @@ def test_cookies_follow_the_settings(settings: dict[str, Any], attributes: dict[
         ({"cookie_prefix": ""}, "/é", {"sAccessToken": "/%C3%A9", "sRefreshToken": "/%C3%A9/refresh"}),
     ],
 )
-def test_cookies_have_prefix_and_path(settings: dict[str, Any], root: str, names: dict[str, str]) -> None:
+def test_cookies_have_the_best_prefix_and_the_path_that_settings_allow(settings: dict[str, Any], root: str, names: dict[str, str]) -> None:
     """The best prefix that the settings allow; paths go under the script root, or the name does; the session is found again."""
     app = an_app(**{"cookie_secure": True, **settings})
     mounted = {"SCRIPT_NAME": root.encode().decode("latin-1")}
@@ -107,7 +107,7 @@ def test_cookies_have_prefix_and_path(settings: dict[str, Any], root: str, names
         ({"cookie_same_site": "none", "TESTING": True}, True),
     ],
 )
-def test_cookies_are_secure(settings: dict[str, Any], secure: bool) -> None:
+def test_cookies_are_secure_unless_api_domain_debug_or_testing_say_otherwise(settings: dict[str, Any], secure: bool) -> None:
     """True unless the API's domain is http, or the app is in debug or testing; a setting decides."""
     cookies = set_cookies(call(an_app(**{"cookie_secure": None, **settings}), "POST", "/login")).values()
     assert [cookie.secure for cookie in cookies] == [secure, secure]
@@ -115,7 +115,7 @@ def test_cookies_are_secure(settings: dict[str, Any], secure: bool) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_testing_changes_after_the_first_cookie(first: bool) -> None:
+def test_a_change_of_testing_after_the_first_cookie_changes_nothing(first: bool) -> None:
     """What was right when the first cookie was written stays."""
     app = an_app(cookie_secure=None, TESTING=first)
     call(app, "POST", "/login")
@@ -123,7 +123,7 @@ def test_testing_changes_after_the_first_cookie(first: bool) -> None:
     assert all(cookie.secure is not first for cookie in set_cookies(call(app, "POST", "/login")).values())
 
 
-def test_testing_is_switched_on_after_start() -> None:
+def test_testing_switched_on_before_the_first_cookie_counts() -> None:
     """Before the first cookie it still counts, though requests were served."""
     app = an_app(cookie_secure=None)
     call(app, "GET", "/me")
@@ -144,7 +144,7 @@ def test_testing_is_switched_on_after_start() -> None:
         ("http://127.1.2.3", 0),
     ],
 )
-def test_secure_cookies_are_sent_over_plain_http(caplog: pytest.LogCaptureFixture, url: str, warnings: int) -> None:
+def test_secure_cookies_over_plain_http_are_warned_of_once(caplog: pytest.LogCaptureFixture, url: str, warnings: int) -> None:
     """Where a browser drops them there is one warning, with the mend."""
     app = an_app(cookie_secure=True)
     for _ in range(2):
@@ -165,7 +165,7 @@ def test_secure_cookies_are_sent_over_plain_http(caplog: pytest.LogCaptureFixtur
     ],
 )
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000"])
-def test_safari_drops_secure_cookies_on_localhost(
+def test_secure_cookies_for_safari_on_localhost_are_warned_of_once(
     caplog: pytest.LogCaptureFixture, host: str, browser: str | None, warnings: int
 ) -> None:
     """There is one warning with the fix, and none for browsers that keep them, nor over https."""
@@ -177,7 +177,7 @@ def test_safari_drops_secure_cookies_on_localhost(
     assert all("Safari" in text and "SUPERTOKENS_COOKIE_SECURE to False" in text and host in text for text in texts)
 
 
-def test_both_warnings_are_due(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_warning_for_safari_does_not_swallow_that_for_another_host(caplog: pytest.LogCaptureFixture) -> None:
     """Safari's on localhost does not swallow the one on another host."""
     app, safari = an_app(cookie_secure=True), {"User-Agent": "AppleWebKit/605.1.15 Version/17.4 Safari/605.1.15"}
     for url in ("http://localhost", "http://example.com"):

@@ -31,7 +31,7 @@ def test_a_web_client_sends_headers() -> None:
     assert get_cors_headers() == ["content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode"]
 
 
-def test_a_log_in_sets_headers() -> None:
+def test_a_log_in_sets_one_front_token_and_forbids_caching() -> None:
     """One front-token with the payload but for ``auth_time``, no token in another header, nothing to cache, names to expose."""
     response = call(an_app(), "POST", "/login")
     claims = contents(set_cookies(response)["sAccessToken"].value)[1]
@@ -41,7 +41,7 @@ def test_a_log_in_sets_headers() -> None:
     assert (response.headers["Cache-Control"], response.headers["Vary"]) == ("no-store", "Cookie")
 
 
-def test_the_access_token_is_exposed() -> None:
+def test_the_setting_shows_the_access_token_of_a_cookie_session_in_a_header() -> None:
     """By setting, a cookie session shows its access token in a header too."""
     response = call(an_app(expose_access_token=True), "POST", "/login")
     assert response.headers["st-access-token"] == set_cookies(response)["sAccessToken"].value
@@ -57,7 +57,7 @@ def test_the_access_token_is_exposed() -> None:
         ("X-Total, x-total", {"x-total", "front-token"}),
     ],
 )
-def test_the_app_exposes_headers_itself(before: str, after: str | set[str]) -> None:
+def test_exposed_headers_of_the_app_are_merged_with_ours(before: str, after: str | set[str]) -> None:
     """Names are merged, each once, whatever its case."""
 
     def view() -> ResponseReturnValue:
@@ -70,7 +70,7 @@ def test_the_app_exposes_headers_itself(before: str, after: str | set[str]) -> N
     assert value == after or {name.lower() for name in names} == after
 
 
-def test_flask_cors_exposes_headers() -> None:
+def test_flask_cors_leaves_our_exposed_headers_in() -> None:
     """Set up after the extension it leaves ours in."""
     app = an_app(website_domain="https://www.example.com")
     CORS(
@@ -84,7 +84,7 @@ def test_flask_cors_exposes_headers() -> None:
     assert {part.strip() for part in ",".join(response.headers.getlist("Vary")).split(",")} == {"Origin", "Cookie"}
 
 
-def test_the_app_caches_and_varies() -> None:
+def test_a_log_in_forbids_caching_and_joins_what_the_app_varies_by() -> None:
     """``no-store`` replaces what the app said, ``Cookie`` joins its ``Vary``."""
 
     def view() -> ResponseReturnValue:
@@ -97,14 +97,14 @@ def test_the_app_caches_and_varies() -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/plain", "/missing", "/static/none.css"])
-def test_a_request_changes_no_tokens(path: str) -> None:
+def test_a_request_that_changes_no_tokens_is_left_untouched(path: str) -> None:
     """The extension writes nothing of them to its response."""
     app = add(an_app(), lambda: "plain", "/plain")
     assert untouched(call(app, "GET", path, access=signed_in(app).access_token))
     assert untouched(call(app, "GET", path))
 
 
-def test_tokens_were_made_before_an_exception() -> None:
+def test_tokens_made_before_an_exception_do_not_leave() -> None:
     """They do not leave: a log-in that fails is none."""
 
     def view() -> ResponseReturnValue:
@@ -116,7 +116,7 @@ def test_tokens_were_made_before_an_exception() -> None:
     assert untouched(response)
 
 
-def test_a_later_after_request_sees_the_tokens() -> None:
+def test_tokens_are_written_to_a_response_that_an_after_request_replaced() -> None:
     """Functions of the app run before ours and may replace the response; the tokens are written to what leaves."""
     app = an_app()
 

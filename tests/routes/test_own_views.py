@@ -79,7 +79,7 @@ def with_own_view(way: Callable[[Flask], None], **config: Any) -> Flask:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_app_has_a_refresh_view_of_its_own(way: Callable[[Flask], None]) -> None:
+def test_a_refresh_view_of_the_apps_own_wins_at_our_path(way: Callable[[Flask], None]) -> None:
     """It wins at our path, wherever and however it was registered; our other routes stay, and so does the address of ours."""
     app = with_own_view(way)
     tokens = signed_in(app)
@@ -92,7 +92,7 @@ def test_an_app_has_a_refresh_view_of_its_own(way: Callable[[Flask], None]) -> N
         assert url_for("supertokens.refresh") == "/refresh"
 
 
-def test_an_app_has_a_view_for_another_method() -> None:
+def test_our_route_goes_on_beside_a_view_for_another_method() -> None:
     """Ours goes on for the rest; what is allowed there is said of both."""
     app = an_app()
     app.add_url_rule("/refresh", "page", lambda: "how to refresh")
@@ -114,7 +114,7 @@ def test_an_app_has_a_view_for_another_method() -> None:
         ("/supertokens-assets/<path:filename>", "static"),
     ],
 )
-def test_an_app_has_another_view_of_its_own(path: str, endpoint: str) -> None:
+def test_each_of_our_routes_makes_way_for_a_view_of_the_apps(path: str, endpoint: str) -> None:
     """Each of our routes makes way, and no other one with it."""
     app = an_app(health_path="/health", api_domain="http://localhost")
     app.add_url_rule(path, "own", lambda **_: "mine", methods=["GET", "POST"])
@@ -135,21 +135,21 @@ def test_an_app_has_another_view_of_its_own(path: str, endpoint: str) -> None:
         ("/refresh", {"build_only": True}),
     ],
 )
-def test_a_rule_that_is_not_at_our_path(path: str, options: dict[str, Any]) -> None:
+def test_a_rule_that_no_such_request_reaches_leaves_our_route(path: str, options: dict[str, Any]) -> None:
     """One that takes any path, or that no request of this kind reaches, takes nothing from ours."""
     app = an_app()
     app.add_url_rule(path, "own", lambda **_: "mine", methods=["POST"], **options)
     asserted_answer(post_refresh(app, refresh=signed_in(app).refresh_token), 200, {})
 
 
-def test_a_websocket_is_at_our_path() -> None:
+def test_a_websocket_at_our_path_leaves_our_route() -> None:
     """It is another kind of request: the keys are still there."""
     app = an_app()
     app.add_url_rule("/.well-known/jwks.json", "own", lambda: "mine", websocket=True)
     assert call(app, "GET", "/.well-known/jwks.json").json["keys"]
 
 
-def test_the_app_has_its_own_refresh_view() -> None:
+def test_an_own_refresh_view_works_by_refresh_session() -> None:
     """Without our routes the paths stay and set the cookie path; `refresh_session` does the work."""
     app = Flask("own")
     app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_COOKIE_SECURE=False, SUPERTOKENS_REGISTER_ROUTES=False)

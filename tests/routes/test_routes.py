@@ -12,7 +12,7 @@ from ..support.wire import OWN_ROUTES, UNAUTHORISED, ask, call, post_refresh, un
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
-def test_another_method_is_tried(path: str, method: str) -> None:
+def test_our_routes_take_no_other_method_than_post(path: str, method: str) -> None:
     """Only POST changes anything."""
     app = an_app()
     tokens = signed_in(app)
@@ -20,12 +20,12 @@ def test_another_method_is_tried(path: str, method: str) -> None:
     assert (response.status_code, untouched(response)) == (405, True)
 
 
-def test_a_preflight_asks_for_the_routes() -> None:
+def test_a_preflight_of_our_routes_is_answered_without_a_session() -> None:
     """It is answered without a session."""
     assert call(an_app(), "OPTIONS", "/refresh").status_code == 200
 
 
-def test_the_routes_have_a_base_path() -> None:
+def test_the_routes_stand_below_the_base_path_only() -> None:
     """They are where the official web client looks, and nowhere else."""
     app = an_app(api_base_path="/auth")
     tokens = signed_in(app)
@@ -36,14 +36,14 @@ def test_the_routes_have_a_base_path() -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/plain", "multipart/form-data", "nonsense", ""])
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff" * 10])
-def test_a_body_is_sent(content_type: str, body: bytes) -> None:
+def test_a_body_sent_to_our_routes_is_not_read(content_type: str, body: bytes) -> None:
     """It is not read."""
     app = an_app()
     headers = {"Content-Type": content_type}
     assert post_refresh(app, refresh=signed_in(app).refresh_token, headers=headers, data=body).status_code == 200
 
 
-def test_bodies_are_compact() -> None:
+def test_the_bodies_of_our_routes_are_compact_bytes() -> None:
     """Exactly the bytes that clients know."""
     app = an_app()
     tokens = signed_in(app)
@@ -52,7 +52,7 @@ def test_bodies_are_compact() -> None:
     assert call(app, "GET", "/me").data == json.dumps(UNAUTHORISED, separators=(",", ":")).encode()
 
 
-def test_tokens_stand_in_the_address() -> None:
+def test_tokens_in_the_address_are_not_read() -> None:
     """They are not read there, under none of their names: addresses are logged and passed on."""
     app = an_app()
     tokens = signed_in(app)
@@ -74,7 +74,7 @@ NAMES = [["refresh"], ["signout", "jwks"], ["health", "discovery"], ["static"], 
 
 
 @pytest.mark.parametrize("names", NAMES, ids=",".join)
-def test_routes_are_named(names: list[str]) -> None:
+def test_only_the_routes_that_are_named_are_registered(names: list[str]) -> None:
     """Those are there, under their endpoints, and the others are not."""
     paths = {"health": {"health_path": "/health"}, "discovery": {"api_domain": "http://localhost"}}
     needed = {key: value for name in names for key, value in paths.get(name, {}).items()}

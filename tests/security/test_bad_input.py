@@ -151,7 +151,7 @@ GENUINE_FORM: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
 @pytest.mark.parametrize("spoil", FOREIGN.values(), ids=FOREIGN)
-def test_a_token_has_not_our_form(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_a_token_that_has_not_our_form_counts_as_absent(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
     """It is as if there were none: *unauthorised* where a session is required, nobody where it is optional."""
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
         assert response.status_code in (200, 401)
@@ -161,7 +161,7 @@ def test_a_token_has_not_our_form(app: Flask, state: None, spoil: Callable[[str]
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
 @pytest.mark.parametrize("spoil", GENUINE_FORM.values(), ids=GENUINE_FORM)
-def test_a_token_was_tampered_with(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_a_token_that_was_tampered_with_is_answered_try_refresh(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
     """It has our form and not our signature: *try refresh token*, also where the session is optional."""
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
         asserted_answer(response, 401, TRY_REFRESH)
@@ -184,7 +184,7 @@ def signed_in_apart(app: Flask) -> str:
 
 @pytest.mark.parametrize("spoil", [*FOREIGN.values(), *GENUINE_FORM.values()], ids=[*FOREIGN, *GENUINE_FORM])
 @pytest.mark.parametrize("by", ["access", "refresh", "bearer"])
-def test_garbage_is_refreshed(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_garbage_at_the_refresh_route_is_unauthorised_and_cleared(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
     """*Unauthorised*, both methods cleared, whichever way it comes."""
     response = call(app, "POST", "/refresh", **{by: spoil(signed_in_apart(app))})
     asserted_answer(response, 401, UNAUTHORISED)
@@ -192,7 +192,7 @@ def test_garbage_is_refreshed(app: Flask, state: None, spoil: Callable[[str], st
 
 
 @pytest.mark.parametrize("spoil", [*FOREIGN.values(), *GENUINE_FORM.values()], ids=[*FOREIGN, *GENUINE_FORM])
-def test_garbage_is_doubled(spoil: Callable[[str], str]) -> None:
+def test_a_placeholder_is_made_of_doubled_garbage(spoil: Callable[[str], str]) -> None:
     """Where older cookies are cleared, the placeholder is made of whatever is there."""
     app = an_app(older_cookie_domain="", cookie_domain="example.com")
     cookies = [f"sAccessToken={spoil(signed_in(app).access_token)}"] * 2
@@ -202,7 +202,7 @@ def test_garbage_is_doubled(spoil: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize("mode", ["VIA_TOKEN", "VIA_CUSTOM_HEADER"])
 @pytest.mark.parametrize("spoil", GENUINE_FORM.values(), ids=GENUINE_FORM)
-def test_a_tampered_token_comes_with_anti_csrf(mode: str, spoil: Callable[[str], str]) -> None:
+def test_a_tampered_token_is_refused_alike_in_every_anti_csrf_mode(mode: str, spoil: Callable[[str], str]) -> None:
     """The same answer in every mode."""
     app = an_app(anti_csrf=mode)
     for value in ("x", "é\x01", ""):
@@ -212,7 +212,7 @@ def test_a_tampered_token_comes_with_anti_csrf(mode: str, spoil: Callable[[str],
         )
 
 
-def test_a_token_has_expired(app: Flask, state: None) -> None:
+def test_a_token_expires_to_the_millisecond(app: Flask, state: None) -> None:
     """To the millisecond: the last one passes, the next does not."""
     fresh = an_app()
     access = signed_in(fresh).access_token
@@ -236,7 +236,7 @@ def test_tokens_do_not_stand_in_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
-def test_the_public_key_is_used_as_a_secret(algorithm: str) -> None:
+def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(algorithm: str) -> None:
     """HS256 under our public key, the classic confusion: foreign, whatever we sign with."""
     app = an_app(access_token_algorithm=algorithm)
     header, claims = contents(signed_in(app).access_token)
@@ -270,7 +270,7 @@ RAW = [
 
 @pytest.mark.parametrize("cookie", RAW, ids=lambda raw: ascii(raw[:40]))
 @pytest.mark.parametrize("path", ["/me", "/maybe", "/refresh", "/signout", "/login"])
-def test_a_cookie_header_is_odd(path: str, cookie: str) -> None:
+def test_an_odd_cookie_header_raises_nothing(path: str, cookie: str) -> None:
     """Read or not, never an exception."""
     app = an_app(older_cookie_domain="", cookie_domain="example.com")
     response = call(app, "POST", path, environ_overrides={"HTTP_COOKIE": cookie})
@@ -284,7 +284,7 @@ def test_a_cookie_header_is_odd(path: str, cookie: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", "\xff\xfe", "\x00\x01", "Bearer \xff", "x" * 100_000, "Bearer " + "." * 100_000, "[", "null"]
 )
-def test_a_header_is_odd(app: Flask, name: str, value: str) -> None:
+def test_an_odd_header_raises_nothing(app: Flask, name: str, value: str) -> None:
     """Never an exception."""
     key = name.upper().replace("-", "_")
     environ = {key if key == "CONTENT_TYPE" else f"HTTP_{key}": value}
@@ -294,7 +294,7 @@ def test_a_header_is_odd(app: Flask, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "a b", "\xff", "[::1", "x" * 5000, "localhost:99999", "evil.com/path", "a@b"])
-def test_a_host_header_is_odd(app: Flask, host: str) -> None:
+def test_an_odd_host_header_serves_no_session_to_a_foreign_origin(app: Flask, host: str) -> None:
     """No session is served to a foreign origin by it, and nothing breaks in ours."""
     for path in ("/me", "/refresh"):
         headers = {"Origin": "https://evil.com"}
@@ -310,7 +310,7 @@ def test_a_host_header_is_odd(app: Flask, host: str) -> None:
     st.text(st.characters(codec="latin-1")),
     st.sampled_from(["/me", "/refresh"]),
 )
-def test_any_bytes_arrive(app: Flask, cookie: str, authorization: str, path: str) -> None:
+def test_any_bytes_in_the_headers_get_a_response_of_ours(app: Flask, cookie: str, authorization: str, path: str) -> None:
     """Whatever is in the two headers, the answer is one of ours."""
     environ = {"HTTP_COOKIE": f"sAccessToken={cookie}", "HTTP_AUTHORIZATION": f"Bearer {authorization}"}
     response = call(app, "POST", path, environ_overrides=environ)
@@ -322,7 +322,7 @@ def test_any_bytes_arrive(app: Flask, cookie: str, authorization: str, path: str
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
 @pytest.mark.parametrize("letter", ["漢", "😀", "é", '"', "\\", "\n", ";"], ids=spelled)
-def test_a_user_id_is_long_and_of_any_script(algorithm: str, letter: str, rsa_apps: dict[str, Flask]) -> None:
+def test_a_long_user_id_of_any_script_survives_log_in_use_and_refresh(algorithm: str, letter: str, rsa_apps: dict[str, Flask]) -> None:
     """255 characters fit a cookie session, through log-in, use and refresh."""
     app = rsa_apps[algorithm]
     user_id = letter * 255
@@ -345,7 +345,7 @@ def payload_and_data() -> list[dict[str, Any]]:
     return [current_session.access_token_payload, current_session.get_data()]
 
 
-def test_a_payload_is_strange() -> None:
+def test_a_strange_payload_survives_log_in_use_and_refresh() -> None:
     """Nested nulls, big integers, emoji and odd keys survive log-in, use and refresh."""
     payload = {"n": 2**70, "z": -(10**40), "x": [None, {"y": None, "": [[]]}], "e😀": "\u2028\0", "b": [True, 1.5]}
     app = an_app()
@@ -365,7 +365,7 @@ def test_a_payload_with_null_at_the_top_survives() -> None:
 
 @pytest.mark.parametrize("dynamic", [True, False])
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
-def test_a_payload_just_fits(algorithm: str, dynamic: bool) -> None:
+def test_the_largest_payload_that_is_taken_makes_a_cookie_that_browsers_keep(algorithm: str, dynamic: bool) -> None:
     """The largest payload that is taken makes a cookie that browsers keep, also after a refresh and with a prefix."""
     app = an_app(access_token_algorithm=algorithm, use_dynamic_signing_key=dynamic)
     fits, too_large = 0, LIMIT
@@ -389,7 +389,7 @@ def is_taken(app: Flask, size: int) -> bool:
 LARGE = {"x": "y" * 5000}
 
 
-def test_a_payload_is_too_large_at_log_in() -> None:
+def test_a_payload_too_large_at_log_in_raises_and_leaves_the_old_session() -> None:
     """A ValueError with bytes and limit; the session that was there goes on and the response is not half written."""
     app = an_app()
 
@@ -410,7 +410,7 @@ MERGES: dict[str, Callable[[Session], Any]] = {
 
 
 @pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
-def test_a_payload_is_too_large_at_a_merge(merge: Callable[[Session], Any]) -> None:
+def test_a_payload_too_large_at_a_merge_raises_and_leaves_the_old_payload(merge: Callable[[Session], Any]) -> None:
     """A ValueError with bytes and limit; the old payload is kept, in the store and in the session."""
     app = an_app()
 
@@ -428,7 +428,7 @@ def test_a_payload_is_too_large_at_a_merge(merge: Callable[[Session], Any]) -> N
 
 @pytest.mark.parametrize("value", [{1}, float("inf"), "\ud800", object(), b"x"], ids=spelled)
 @pytest.mark.parametrize("what", ["merge", "data"])
-def test_a_change_is_not_json(what: str, value: Any) -> None:
+def test_a_change_that_is_not_json_raises_and_changes_nothing(what: str, value: Any) -> None:
     """A ValueError; nothing is changed."""
     app = an_app()
     session = a_session(app, access_token_payload={"x": "old"}, session_data={"x": "old"})

@@ -347,7 +347,7 @@ def test_a_request_that_failed_leaves_nobody_behind() -> None:
     assert call(app, "GET", "/next").json["user"] is None
 
 
-def test_tokens_change_in_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+def test_tokens_changed_in_a_stream_are_warned_of_and_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     """The headers have left: a warning says that the client gets none of it."""
 
     def view() -> Any:
@@ -366,7 +366,7 @@ def test_tokens_change_in_a_stream(caplog: pytest.LogCaptureFixture) -> None:
     assert set_cookies(response) == {}
 
 
-def test_an_application_context_is_kept_pushed() -> None:
+def test_a_context_that_is_kept_pushed_carries_nobody_to_the_next_request() -> None:
     """The next request, with nobody's token, is nobody's."""
     app = an_app()
     with app.app_context():
@@ -376,7 +376,7 @@ def test_an_application_context_is_kept_pushed() -> None:
         assert not current_session
 
 
-def test_two_browsers_take_turns() -> None:
+def test_two_browsers_that_take_turns_are_each_served_as_who_they_are() -> None:
     """Each is served as who it is, though the engine remembers verified tokens."""
     app = an_app()
     users = {user: signed_in(app, user).access_token for user in ("alice", "bob")}
@@ -384,7 +384,7 @@ def test_two_browsers_take_turns() -> None:
         assert call(app, "GET", "/me", access=users[user]).json["user"] == user
 
 
-def test_two_clients_keep_their_cookies() -> None:
+def test_the_session_of_one_test_client_is_not_that_of_the_other() -> None:
     """The session of one test client is not the other's."""
     app = an_app()
     one, other = app.test_client(), app.test_client()
@@ -393,7 +393,7 @@ def test_two_clients_keep_their_cookies() -> None:
     assert other.get("/me").status_code == 401
 
 
-def test_a_request_is_made_inside_a_request() -> None:
+def test_a_request_inside_a_request_has_its_own_session() -> None:
     """The inner one has its own session and response, the outer one keeps its own."""
     app = an_app()
     inner = signed_in(app, "inner").access_token
@@ -423,7 +423,7 @@ def handing_on(second: Flask) -> Any:
 
 
 @pytest.mark.parametrize("shared_secret", [True, False])
-def test_an_environ_is_handed_on_to_another_app(shared_secret: bool) -> None:
+def test_a_second_app_judges_a_handed_on_environ_by_its_own_keys(shared_secret: bool) -> None:
     """The second app judges the token by its own store and key; what the first one found does not count there."""
     second = an_app(SECRET_KEY=SECRET if shared_secret else "another")
     first = add(an_app(), handing_on(second))
@@ -433,7 +433,7 @@ def test_an_environ_is_handed_on_to_another_app(shared_secret: bool) -> None:
     assert (response.status_code, response.json) == (401, {"message": "try refresh token"})
 
 
-def test_a_session_was_made_before_the_environ_is_handed_on() -> None:
+def test_a_session_made_before_the_environ_is_handed_on_stays_with_the_first_app() -> None:
     """The second app finds nobody, and the first one's tokens leave with the first one's answer."""
     second = add(an_app(), verify_session(session_required=False)(whoami))
     response = call(add(an_app(), handing_on(second)), "GET", "/view")
@@ -441,7 +441,7 @@ def test_a_session_was_made_before_the_environ_is_handed_on() -> None:
     assert front(response)["uid"] == "first"
 
 
-def test_an_app_asks_for_the_session_of_another_apps_request() -> None:
+def test_asking_for_the_session_of_another_apps_request_is_refused() -> None:
     """Refused: the request belongs to the app that serves it."""
     first, second = an_app(), an_app()
 
@@ -454,7 +454,7 @@ def test_an_app_asks_for_the_session_of_another_apps_request() -> None:
     assert call(first, "GET", "/view", access=signed_in(first).access_token).status_code == 200
 
 
-def test_a_view_forgot_the_decorator_after_one_that_had_it() -> None:
+def test_a_view_without_the_decorator_has_no_session_of_the_request_before() -> None:
     """``current_session`` is not the one of the request before."""
     app = add(an_app(), lambda: {"there": bool(current_session)})
     access = signed_in(app).access_token

@@ -29,7 +29,7 @@ from ..support.wire import (
 
 @pytest.mark.parametrize("legacy", LEGACY_HEADERS)
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
-def test_a_token_of_an_old_version_is_presented(path: str, legacy: str) -> None:
+def test_a_token_of_an_old_version_is_answered_try_refresh(path: str, legacy: str) -> None:
     """Versions 1 and 2 are old sessions, not foreign tokens: *try refresh token*, by either method."""
     app = an_app()
     asserted_answer(call(app, "GET", path, access=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
@@ -37,7 +37,7 @@ def test_a_token_of_an_old_version_is_presented(path: str, legacy: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
-def test_an_old_sdk_left_its_cookie(path: str) -> None:
+def test_a_view_answers_the_cookie_of_an_old_sdk_with_try_refresh(path: str) -> None:
     """*Try refresh token*, before anything else is looked at; nothing is cleared."""
     app = an_app()
     response = call(app, "GET", path, access=signed_in(app).access_token, cookies=["sIdRefreshToken=x"])
@@ -49,7 +49,7 @@ LEGACY = Cookie("sIdRefreshToken", "", "/", None, EPOCH, "Lax", False, True, "0"
 
 
 @pytest.mark.parametrize("case", ["success", "theft", "no token", "garbage"])
-def test_an_old_sdk_left_its_cookie_at_our_routes(case: str) -> None:
+def test_a_refresh_removes_the_cookie_of_an_old_sdk(case: str) -> None:
     """A refresh removes it, whatever else it answers."""
     app = an_app()
     first = signed_in(app).refresh_token
@@ -64,7 +64,7 @@ def test_an_old_sdk_left_its_cookie_at_our_routes(case: str) -> None:
     assert "sIdRefreshToken" not in set_cookies(post_refresh(app, refresh=token))
 
 
-def test_old_web_clients_expect_another_status() -> None:
+def test_the_status_for_old_web_clients_replaces_401_at_our_routes() -> None:
     """440 for the three that end a session; the bodies stay."""
     app = an_app(session_expired_status_code=440)
     first = signed_in(app).refresh_token

@@ -14,7 +14,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(("site", "status"), [("same-origin", 200), ("none", 401), (None, 401)])
-def test_a_form_of_our_own_is_sent(site: str | None, status: int) -> None:
+def test_a_form_of_our_own_origin_counts_as_if_it_sent_rid(site: str | None, status: int) -> None:
     """A form can't send ``rid``; one of the same origin counts as if it did."""
     app = an_app(anti_csrf="VIA_CUSTOM_HEADER")
     headers = {"Content-Type": FORM} | ({"Sec-Fetch-Site": site} if site else {})
@@ -45,7 +45,7 @@ OWN, SITE, EVIL = "http://localhost", "https://www.example.com", "https://evil.c
         ({}, False),
     ],
 )
-def test_a_request_comes_from_somewhere(mode: str, headers: dict[str, str], foreign: bool) -> None:
+def test_an_unsafe_request_from_a_foreign_origin_is_403_in_every_mode(mode: str, headers: dict[str, str], foreign: bool) -> None:
     """In every mode an unsafe request with a cookie from a foreign origin is 403, safe ones pass; nothing is cleared."""
     app = an_app(anti_csrf=mode, website_domain=SITE)
     tokens = signed_in(app, anti_csrf=True)
@@ -84,7 +84,7 @@ async def whatever(origin: str) -> bool:
         (whatever, EVIL, True),
     ],
 )
-def test_websites_are_told_by_pattern_or_function(path: str, websites: Any, origin: str, foreign: bool) -> None:
+def test_a_pattern_or_a_function_lets_in_the_websites_that_are_meant(path: str, websites: Any, origin: str, foreign: bool) -> None:
     """A refresh and a view let those in that are meant, and nobody else."""
     app = an_app(website_domain=websites, cookie_same_site="lax")
     tokens = signed_in(app)
@@ -94,7 +94,7 @@ def test_websites_are_told_by_pattern_or_function(path: str, websites: Any, orig
 
 
 @pytest.mark.parametrize(("ask", "said"), [(ends_with_shop, "the database is gone"), (whatever, "is async")])
-def test_the_function_for_websites_fails(ask: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_function_for_websites_is_logged_and_our_origin_passes(ask: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the error, and says what failed; our own origin needs no function."""
     app = an_app(website_domain=ask, cookie_same_site="lax")
     token = signed_in(app).access_token
@@ -107,7 +107,7 @@ def test_the_function_for_websites_fails(ask: Any, said: str, caplog: pytest.Log
     assert "the app's function allows" in caplog.text
 
 
-def test_the_api_is_behind_a_proxy() -> None:
+def test_the_origin_that_the_settings_name_is_our_own_behind_a_proxy() -> None:
     """The origin that the settings name is our own, whatever the inner host is called."""
     app = an_app(api_domain="http://api.example.com")
     headers = {"Origin": "http://api.example.com"}
@@ -131,7 +131,7 @@ def test_the_api_is_behind_a_proxy() -> None:
         ({}, False),
     ],
 )
-def test_a_request_to_our_routes_comes_from_somewhere(
+def test_our_routes_refuse_a_request_from_a_foreign_origin_with_403(
     mode: str, path: str, headers: dict[str, str], foreign: bool
 ) -> None:
     """From a foreign origin, in every mode: 403, nothing is cleared and nothing done."""
@@ -149,7 +149,7 @@ def test_a_request_to_our_routes_comes_from_somewhere(
         assert len(handles(app)) == 1
 
 
-def test_a_foreign_page_refreshes_with_an_access_cookie_only() -> None:
+def test_a_foreign_page_with_an_access_cookie_only_clears_nothing() -> None:
     """It can't clear what it can't read."""
     app = an_app()
     response = post_refresh(app, access="anything", headers={"Sec-Fetch-Site": "cross-site"})
@@ -157,7 +157,7 @@ def test_a_foreign_page_refreshes_with_an_access_cookie_only() -> None:
     assert untouched(response)
 
 
-def test_a_host_has_letters_beyond_ascii() -> None:
+def test_an_origin_in_punycode_is_our_own() -> None:
     """Its own origin, in punycode as browsers send it, is not foreign."""
     app = an_app()
     headers = {"Host": "xn--bcher-kva.example", "Origin": "http://xn--bcher-kva.example"}
@@ -165,7 +165,7 @@ def test_a_host_has_letters_beyond_ascii() -> None:
 
 
 @pytest.mark.parametrize("host", ["example.com:80", "example.com", "example.com:8080"])
-def test_a_request_comes_from_its_own_origin(host: str) -> None:
+def test_an_origin_with_the_default_port_is_our_own(host: str) -> None:
     """The default port is not part of an origin."""
     app = an_app()
     headers = {"Host": host, "Origin": f"http://{host.removesuffix(':80')}"}

@@ -65,7 +65,7 @@ TABLE = [
 
 @pytest.mark.parametrize("mode", ["NONE", "VIA_TOKEN"])
 @pytest.mark.parametrize(("allowed", "in_header", "in_cookie", "used", "emptied"), TABLE)
-def test_refresh_tokens_are_presented(
+def test_a_refresh_renews_the_method_that_counts_and_empties_the_other(
     mode: str, allowed: str, in_header: bool, in_cookie: bool, used: str | None, emptied: set[str]
 ) -> None:
     """The method that counts gets new tokens, the other one is emptied if its token came along; none counts: 401."""
@@ -87,7 +87,7 @@ def test_refresh_tokens_are_presented(
     assert (response.headers["Cache-Control"], response.headers["Vary"]) == ("no-store", "Cookie")
 
 
-def test_a_session_is_refreshed() -> None:
+def test_a_refresh_sets_both_cookies_anew_and_keeps_the_payload() -> None:
     """Both cookies are new, each attribute as at log-in, the payload is kept, the moment is now."""
     app = an_app()
     tokens = signed_in(app, access_token_payload={"role": "admin"})
@@ -110,7 +110,7 @@ def test_a_session_is_refreshed() -> None:
     assert call(app, "GET", "/me", access=access).status_code == 200
 
 
-def test_a_young_child_is_refreshed_again() -> None:
+def test_a_repeated_refresh_with_a_young_child_sets_no_refresh_cookie() -> None:
     """An access token and a front-token, but no refresh cookie: an echo could overwrite a sibling in the jar."""
     app = an_app(anti_csrf="VIA_TOKEN")
     tokens = signed_in(app, anti_csrf=True)
@@ -133,7 +133,7 @@ def test_a_young_child_is_refreshed_again() -> None:
         ("header", {"access": "x"}, "Refresh token not found. Are you sending the refresh token in the request?"),
     ],
 )
-def test_there_is_no_refresh_token(allowed: str, tokens: dict[str, str], description: str) -> None:
+def test_a_refresh_without_a_token_is_unauthorised_and_asks_no_store(allowed: str, tokens: dict[str, str], description: str) -> None:
     """The reason is for the log, the body is the fixed text; the store is not asked."""
     app = an_app(token_transfer_method=allowed)
     state_of(app).engine.store = None  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ def test_there_is_no_refresh_token(allowed: str, tokens: dict[str, str], descrip
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "x" * 100_000, "ÿ", "%00", '"', "access"])
 @pytest.mark.parametrize("by", ["refresh", "bearer"])
-def test_the_refresh_token_is_none_of_ours(by: str, token: str) -> None:
+def test_a_foreign_refresh_token_is_unauthorised_and_touches_no_session(by: str, token: str) -> None:
     """*Unauthorised*, both methods cleared, no session touched."""
     app = an_app()
     tokens = signed_in(app)
@@ -157,7 +157,7 @@ def test_the_refresh_token_is_none_of_ours(by: str, token: str) -> None:
 
 
 @pytest.mark.parametrize("why", ["revoked", "expired", "another key"])
-def test_the_session_is_over(why: str) -> None:
+def test_a_refresh_of_a_session_that_is_over_is_unauthorised_and_cleared(why: str) -> None:
     """*Unauthorised*, cleared."""
     app = an_app()
     session = a_session(an_app(SECRET_KEY="another") if why == "another key" else app)
@@ -169,7 +169,7 @@ def test_the_session_is_over(why: str) -> None:
     assert cleared(response) == {"cookie", "header"}
 
 
-def test_secret_keys_are_replaced() -> None:
+def test_a_refresh_token_under_a_fallback_key_is_renewed_under_the_new_key() -> None:
     """A refresh token under a fallback key still counts; what it gets is signed with the new key."""
     old = an_app(SECRET_KEY="old")
     store = state_of(old).engine.store  # type: ignore[attr-defined]
@@ -181,7 +181,7 @@ def test_secret_keys_are_replaced() -> None:
     assert post_refresh(new, refresh=child).status_code == 200
 
 
-def test_a_token_comes_back_after_its_line_moved_on() -> None:
+def test_a_token_that_comes_back_after_its_successor_was_used_is_a_theft() -> None:
     """*Token theft detected*: the session is revoked, both methods are cleared, the thief's tokens are worth nothing."""
     app = an_app()
     first = signed_in(app).refresh_token
@@ -195,7 +195,7 @@ def test_a_token_comes_back_after_its_line_moved_on() -> None:
 
 
 @pytest.mark.parametrize("expired", [True, False])
-def test_the_access_cookie_is_of_another_session(expired: bool) -> None:
+def test_a_refresh_beside_the_access_cookie_of_another_session_is_refused(expired: bool) -> None:
     """A genuine one, expired or not: *unauthorised*, cleared; neither session is changed."""
     app = an_app()
     victim, attacker = signed_in(app), signed_in(app, "attacker")
@@ -208,13 +208,13 @@ def test_the_access_cookie_is_of_another_session(expired: bool) -> None:
 
 
 @pytest.mark.parametrize("access", ["garbage", forged(), forged({**CLAIMS, "sessionHandle": "h"})])
-def test_the_access_cookie_is_not_genuine(access: str) -> None:
+def test_a_refresh_beside_a_forged_access_cookie_goes_on(access: str) -> None:
     """It says nothing about the session: the refresh goes on."""
     app = an_app()
     assert post_refresh(app, access=access, refresh=signed_in(app).refresh_token).status_code == 200
 
 
-def test_a_placeholder_is_sent() -> None:
+def test_a_placeholder_shows_the_newest_payload_as_expired() -> None:
     """It shows the payload of the newest access token in the request, as if issued now and expired."""
     app = an_app(older_cookie_domain="", cookie_domain="example.com")
     cookies = [

@@ -27,7 +27,7 @@ from ..support.wire import (
 )
 
 
-def test_a_session_is_revoked_in_the_view() -> None:
+def test_a_session_revoked_in_the_view_is_unset() -> None:
     """`current_session` is unset, and `get_session` finds nothing any more."""
 
     def view() -> ResponseReturnValue:
@@ -39,7 +39,7 @@ def test_a_session_is_revoked_in_the_view() -> None:
 
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
-def test_a_user_signs_out(by: str) -> None:
+def test_a_sign_out_ends_the_session_and_clears_its_method(by: str) -> None:
     """The session ends, its method is cleared, the body has a status."""
     app = an_app()
     tokens = signed_in(app)
@@ -50,7 +50,7 @@ def test_a_user_signs_out(by: str) -> None:
     asserted_answer(post_refresh(app, refresh=tokens.refresh_token), 401, UNAUTHORISED)
 
 
-def test_a_user_signs_out_twice() -> None:
+def test_a_second_sign_out_clears_the_tokens_too() -> None:
     """The tokens are cleared though the session was gone."""
     app = an_app()
     access = signed_in(app).access_token
@@ -61,7 +61,7 @@ def test_a_user_signs_out_twice() -> None:
 
 
 @pytest.mark.parametrize(("wait", "body"), [(HOUR, TRY_REFRESH), (None, UNAUTHORISED)])
-def test_nobody_signs_out(wait: int | None, body: dict[str, str]) -> None:
+def test_a_sign_out_without_a_valid_session_is_401_and_clears_nothing(wait: int | None, body: dict[str, str]) -> None:
     """Without a session, or with an expired one: 401, nothing is cleared."""
     app = an_app()
     access = None if wait is None else signed_in(app).access_token
@@ -72,7 +72,7 @@ def test_nobody_signs_out(wait: int | None, body: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("mode", "proof"), [("VIA_CUSTOM_HEADER", "rid"), ("VIA_TOKEN", "anti-csrf")])
-def test_a_sign_out_is_checked(mode: str, proof: str) -> None:
+def test_a_sign_out_is_checked_for_anti_csrf(mode: str, proof: str) -> None:
     """Anti-CSRF as on any unsafe request."""
     app = an_app(anti_csrf=mode)
     tokens = signed_in(app, anti_csrf=True)

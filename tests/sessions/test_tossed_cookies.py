@@ -28,7 +28,7 @@ from ..support.wire import (
 
 
 @pytest.mark.parametrize("values", [("a", "b"), ("a=1", "b=1"), ('"a"', "a")])
-def test_two_access_cookies_are_presented(values: tuple[str, str]) -> None:
+def test_two_access_cookies_are_answered_try_refresh(values: tuple[str, str]) -> None:
     """*Try refresh token*; a header token is not concerned."""
     app = an_app()
     cookies = [f"sAccessToken={value}" for value in values]
@@ -55,7 +55,7 @@ TWO_REFRESH = ["sRefreshToken=a", "sRefreshToken=b"]
 
 
 @pytest.mark.parametrize("cookies", [TWO_ACCESS, TWO_REFRESH, TWO_ACCESS + TWO_REFRESH])
-def test_cookies_are_there_twice(cookies: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refresh_with_doubled_cookies_is_500_and_names_the_setting(cookies: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """500, the one mistake that only the operator can mend: logged, the setting is named, the session is kept."""
     app = an_app()
     signed_in(app)
@@ -76,7 +76,7 @@ def test_cookies_are_there_twice(cookies: list[str], caplog: pytest.LogCaptureFi
         (TWO_ACCESS + TWO_REFRESH, {"sAccessToken", "sRefreshToken"}),
     ],
 )
-def test_cookies_of_an_older_domain_are_there(
+def test_doubled_cookies_are_cleared_on_the_older_domain_and_a_placeholder_is_set(
     cookies: list[str], names: set[str], older: str, domain: str | None
 ) -> None:
     """200 and a placeholder: the doubled ones are cleared on the older domain, no token is used, none is made."""
@@ -90,7 +90,7 @@ def test_cookies_of_an_older_domain_are_there(
     assert front(response) == {"ate": 0, "uid": "", "up": {}}
 
 
-def test_a_header_token_is_there_beside_duplicates() -> None:
+def test_a_header_token_is_refreshed_beside_doubled_cookies() -> None:
     """The cookies are not looked at; nor are they where only headers are allowed."""
     app = an_app()
     tokens = signed_in(app)
@@ -107,7 +107,7 @@ def refreshed_by(app: Flask, access: str | None, *refresh: str | None) -> TestRe
 
 @pytest.mark.parametrize("days", [0, 30], ids=["today", "when the key of the access token is gone"])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_refresh_cookie_is_tossed(first: bool, days: int) -> None:
+def test_a_refresh_uses_the_cookie_of_its_own_session_beside_a_tossed_one(first: bool, days: int) -> None:
     """The ``__Host-`` access cookie tells which one is the user's own; the other one is not touched."""
     app = an_app(cookie_secure=True)
     own, tossed = signed_in(app), signed_in(app, "mallory")
@@ -118,7 +118,7 @@ def test_a_refresh_cookie_is_tossed(first: bool, days: int) -> None:
     assert refreshed_by(app, tossed.access_token, tossed.refresh_token).status_code == 200
 
 
-def test_a_stolen_refresh_token_is_presented_beside_a_tossed_one() -> None:
+def test_a_stolen_refresh_token_beside_a_tossed_one_is_a_theft() -> None:
     """It rings the alarm as it does alone."""
     app = an_app(cookie_secure=True)
     own, tossed = signed_in(app), signed_in(app, "mallory")
@@ -129,7 +129,7 @@ def test_a_stolen_refresh_token_is_presented_beside_a_tossed_one() -> None:
     assert (handles(app), len(handles(app, "mallory"))) == ([], 1)
 
 
-def test_a_tossed_refresh_cookie_is_cleared() -> None:
+def test_a_tossed_refresh_cookie_is_cleared_on_the_older_domain() -> None:
     """With the older domain known the refresh goes on, and removes it there."""
     app = an_app(cookie_secure=True, older_cookie_domain="example.com")
     own, tossed = signed_in(app), signed_in(app, "mallory")
@@ -142,7 +142,7 @@ def test_a_tossed_refresh_cookie_is_cleared() -> None:
 
 
 @pytest.mark.parametrize("case", ["own twice", "none is own", "no access cookie", "garbage beside them", "plain names"])
-def test_which_refresh_cookie_is_the_own_one_can_not_be_told(case: str) -> None:
+def test_a_refresh_is_500_where_the_own_cookie_cannot_be_told(case: str) -> None:
     """500 as ever: nothing is used, the sessions stay."""
     app = an_app(cookie_secure=True, cookie_prefix="" if case == "plain names" else "auto")
     own, tossed, other = (signed_in(app, name) for name in ("user-1", "mallory", "mallory"))
@@ -157,7 +157,7 @@ def test_which_refresh_cookie_is_the_own_one_can_not_be_told(case: str) -> None:
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize("settings", [{}, {"access_token_path": "/m"}, {"cookie_domain": "example.com"}], ids=str)
-def test_the_cookie_of_an_old_sdk_is_tossed(settings: dict[str, Any], path: str) -> None:
+def test_a_tossed_cookie_of_an_old_sdk_is_ignored_where_our_names_have_a_prefix(settings: dict[str, Any], path: str) -> None:
     """Where our names have a prefix no old SDK left it: public pages stay public, and a visitor is a visitor."""
     app = an_app(cookie_secure=True, **settings)
     response = call(app, "GET", path, cookies=["sIdRefreshToken=x"])

@@ -38,7 +38,7 @@ from ..support.wire import (
 )
 
 
-def test_a_session_is_asked_for_twice() -> None:
+def test_one_request_has_one_session_object() -> None:
     """One request has one `Session`."""
     app = add(
         an_app(), verify_session(lambda: str(get_session() is get_session() is current_session._get_current_object()))
@@ -71,7 +71,7 @@ def presented(app: Flask, path: str, in_header: bool, in_cookie: bool, wait: int
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("allowed", "in_header", "in_cookie", "who"), TABLE)
-def test_tokens_are_presented(path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None) -> None:
+def test_the_header_wins_of_the_methods_that_are_allowed(path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None) -> None:
     """Of the methods that are allowed the header wins; no token is None where the session is optional, else 401."""
     response = presented(an_app(token_transfer_method=allowed), path, in_header, in_cookie)
     if who is None and path == "/me":
@@ -83,7 +83,7 @@ def test_tokens_are_presented(path: str, allowed: str, in_header: bool, in_cooki
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("allowed", "in_header", "in_cookie", "who"), TABLE)
-def test_expired_tokens_are_presented(
+def test_expired_tokens_are_answered_try_refresh_and_clear_nothing(
     path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None
 ) -> None:
     """Every token that counts becomes *try refresh token*, also where the session is optional; nothing is cleared."""
@@ -98,7 +98,7 @@ def test_expired_tokens_are_presented(
 @pytest.mark.parametrize(
     "foreign", ["garbage", "a.b.c", forged({"sub": "x"}), forged(header={"alg": "RS256", "typ": "JWT"})]
 )
-def test_a_foreign_bearer_token_is_presented(foreign: str) -> None:
+def test_a_foreign_bearer_token_counts_as_absent(foreign: str) -> None:
     """It counts as absent: the cookie session beside it is served."""
     app = an_app()
     access = signed_in(app).access_token
@@ -118,7 +118,7 @@ def test_a_foreign_bearer_token_is_presented(foreign: str) -> None:
         ({"cookies": [f"sAccessToken={forged()}"]}, "The rid header is missing (anti-CSRF)."),
     ],
 )
-def test_several_things_are_wrong(problem: dict[str, Any], message: str) -> None:
+def test_the_first_check_that_fails_names_the_reason(problem: dict[str, Any], message: str) -> None:
     """The first check that fails names the reason: legacy cookie, duplicates, anti-CSRF, and only then the signature."""
     app = an_app(anti_csrf="VIA_CUSTOM_HEADER")
     seen: list[TryRefreshTokenError] = []
@@ -127,7 +127,7 @@ def test_several_things_are_wrong(problem: dict[str, Any], message: str) -> None
     assert [error.description for error in seen] == [message]
 
 
-def test_there_is_no_token() -> None:
+def test_a_request_without_a_token_is_refused_and_clears_nothing() -> None:
     """Nothing is cleared: the request may race with a refresh."""
     app = an_app()
     response = call(app, "GET", "/me", refresh=signed_in(app).refresh_token)
@@ -136,7 +136,7 @@ def test_there_is_no_token() -> None:
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
-def test_a_session_has_ended(by_setting: bool) -> None:
+def test_a_session_that_has_ended_is_refused_where_the_database_is_asked(by_setting: bool) -> None:
     """A view that asks the database answers *unauthorised* and clears; others go on until the token expires."""
     app = an_app(check_database=by_setting)
     add(app, verify_session(check_database=None if by_setting else True)(user))
@@ -150,7 +150,7 @@ def test_a_session_has_ended(by_setting: bool) -> None:
         assert call(app, "GET", "/me", access=session.access_token).status_code == 200
 
 
-def test_a_view_turns_the_database_check_off() -> None:
+def test_the_argument_of_a_view_turns_the_database_check_off() -> None:
     """The argument beats the setting."""
     app = add(an_app(check_database=True), verify_session(check_database=False)(user))
     session = a_session(app)
@@ -160,7 +160,7 @@ def test_a_view_turns_the_database_check_off() -> None:
 
 
 @pytest.mark.parametrize("method", ["cookie", "header"])
-def test_the_payload_was_changed_meanwhile(method: str) -> None:
+def test_a_payload_changed_meanwhile_comes_with_a_new_access_token(method: str) -> None:
     """A view that asks the database hands out a new access token, by the method of the request, and no refresh token."""
     app = add(an_app(), verify_session(check_database=True)(lambda: current_session.access_token_payload))
     session = a_session(app)
@@ -174,7 +174,7 @@ def test_the_payload_was_changed_meanwhile(method: str) -> None:
     assert "st-refresh-token" not in response.headers
 
 
-def test_a_session_is_asked_for_again_with_the_database() -> None:
+def test_asking_again_with_the_database_updates_session_and_response() -> None:
     """What was changed meanwhile is in the same `Session` and in the response."""
     app = an_app()
     access = signed_in(app).access_token
@@ -191,7 +191,7 @@ def test_a_session_is_asked_for_again_with_the_database() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_the_kind_of_signing_key_was_changed(dynamic: bool) -> None:
+def test_a_token_of_the_other_kind_of_signing_key_is_answered_try_refresh(dynamic: bool) -> None:
     """*Try refresh token*: a refresh signs with the right kind."""
     before = an_app(use_dynamic_signing_key=not dynamic)
     after = an_app(store=state_of(before).engine.store, use_dynamic_signing_key=dynamic)  # type: ignore[attr-defined]
@@ -214,14 +214,14 @@ def test_the_kind_of_signing_key_was_changed(dynamic: bool) -> None:
         ({}, {"api_domain": "https://api.example.com"}, 200),
     ],
 )
-def test_two_apps_share_their_keys(one: dict[str, str], other: dict[str, str], status: int) -> None:
+def test_issuer_and_audience_tell_two_apps_apart_that_share_their_keys(one: dict[str, str], other: dict[str, str], status: int) -> None:
     """``iss`` and ``aud`` are checked where they were set by hand."""
     first = an_app(**one)
     second = an_app(store=state_of(first).engine.store, **other)  # type: ignore[attr-defined]
     assert call(second, "GET", "/me", access=signed_in(first).access_token).status_code == status
 
 
-def test_a_session_was_made_in_this_request() -> None:
+def test_a_session_made_in_this_request_counts_at_once() -> None:
     """It counts at once, though the request came without a token."""
 
     def view() -> ResponseReturnValue:

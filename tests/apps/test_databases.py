@@ -16,7 +16,7 @@ from flask import Flask
 from flask_supertokens import SuperTokens, create_new_session
 from flask_supertokens.settings.reading import read_settings
 
-from ..support.apps import SECRET, a_session, an_app, bare_app, handles, signed_in, state_of
+from ..support.apps import SECRET, a_session, an_app, bare_app, close_database, handles, signed_in, state_of
 from ..support.wire import ask
 
 
@@ -39,7 +39,7 @@ def test_init_db(tmp_path: Any) -> None:
     result = app.test_cli_runner().invoke(args=["supertokens", "init-db"])
     assert (result.exit_code, result.output) == (0, "The session tables are there.\n")
     assert ask(app, "POST", "/login").status_code == 200
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 def test_a_memory_database_of_each_thread() -> None:
@@ -69,7 +69,7 @@ def test_a_database_is_named_nowhere(tmp_path: pathlib.Path) -> None:
     assert not (tmp_path / "instance").exists()
     assert signed_in(app).access_token
     assert (tmp_path / "instance" / "supertokens.sqlite3").exists()
-    state_of(app).engine.store._engine.dispose()  # type: ignore[attr-defined]
+    close_database(app)
 
 
 def test_a_database_is_in_memory() -> None:
@@ -82,7 +82,7 @@ def test_a_database_is_in_memory() -> None:
     thread.start()
     thread.join()
     assert seen == [[handle]]
-    state_of(app).engine.store._engine.dispose()  # type: ignore[attr-defined]
+    close_database(app)
 
 
 def test_an_app_brings_a_database_engine(tmp_path: pathlib.Path) -> None:
@@ -106,7 +106,12 @@ def test_a_database_engine_is_there_with_the_app(tmp_path: pathlib.Path) -> None
         assert handles(app) == []
         assert a_session(app).handle in handles(app)
         engine.dispose()
-    assert extension._database_engine is None
+    app = Flask("default", instance_path=str(tmp_path / "instance"))
+    app.config["SECRET_KEY"] = SECRET
+    extension.init_app(app)
+    assert handles(app) == []
+    assert (tmp_path / "instance" / "supertokens.sqlite3").exists()
+    close_database(app)
 
 
 @pytest.mark.parametrize("name", ["store", "database_engine", "session_engine"])

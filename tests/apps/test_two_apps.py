@@ -15,7 +15,7 @@ from flask_supertokens import (
 )
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import an_app, an_app_with_users, bare_app, handles, signed_in, state_of
+from ..support.apps import an_app, an_app_with_users, bare_app, close_database, handles, signed_in, state_of
 from ..support.cookies import cookie_values, set_cookies
 from ..support.records import sql_store
 from ..support.wire import ask, call, log_in
@@ -94,7 +94,7 @@ def test_two_apps_run_in_one_process() -> None:
     assert call(one, "POST", f"/one{path}", bearer=tokens.refresh_token).status_code == 200
     assert (len(handles(one)), len(handles(two))) == (1, 0)
     for app in apps:
-        state_of(app).engine.store._engine.dispose()  # type: ignore[attr-defined]
+        close_database(app)
 
 
 def test_a_token_of_one_app_is_given_to_another() -> None:

@@ -20,6 +20,7 @@ from flask_supertokens.protocol import requests
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
 from flask_supertokens.sessions import refreshing
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import close_database
 from tests.support.attackers import (
     APP,
     ATTACKS,
@@ -307,7 +308,7 @@ def test_the_documented_log_in(hosts: Hosts, context: BrowserContext, tmp_path: 
     before = cookies(context)
     assert victim.struck(context.new_page(), sender, attack, "/login").status == 403
     assert (cookies(context), victim.page.evaluate("fetch('/me').then(got => got.text())")) == (before, "ada")
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 # -- cookies that a sibling host sets ----------------------------------------------------------------------------------

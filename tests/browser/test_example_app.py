@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import BrowserContext, expect
 
 from example_app import create_app, demo_secret, pages
+from tests.support.apps import close_database
 from tests.support.browser import ROOT, press, session_cookies
 
 
@@ -26,7 +27,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     """The example app with a database of its own."""
     made = an_app(tmp_path)
     yield made
-    made.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(made)
 
 
 def an_app(folder: Path, **config: object) -> Flask:

@@ -14,6 +14,7 @@ from flask import Response, render_template_string
 from playwright.sync_api import Browser, Page
 
 from flask_supertokens import revoke_all_sessions_for_user
+from tests.support.apps import close_database
 from tests.support.both import served
 from tests.support.browser import quiet_contexts
 from tests.support.docs import blocks, example, section
@@ -56,7 +57,7 @@ def module(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
     module.app.add_url_rule("/io.js", "io", lambda: Response(library("socket.io"), mimetype="text/javascript"))
     module.app.add_url_rule("/page", "page", lambda: render_template_string(PAGE))
     yield module
-    module.app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(module.app)
 
 
 @pytest.fixture

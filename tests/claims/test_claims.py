@@ -126,7 +126,9 @@ V: Any = ROLES.validators
         (V.excludes_all(iter(["x"])), ["a"]),
     ],
 )
-def test_a_value_as_asked_for_passes_and_is_not_fetched(make: Make, validator: SessionClaimValidator, value: Any) -> None:
+def test_a_value_as_asked_for_passes_and_is_not_fetched(
+    make: Make, validator: SessionClaimValidator, value: Any
+) -> None:
     """The validator is content, every time that it is asked, and nothing is fetched."""
     app = make()
     session = a_session(app, access_token_payload=of(value))
@@ -202,7 +204,9 @@ def test_a_failure_names_its_validator_or_else_its_claim(make: Make) -> None:
     ],
     ids=spelled,
 )
-def test_a_value_older_than_allowed_is_fetched_again(make: Make, default: Any, asked: Any, age: float, fetches: bool) -> None:
+def test_a_value_older_than_allowed_is_fetched_again(
+    make: Make, default: Any, asked: Any, age: float, fetches: bool
+) -> None:
     """It is fetched anew when it is older than the validator says, or else the claim; never younger than 0."""
     app, fetch = make(), Fetcher(["new"])
     claim: PrimitiveArrayClaim[str] = PrimitiveArrayClaim("c", fetch, default)

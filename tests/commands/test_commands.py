@@ -34,7 +34,7 @@ from flask_supertokens.protocol.model import SessionRecord
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
-from ..support.apps import SECRET, BrokenStore, an_app, build_app, clock_of, signed_in
+from ..support.apps import SECRET, BrokenStore, an_app, build_app, clock_of, close_database, signed_in
 from ..support.both import served
 from ..support.cookies import set_cookies
 from ..support.core_process import CoreProcess
@@ -391,7 +391,9 @@ NOTHING_COPIED: dict[str, Any] = {
 }
 
 
-def test_copy_takes_sessions_to_a_database_that_it_makes_for_the_owner_alone(app: Flask, tmp_path: pathlib.Path) -> None:
+def test_copy_takes_sessions_to_a_database_that_it_makes_for_the_owner_alone(
+    app: Flask, tmp_path: pathlib.Path
+) -> None:
     """From an app's store to a database, whose tables and file are made, for its owner alone; another run goes on."""
     handle, to = created(app), ["--to", file_uri(tmp_path)]
     assert told(app, "copy", *to) == {**NOTHING_COPIED, "copied": 1}
@@ -455,7 +457,7 @@ def test_copy_to_where_the_sessions_are_is_refused(spelled: str, tmp_path: pathl
     (tmp_path / "link.sqlite3").symlink_to("app.sqlite3")
     assert "uses already" in told(app, "copy", "--to", spelled.format(tmp_path.name, tmp_path))["error"]
     assert [known["user_id"] for known in told(app, "sessions", "user-1")] == ["user-1"]
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 @pytest.mark.parametrize(
@@ -488,7 +490,9 @@ def test_copy_to_a_url_that_leads_nowhere_names_the_option_and_no_password(app: 
 
 @pytest.mark.postgres
 @pytest.mark.mariadb
-def test_a_copy_that_was_killed_goes_on_and_takes_each_session_once(tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str) -> None:
+def test_a_copy_that_was_killed_goes_on_and_takes_each_session_once(
+    tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str
+) -> None:
     """The next run goes on, and all sessions are there once. Keys come last: until then no app has used the target."""
     (tmp_path / "app.py").write_text(AN_APP)
     with sql_store(f"sqlite:///{tmp_path}/instance/supertokens.sqlite3") as source:
@@ -578,14 +582,16 @@ def test_rotate_keys_makes_a_new_key_for_a_core_on_the_same_database_too() -> No
     assert [keys[kid] for kid in kids] == ["ES256", "RS256"]
 
 
-def test_rotate_keys_of_a_core_to_run_changes_the_keys_that_the_core_signs_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotate_keys_of_a_core_to_run_changes_the_keys_that_the_core_signs_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The commands of `core_app` speak of the keys that the core signs with."""
     monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
     monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
     app = core_app.create_app()
     told(app, "rotate-keys", "--yes")
     assert {key.algorithm for key in app.extensions["supertokens"].engine.store.keys()} == {"RS256"}
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 @pytest.mark.parametrize(
@@ -668,7 +674,9 @@ def test_wrong_settings_of_a_core_to_run_end_a_command_with_their_sentences_alon
 
 
 @pytest.mark.parametrize("command", [["supertokens", "serve-core"], ["run", "--port", "0"]], ids=" ".join)
-def test_wrong_settings_of_an_app_end_a_command_with_their_sentences_alone(command: list[str], tmp_path: pathlib.Path) -> None:
+def test_wrong_settings_of_an_app_end_a_command_with_their_sentences_alone(
+    command: list[str], tmp_path: pathlib.Path
+) -> None:
     """Whatever command makes the app, it ends in the same way."""
     (tmp_path / "shop.py").write_text(
         "from flask import Flask\n"
@@ -701,7 +709,9 @@ def test_a_core_to_run_without_a_secret_does_not_start(monkeypatch: pytest.Monke
         core_app.create_app()
 
 
-def test_a_core_to_run_ignores_the_routes_of_an_app_in_its_environment_and_names_addresses_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_core_to_run_ignores_the_routes_of_an_app_in_its_environment_and_names_addresses_of_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What names the app's routes is not meant for it; an address of cores can't be, and is named."""
     monkeypatch.setenv("SECRET_KEY", "a secret of the tests")
     monkeypatch.setenv("SUPERTOKENS_DATABASE_URI", "sqlite://")
@@ -709,7 +719,7 @@ def test_a_core_to_run_ignores_the_routes_of_an_app_in_its_environment_and_names
     app = core_app.create_app()
     assert list(app.url_map.iter_rules()) == []
     assert "No route takes POST" not in run(app, "status").output
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
     monkeypatch.setenv("SUPERTOKENS_CONNECTION_URI", "http://localhost:3567")
     with pytest.raises(ValueError, match=r"^SUPERTOKENS_CONNECTION_URI: a core keeps its sessions in a database"):
         core_app.create_app()
@@ -771,7 +781,9 @@ def test_status_of_a_faulty_app_ends_with_code_1_and_says_how_to_fix_it(settings
         ({}, {"origins": "*"}, False),
     ],
 )
-def test_status_finds_pages_of_other_sites_that_may_call(settings: dict[str, Any], arguments: dict[str, Any], is_open: bool) -> None:
+def test_status_finds_pages_of_other_sites_that_may_call(
+    settings: dict[str, Any], arguments: dict[str, Any], is_open: bool
+) -> None:
     """What counts is what a browser would be told."""
     app = an_app(MemoryStore(), **settings)
     CORS(app, **arguments)
@@ -878,7 +890,9 @@ def test_status_hints_at_a_proxy_that_is_not_believed() -> None:
     ],
 )
 @pytest.mark.parametrize("api", [None, "https://a.example"])
-def test_status_tells_the_names_of_cookies_that_are_used(settings: dict[str, Any], access: str, refresh: str, api: str | None) -> None:
+def test_status_tells_the_names_of_cookies_that_are_used(
+    settings: dict[str, Any], access: str, refresh: str, api: str | None
+) -> None:
     """Those that are really used, where ``APPLICATION_ROOT`` says that the app is; a path costs the best name."""
     told_of = told(an_app(cookie_secure=True, api_domain=api, **settings), "status")
     assert told_of["facts"]["access cookie"].startswith(access)
@@ -1008,12 +1022,14 @@ def test_status_shows_the_address_of_a_database_without_its_password(tmp_path: p
     SuperTokens(app)
     told_of = told(app, "status")
     assert (told_of["facts"]["database"], "in memory" in told_of["hints"][0]) == ("sqlite:///:memory:", True)
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("chosen", [{}, {"prepare_threshold": 3}], ids=["nothing chosen", "prepares"])
-def test_status_hints_at_an_engine_that_prepares_statements_behind_a_pooler(pooled_uri: str, chosen: dict[str, int]) -> None:
+def test_status_hints_at_an_engine_that_prepares_statements_behind_a_pooler(
+    pooled_uri: str, chosen: dict[str, int]
+) -> None:
     """It is shown; an engine that prepares statements there all the same is hinted at."""
     app = Flask("cli")
     app.config.update(SECRET_KEY="a secret of the tests")
@@ -1036,7 +1052,7 @@ def test_status_hints_at_a_database_file_that_others_may_read(tmp_path: pathlib.
     file.chmod(0o640)
     [hint] = told(app, "status")["hints"]
     assert f"chmod 600 {file}" in hint
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 def test_status_finds_csrf_protection_on_the_refresh_route() -> None:

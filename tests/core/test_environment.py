@@ -11,11 +11,14 @@ from flask import Flask
 
 from flask_supertokens.core_app import create_app, create_core
 
+from ..support.apps import close_database
 from ..support.caller import API_KEY
 from ..support.records import sqlite_uri
 
 
-def test_the_environment_sets_values_as_json_and_the_secret_as_text(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+def test_the_environment_sets_values_as_json_and_the_secret_as_text(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
     """JSON where they can be; the secret is a text, though it looks like a number."""
     for name, value in {
         "SECRET_KEY": "12345678",
@@ -30,7 +33,7 @@ def test_the_environment_sets_values_as_json_and_the_secret_as_text(monkeypatch:
     assert app.extensions["supertokens"].settings.secret_keys == ("12345678",)
     core = create_core()
     assert core.test_client().get("/hello").text == "Hello\n"
-    core.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(core)
 
 
 KUBERNETES = {
@@ -62,7 +65,7 @@ def test_variables_of_a_kubernetes_service_are_named_in_one_line_and_ignored(
     [line] = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert all(f"{name}" in line for name in KUBERNETES)
     assert "10.96.0.7" not in line
-    core.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(core)
 
 
 @pytest.mark.parametrize("create", [create_app, create_core], ids=["commands", "gunicorn"])
@@ -73,7 +76,7 @@ def test_a_misspelled_name_in_the_environment_is_told_with_the_nearest_setting(
     in_the_environment(monkeypatch, SUPERTOKENS_ACCESS_TOKEN_LIFETIM="60")
     core = create()
     assert "SUPERTOKENS_ACCESS_TOKEN_LIFETIM (did you mean SUPERTOKENS_ACCESS_TOKEN_LIFETIME?)" in caplog.text
-    core.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(core)
 
 
 def test_a_core_makes_both_keys_at_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +100,7 @@ def test_a_core_that_starts_before_its_database_serves_503_until_it_is_there(
     assert client.get("/hello").status_code == 503
     (tmp_path / "instance").unlink()
     assert client.get("/hello").status_code == 200
-    core.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(core)
 
 
 def test_a_wrong_value_in_the_environment_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,4 +130,4 @@ def test_a_value_from_the_environment_is_read_as_people_write_it(
     in_the_environment(monkeypatch, **{f"SUPERTOKENS_{name}": value})
     app = create_app()
     assert getattr(app.extensions["supertokens"].settings, field) == result
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)

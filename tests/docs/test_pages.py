@@ -557,7 +557,9 @@ def test_a_fastapi_service_takes_our_access_tokens_only(issuer_and_service: tupl
     assert asked(f"{service}/reports")[0] in (401, 403)
 
 
-def test_the_service_answers_401_for_an_expired_or_foreign_token(issuer_and_service: tuple[dict[str, Any], str]) -> None:
+def test_the_service_answers_401_for_an_expired_or_foreign_token(
+    issuer_and_service: tuple[dict[str, Any], str],
+) -> None:
     """401, and the client refreshes; a token of another issuer is refused as well."""
     names, service = issuer_and_service
     engine, client = names["app"].extensions["supertokens"].engine, names["app"].test_client()
@@ -651,7 +653,9 @@ def test_each_chat_message_is_verified_and_an_ended_session_is_out_at_once(load:
         ws.close()
 
 
-def test_a_command_line_client_refreshes_only_when_its_token_is_about_to_expire(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_line_client_refreshes_only_when_its_token_is_about_to_expire(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It refreshes when its access token is about to expire, and not before."""
     names = load("without-a-request.md")
     clock = freeze(names)

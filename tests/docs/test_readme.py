@@ -4,6 +4,7 @@ import pathlib
 import re
 from typing import Any
 
+from ..support.apps import close_database
 from ..support.docs import blocks
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
@@ -20,7 +21,7 @@ def test_the_first_example_logs_in_and_answers_who_it_is(tmp_path: pathlib.Path)
     assert client.post("/login", base_url="https://localhost").status_code == 200
     assert client.get("/me", base_url="https://localhost").json == {"user": "user-1"}
     assert client.post("/refresh", base_url="https://localhost").status_code == 200
-    names["app"].extensions["supertokens"].engine.store._engine.dispose()
+    close_database(names["app"])
 
 
 def test_it_stays_short() -> None:

@@ -70,7 +70,9 @@ def test_a_run_is_written_as_json_and_as_a_picture(tmp_path: pathlib.Path) -> No
     assert len(picture.findall(".//{*}rect")) == 1 + len(figures)
 
 
-def test_whole_servers_are_left_out_with_a_sentence_where_wrk_is_missing(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_servers_are_left_out_with_a_sentence_where_wrk_is_missing(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whole servers are left out with a sentence."""
     monkeypatch.setattr(shutil, "which", lambda _: None)
     table = servers.measure(services)

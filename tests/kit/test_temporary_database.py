@@ -16,6 +16,7 @@ from flask import Flask
 
 from flask_supertokens import GeneralError, SuperTokens, create_new_session_without_request, get_session_information
 
+from ..support.apps import close_database
 from ..support.docs import ROOT
 
 OWN = pathlib.Path("instance") / "supertokens.sqlite3"
@@ -153,7 +154,7 @@ def test_the_app_is_gone(create_app: Callable[..., Flask], temporary: pathlib.Pa
     """So is its temporary database."""
     app = create_app(TESTING=True)
     log_in(app)
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
     del app
     gc.collect()
     assert list(temporary.iterdir()) == []

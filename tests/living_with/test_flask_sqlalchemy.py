@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, pool
 from flask_supertokens import GeneralError, SuperTokens, create_new_session_without_request
 from flask_supertokens.stores import databases
 from flask_supertokens.stores import sqlalchemy as module
+from tests.support.apps import close_database
 from tests.support.threads import at_once
 from tests.support.workers import State, Workers
 
@@ -49,7 +50,7 @@ def an_app(
             db.session.remove()
             engine.dispose()
             if "supertokens" in app.extensions:
-                app.extensions["supertokens"].engine.store._engine.dispose()
+                close_database(app)
 
 
 def hints(app: Flask) -> str:

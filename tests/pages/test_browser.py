@@ -32,7 +32,7 @@ from flask_supertokens import (
     verify_session,
 )
 
-from ..support.apps import BrokenStore, a_session, add, an_app, clock_of, handles, signed_in, state_of
+from ..support.apps import BrokenStore, a_session, add, an_app, clock_of, close_database, handles, signed_in, state_of
 from ..support.cookies import parsed_cookie, set_cookies
 from ..support.docs import ROOT, blocks
 from ..support.plans import Clock
@@ -292,7 +292,9 @@ FILE = {"Content-Disposition": "attachment; filename=a.txt"}
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "__Host-"])
-def test_a_file_after_a_hop_is_told_to_the_page_of_the_hop_by_a_cookie(prefix: str, answer: Any, mark: str | None, told: bool) -> None:
+def test_a_file_after_a_hop_is_told_to_the_page_of_the_hop_by_a_cookie(
+    prefix: str, answer: Any, mark: str | None, told: bool
+) -> None:
     """The page of the hop is told by a cookie that it can read, and that it knew before; nobody else is told."""
     app = add(an_app(cookie_secure=bool(prefix)), lambda: answer)
     waiting = navigate(app, "/view?a=b", cookies=[] if mark is None else [f"{prefix}sRefreshHop={mark}"])
@@ -538,7 +540,9 @@ def test_a_form_of_our_origin_passes_every_anti_csrf_mode_without_a_header(by: d
 @pytest.mark.parametrize("settings", [{}, {"cookie_same_site": "none", "cookie_secure": True, "cookie_prefix": ""}])
 @pytest.mark.parametrize("by", [{**FORM, "Sec-Fetch-Site": "cross-site"}, {**FORM, "Sec-Fetch-Site": "same-site"}])
 @pytest.mark.parametrize("path", ["/me", "/refresh?next=/me", "/refresh?next=/me&replay=1", "/signout?next=/me"])
-def test_a_form_of_another_site_is_403_and_does_nothing(path: str, by: dict[str, str], settings: dict[str, Any]) -> None:
+def test_a_form_of_another_site_is_403_and_does_nothing(
+    path: str, by: dict[str, str], settings: dict[str, Any]
+) -> None:
     """403 and no hop, whether its token has expired or not; nothing is done."""
     app = an_app(**settings)
     for tokens in (signed_in(app), expired(app)):
@@ -709,7 +713,9 @@ STALE = [{"id": "st-auth-time", "reason": {}}]
         (CrossSiteRequestError("secret"), 403, "Refused", False),
     ],
 )
-def test_each_error_has_a_page_with_its_status_and_none_of_its_secrets(error: SuperTokensError, status: int, heading: str, link: bool) -> None:
+def test_each_error_has_a_page_with_its_status_and_none_of_its_secrets(
+    error: SuperTokensError, status: int, heading: str, link: bool
+) -> None:
     """With the error's status, what it clears, a way to the log-in where that helps, and none of its secrets."""
     app = an_app(login_url="/login")
 
@@ -950,7 +956,9 @@ def test_only_the_page_of_the_hop_has_a_script() -> None:
         assert "refresh.js" not in navigate(app, "/me", method, by=FORM, access=expired(app).access_token).text
 
 
-def test_an_unknown_log_in_page_is_a_page_without_a_link_and_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_log_in_page_is_a_page_without_a_link_and_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """A page without a link, not a failure; the log says what to mend."""
     response = navigate(an_app(login_url="no_such_endpoint"), "/me")
     assert (response.status_code, title(response), login_link(response)) == (401, "Please log in", None)
@@ -1043,7 +1051,7 @@ def test_the_app_of_the_docs_leads_to_the_log_in_and_back(tmp_path: Path, monkey
     assert response.text == "ada wrote 3 letters."
     assert client.post("/signout?next=/goodbye", follow_redirects=True).text == "You are logged out."
     assert client.get("/letter").status_code == 303
-    state_of(names["app"]).engine.store._engine.dispose()  # type: ignore[attr-defined]
+    close_database(names["app"])
 
 
 def test_a_hop_of_one_browser_means_nothing_for_another() -> None:

@@ -20,6 +20,7 @@ from flask import Flask
 
 from flask_supertokens import SuperTokens
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import close_database
 from tests.support.docs import blocks, section
 from tests.support.gunicorn import gunicorn
 from tests.support.nginx import nginx
@@ -89,7 +90,7 @@ def status(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
         exec((tmp_path / "shop.py").read_text(), names)
         app: Flask = names["app"]
         result = app.test_cli_runner().invoke(args=["supertokens", "status", "--url", url, "--json"])
-        app.extensions["supertokens"].engine.store._engine.dispose()
+        close_database(app)
         told: dict[str, Any] = json.loads(result.output)
         assert result.exit_code == bool(told["findings"])
         return told

@@ -34,7 +34,9 @@ SENT = [("access", BY_COOKIE), ("bearer", BY_HEADER), (None, BY_NOBODY)]
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("sent", "expected"), SENT)
-def test_a_response_of_a_view_that_reads_the_session_is_kept_from_shared_caches(path: str, sent: str | None, expected: tuple[str, str]) -> None:
+def test_a_response_of_a_view_that_reads_the_session_is_kept_from_shared_caches(
+    path: str, sent: str | None, expected: tuple[str, str]
+) -> None:
     """No shared cache keeps its response, and no cache gives it to a request with another session, or with none."""
     app = an_app()
     response = call(app, "GET", path, **({sent: signed_in(app).access_token} if sent else {}))  # type: ignore[arg-type]

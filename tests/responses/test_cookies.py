@@ -82,7 +82,9 @@ def test_cookies_follow_the_settings(settings: dict[str, Any], attributes: dict[
         ({"cookie_prefix": ""}, "/é", {"sAccessToken": "/%C3%A9", "sRefreshToken": "/%C3%A9/refresh"}),
     ],
 )
-def test_cookies_have_the_best_prefix_and_the_path_that_settings_allow(settings: dict[str, Any], root: str, names: dict[str, str]) -> None:
+def test_cookies_have_the_best_prefix_and_the_path_that_settings_allow(
+    settings: dict[str, Any], root: str, names: dict[str, str]
+) -> None:
     """The best prefix that the settings allow; paths go under the script root, or the name does; the session is found again."""
     app = an_app(**{"cookie_secure": True, **settings})
     mounted = {"SCRIPT_NAME": root.encode().decode("latin-1")}
@@ -107,7 +109,9 @@ def test_cookies_have_the_best_prefix_and_the_path_that_settings_allow(settings:
         ({"cookie_same_site": "none", "TESTING": True}, True),
     ],
 )
-def test_cookies_are_secure_unless_api_domain_debug_or_testing_say_otherwise(settings: dict[str, Any], secure: bool) -> None:
+def test_cookies_are_secure_unless_api_domain_debug_or_testing_say_otherwise(
+    settings: dict[str, Any], secure: bool
+) -> None:
     """True unless the API's domain is http, or the app is in debug or testing; a setting decides."""
     cookies = set_cookies(call(an_app(**{"cookie_secure": None, **settings}), "POST", "/login")).values()
     assert [cookie.secure for cookie in cookies] == [secure, secure]
@@ -144,7 +148,9 @@ def test_testing_switched_on_before_the_first_cookie_counts() -> None:
         ("http://127.1.2.3", 0),
     ],
 )
-def test_secure_cookies_over_plain_http_are_warned_of_once(caplog: pytest.LogCaptureFixture, url: str, warnings: int) -> None:
+def test_secure_cookies_over_plain_http_are_warned_of_once(
+    caplog: pytest.LogCaptureFixture, url: str, warnings: int
+) -> None:
     """Where a browser drops them there is one warning, with the mend."""
     app = an_app(cookie_secure=True)
     for _ in range(2):

@@ -151,7 +151,9 @@ GENUINE_FORM: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
 @pytest.mark.parametrize("spoil", FOREIGN.values(), ids=FOREIGN)
-def test_a_token_that_has_not_our_form_counts_as_absent(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_a_token_that_has_not_our_form_counts_as_absent(
+    app: Flask, state: None, spoil: Callable[[str], str], by: str
+) -> None:
     """It is as if there were none: *unauthorised* where a session is required, nobody where it is optional."""
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
         assert response.status_code in (200, 401)
@@ -161,7 +163,9 @@ def test_a_token_that_has_not_our_form_counts_as_absent(app: Flask, state: None,
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
 @pytest.mark.parametrize("spoil", GENUINE_FORM.values(), ids=GENUINE_FORM)
-def test_a_token_that_was_tampered_with_is_answered_try_refresh(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_a_token_that_was_tampered_with_is_answered_try_refresh(
+    app: Flask, state: None, spoil: Callable[[str], str], by: str
+) -> None:
     """It has our form and not our signature: *try refresh token*, also where the session is optional."""
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
         asserted_answer(response, 401, TRY_REFRESH)
@@ -184,7 +188,9 @@ def signed_in_apart(app: Flask) -> str:
 
 @pytest.mark.parametrize("spoil", [*FOREIGN.values(), *GENUINE_FORM.values()], ids=[*FOREIGN, *GENUINE_FORM])
 @pytest.mark.parametrize("by", ["access", "refresh", "bearer"])
-def test_garbage_at_the_refresh_route_is_unauthorised_and_cleared(app: Flask, state: None, spoil: Callable[[str], str], by: str) -> None:
+def test_garbage_at_the_refresh_route_is_unauthorised_and_cleared(
+    app: Flask, state: None, spoil: Callable[[str], str], by: str
+) -> None:
     """*Unauthorised*, both methods cleared, whichever way it comes."""
     response = call(app, "POST", "/refresh", **{by: spoil(signed_in_apart(app))})
     asserted_answer(response, 401, UNAUTHORISED)
@@ -310,7 +316,9 @@ def test_an_odd_host_header_serves_no_session_to_a_foreign_origin(app: Flask, ho
     st.text(st.characters(codec="latin-1")),
     st.sampled_from(["/me", "/refresh"]),
 )
-def test_any_bytes_in_the_headers_get_a_response_of_ours(app: Flask, cookie: str, authorization: str, path: str) -> None:
+def test_any_bytes_in_the_headers_get_a_response_of_ours(
+    app: Flask, cookie: str, authorization: str, path: str
+) -> None:
     """Whatever is in the two headers, the answer is one of ours."""
     environ = {"HTTP_COOKIE": f"sAccessToken={cookie}", "HTTP_AUTHORIZATION": f"Bearer {authorization}"}
     response = call(app, "POST", path, environ_overrides=environ)
@@ -322,7 +330,9 @@ def test_any_bytes_in_the_headers_get_a_response_of_ours(app: Flask, cookie: str
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
 @pytest.mark.parametrize("letter", ["漢", "😀", "é", '"', "\\", "\n", ";"], ids=spelled)
-def test_a_long_user_id_of_any_script_survives_log_in_use_and_refresh(algorithm: str, letter: str, rsa_apps: dict[str, Flask]) -> None:
+def test_a_long_user_id_of_any_script_survives_log_in_use_and_refresh(
+    algorithm: str, letter: str, rsa_apps: dict[str, Flask]
+) -> None:
     """255 characters fit a cookie session, through log-in, use and refresh."""
     app = rsa_apps[algorithm]
     user_id = letter * 255

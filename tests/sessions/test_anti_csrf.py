@@ -42,7 +42,9 @@ UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
         *[("VIA_TOKEN", method, None, 200) for method in ("GET", "HEAD")],
     ],
 )
-def test_a_cookie_session_needs_the_proof_of_its_mode_for_unsafe_methods(mode: str, method: str, header: tuple[str, str | None] | None, status: int) -> None:
+def test_a_cookie_session_needs_the_proof_of_its_mode_for_unsafe_methods(
+    mode: str, method: str, header: tuple[str, str | None] | None, status: int
+) -> None:
     """GET and HEAD are exempt; else the mode decides: nothing, a ``rid`` of any value, or the session's own token."""
     app = an_app(anti_csrf=mode)
     tokens = signed_in(app, anti_csrf=True)
@@ -69,7 +71,9 @@ def test_a_session_without_an_anti_csrf_token_is_refused_unsafe_requests() -> No
 
 @pytest.mark.parametrize(("check", "method", "status"), [(True, "GET", 401), (False, "POST", 200)])
 @pytest.mark.parametrize("mode", ["VIA_CUSTOM_HEADER", "VIA_TOKEN"])
-def test_the_argument_of_a_view_beats_the_default_of_the_method(mode: str, check: bool, method: str, status: int) -> None:
+def test_the_argument_of_a_view_beats_the_default_of_the_method(
+    mode: str, check: bool, method: str, status: int
+) -> None:
     """The argument beats the method's default."""
     app = add(an_app(anti_csrf=mode), verify_session(anti_csrf_check=check)(user))
     assert call(app, method, "/view", access=signed_in(app, anti_csrf=True).access_token).status_code == status
@@ -92,7 +96,9 @@ def test_a_view_without_the_anti_csrf_check_still_refuses_foreign_origins() -> N
         ({"Content-Type": "text/plain"}, False),
     ],
 )
-def test_a_cookie_refresh_without_rid_is_unauthorised_where_a_header_is_required(headers: dict[str, str], passes: bool) -> None:
+def test_a_cookie_refresh_without_rid_is_unauthorised_where_a_header_is_required(
+    headers: dict[str, str], passes: bool
+) -> None:
     """VIA_CUSTOM_HEADER: a cookie refresh without it is *unauthorised* and cleared; one by header is not concerned."""
     app = an_app(anti_csrf="VIA_CUSTOM_HEADER")
     tokens = signed_in(app)
@@ -107,7 +113,9 @@ def test_a_cookie_refresh_without_rid_is_unauthorised_where_a_header_is_required
     ("made_with", "given", "passes"),
     [(True, "own", True), (True, "wrong", False), (True, None, False), (False, None, True), (False, "any", True)],
 )
-def test_a_cookie_refresh_needs_the_anti_csrf_token_of_its_session(made_with: bool, given: str | None, passes: bool) -> None:
+def test_a_cookie_refresh_needs_the_anti_csrf_token_of_its_session(
+    made_with: bool, given: str | None, passes: bool
+) -> None:
     """VIA_TOKEN: it must be the session's own; a session made without one passes; a refresh by header is not concerned."""
     app = an_app(anti_csrf="VIA_TOKEN")
     tokens = signed_in(app, anti_csrf=made_with)

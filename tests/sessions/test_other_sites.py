@@ -45,7 +45,9 @@ OWN, SITE, EVIL = "http://localhost", "https://www.example.com", "https://evil.c
         ({}, False),
     ],
 )
-def test_an_unsafe_request_from_a_foreign_origin_is_403_in_every_mode(mode: str, headers: dict[str, str], foreign: bool) -> None:
+def test_an_unsafe_request_from_a_foreign_origin_is_403_in_every_mode(
+    mode: str, headers: dict[str, str], foreign: bool
+) -> None:
     """In every mode an unsafe request with a cookie from a foreign origin is 403, safe ones pass; nothing is cleared."""
     app = an_app(anti_csrf=mode, website_domain=SITE)
     tokens = signed_in(app, anti_csrf=True)
@@ -84,7 +86,9 @@ async def whatever(origin: str) -> bool:
         (whatever, EVIL, True),
     ],
 )
-def test_a_pattern_or_a_function_lets_in_the_websites_that_are_meant(path: str, websites: Any, origin: str, foreign: bool) -> None:
+def test_a_pattern_or_a_function_lets_in_the_websites_that_are_meant(
+    path: str, websites: Any, origin: str, foreign: bool
+) -> None:
     """A refresh and a view let those in that are meant, and nobody else."""
     app = an_app(website_domain=websites, cookie_same_site="lax")
     tokens = signed_in(app)
@@ -94,7 +98,9 @@ def test_a_pattern_or_a_function_lets_in_the_websites_that_are_meant(path: str, 
 
 
 @pytest.mark.parametrize(("ask", "said"), [(ends_with_shop, "the database is gone"), (whatever, "is async")])
-def test_a_failing_function_for_websites_is_logged_and_our_origin_passes(ask: Any, said: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_function_for_websites_is_logged_and_our_origin_passes(
+    ask: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The log has the error, and says what failed; our own origin needs no function."""
     app = an_app(website_domain=ask, cookie_same_site="lax")
     token = signed_in(app).access_token

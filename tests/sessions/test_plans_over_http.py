@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import close_database
 from ..support.flask_server import FlaskServer, an_app, embedded
 from ..support.plans import (
     HONEST_ROUNDS,
@@ -42,7 +43,7 @@ def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[F
         uri = make_url(request.getfixturevalue("postgres_uri")).render_as_string(hide_password=False)
     app = an_app(tmp_path, **embedded(uri))
     yield FlaskServer(app, Clock())
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)

@@ -133,7 +133,9 @@ def test_a_repeated_refresh_with_a_young_child_sets_no_refresh_cookie() -> None:
         ("header", {"access": "x"}, "Refresh token not found. Are you sending the refresh token in the request?"),
     ],
 )
-def test_a_refresh_without_a_token_is_unauthorised_and_asks_no_store(allowed: str, tokens: dict[str, str], description: str) -> None:
+def test_a_refresh_without_a_token_is_unauthorised_and_asks_no_store(
+    allowed: str, tokens: dict[str, str], description: str
+) -> None:
     """The reason is for the log, the body is the fixed text; the store is not asked."""
     app = an_app(token_transfer_method=allowed)
     state_of(app).engine.store = None  # type: ignore[attr-defined]

@@ -55,7 +55,9 @@ TWO_REFRESH = ["sRefreshToken=a", "sRefreshToken=b"]
 
 
 @pytest.mark.parametrize("cookies", [TWO_ACCESS, TWO_REFRESH, TWO_ACCESS + TWO_REFRESH])
-def test_a_refresh_with_doubled_cookies_is_500_and_names_the_setting(cookies: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refresh_with_doubled_cookies_is_500_and_names_the_setting(
+    cookies: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """500, the one mistake that only the operator can mend: logged, the setting is named, the session is kept."""
     app = an_app()
     signed_in(app)
@@ -157,7 +159,9 @@ def test_a_refresh_is_500_where_the_own_cookie_cannot_be_told(case: str) -> None
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize("settings", [{}, {"access_token_path": "/m"}, {"cookie_domain": "example.com"}], ids=str)
-def test_a_tossed_cookie_of_an_old_sdk_is_ignored_where_our_names_have_a_prefix(settings: dict[str, Any], path: str) -> None:
+def test_a_tossed_cookie_of_an_old_sdk_is_ignored_where_our_names_have_a_prefix(
+    settings: dict[str, Any], path: str
+) -> None:
     """Where our names have a prefix no old SDK left it: public pages stay public, and a visitor is a visitor."""
     app = an_app(cookie_secure=True, **settings)
     response = call(app, "GET", path, cookies=["sIdRefreshToken=x"])

@@ -71,7 +71,9 @@ def presented(app: Flask, path: str, in_header: bool, in_cookie: bool, wait: int
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("allowed", "in_header", "in_cookie", "who"), TABLE)
-def test_the_header_wins_of_the_methods_that_are_allowed(path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None) -> None:
+def test_the_header_wins_of_the_methods_that_are_allowed(
+    path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None
+) -> None:
     """Of the methods that are allowed the header wins; no token is None where the session is optional, else 401."""
     response = presented(an_app(token_transfer_method=allowed), path, in_header, in_cookie)
     if who is None and path == "/me":
@@ -214,7 +216,9 @@ def test_a_token_of_the_other_kind_of_signing_key_is_answered_try_refresh(dynami
         ({}, {"api_domain": "https://api.example.com"}, 200),
     ],
 )
-def test_issuer_and_audience_tell_two_apps_apart_that_share_their_keys(one: dict[str, str], other: dict[str, str], status: int) -> None:
+def test_issuer_and_audience_tell_two_apps_apart_that_share_their_keys(
+    one: dict[str, str], other: dict[str, str], status: int
+) -> None:
     """``iss`` and ``aud`` are checked where they were set by hand."""
     first = an_app(**one)
     second = an_app(store=state_of(first).engine.store, **other)  # type: ignore[attr-defined]

@@ -159,6 +159,11 @@ def clock_of(app: Flask) -> Clock:
     return clock
 
 
+def close_database(app: Flask) -> None:
+    """Dispose of the connections of an app's store, which stay open as long as its process otherwise."""
+    state_of(app).engine.store._engine.dispose()  # type: ignore[attr-defined]
+
+
 def signed_in(app: Flask, user_id: str = "user-1", **arguments: Any) -> SessionTokens:
     """The tokens of a new session, made without a request."""
     return a_session(app, user_id, **arguments).tokens

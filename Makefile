@@ -76,7 +76,7 @@ newest:
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade flask werkzeug
 	@.venv-newest/bin/python -m pytest tests/responses tests/guards tests/routes tests/apps/test_init_app.py \
-	  tests/sessions/test_failed_log_in.py tests/security/test_state_leaks.py tests/security/test_theft_alarm.py
+	  tests/sessions/test_failed_sign_in.py tests/security/test_state_leaks.py tests/security/test_theft_alarm.py
 
 oldest:
 	@$(PYTHON) -m venv .venv-oldest

@@ -498,7 +498,7 @@ def test_giving_the_app_something_else_than_claims_raises_at_the_start(given: di
 # -- global claims -----------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_of_the_app_is_built_at_every_log_in(make: Make) -> None:
+def test_a_claim_of_the_app_is_built_at_every_sign_in(make: Make) -> None:
     """Built at log-in, by a request or without one, from user, tenant and payload."""
     fetch = Fetcher(["admin"])
     app = make(claims=[PrimitiveArrayClaim("roles", fetch)])

@@ -373,7 +373,7 @@ SuperTokens(app)
 """
 
 
-def test_an_answer_that_is_piped_in_counts(app: Flask) -> None:
+def test_a_reply_that_is_piped_in_counts(app: Flask) -> None:
     """It counts, terminal or not."""
     handle = created(app)
     assert run(app, "revoke", handle, input="y\n").exit_code == 0

@@ -102,7 +102,7 @@ def test_each_page_names_the_user_who_is_signed_in(app: Flask, path: str) -> Non
 
 
 @pytest.mark.parametrize(("path", "status"), [("/", 200), ("/nowhere", 404), ("/login", 200)])
-def test_public_pages_serve_visitors_and_the_members_blueprint_sends_them_to_the_log_in(
+def test_public_pages_serve_visitors_and_the_members_blueprint_sends_them_to_the_sign_in(
     app: Flask, path: str, status: int
 ) -> None:
     """The same pages are for visitors, the blueprint for members sends them to the log-in."""

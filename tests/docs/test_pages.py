@@ -162,7 +162,7 @@ def wait_for(port: int) -> None:
     raise TimeoutError("the quickstart's server does not listen")
 
 
-def test_the_quickstart_typed_in_answers_as_the_page_says(quick_app: str, tmp_path: pathlib.Path) -> None:
+def test_the_quickstart_typed_in_does_what_the_page_says(quick_app: str, tmp_path: pathlib.Path) -> None:
     """Each command, as it stands there; the answers are those of the page. Only the race window is closed without the wait."""
     lines = "".join(code for code in blocks_of("quickstart.md", "console") if "curl" in code).splitlines()
     said = []
@@ -212,7 +212,7 @@ def test_a_theft_ends_the_users_other_sessions_and_tells_them(load: Load) -> Non
 # -- web clients -------------------------------------------------------------------------------------------------------
 
 
-def test_an_app_on_a_phone_goes_on_over_expired_tokens_until_its_log_out(load: Load) -> None:
+def test_an_app_on_a_phone_goes_on_over_expired_tokens_until_its_sign_out(load: Load) -> None:
     """Its calls go on over expired access tokens, with tokens in headers; after the log-out they are refused."""
     names = load("web-clients.md")
     clock = freeze(names)
@@ -234,7 +234,7 @@ def test_an_app_on_a_phone_goes_on_over_expired_tokens_until_its_log_out(load: L
 # -- hooks -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_closed_account_is_logged_out_by_the_next_refresh(load: Load) -> None:
+def test_a_closed_account_is_signed_out_by_the_next_refresh(load: Load) -> None:
     """Its user has a name until then, and is logged out by the next refresh."""
     names = load("hooks.md")
     client = a_client(names)
@@ -385,7 +385,7 @@ def test_a_page_that_asks_for_the_password_keeps_the_session(load: Load) -> None
     assert client.get("/devices").json == [before]
 
 
-def test_a_log_out_everywhere_else_counts_at_once_where_the_database_is_asked(load: Load) -> None:
+def test_a_sign_out_everywhere_else_counts_at_once_where_the_database_is_asked(load: Load) -> None:
     """At once where the database is asked; elsewhere after the hour that the page names."""
     names = load("step-up.md")
     clock, here, there, elsewhere = freeze(names), a_client(names), a_client(names), a_client(names)
@@ -481,7 +481,7 @@ def test_the_admins_session_leads_back_when_the_user_is_gone(load: Load) -> None
     assert client.get("/me").json["name"] == "Ada"
 
 
-def test_a_guest_who_logs_in_keeps_the_cart(load: Load) -> None:
+def test_a_guest_who_signs_in_keeps_the_cart(load: Load) -> None:
     """The cart comes along, the guest's session ends; until then a guest may do nothing else."""
     names = load("impersonation.md")
     client = a_client(names)
@@ -557,7 +557,7 @@ def test_a_fastapi_service_takes_our_access_tokens_only(issuer_and_service: tupl
     assert asked(f"{service}/reports")[0] in (401, 403)
 
 
-def test_the_service_answers_401_for_an_expired_or_foreign_token(
+def test_the_service_refuses_an_expired_or_foreign_token_with_401(
     issuer_and_service: tuple[dict[str, Any], str],
 ) -> None:
     """401, and the client refreshes; a token of another issuer is refused as well."""
@@ -574,7 +574,7 @@ def test_the_service_answers_401_for_an_expired_or_foreign_token(
         assert asked(f"{service}/reports", create_jwt(claims, validity=60))[0] == 401
 
 
-def test_the_service_answers_503_while_keys_cannot_be_fetched(load: Load) -> None:
+def test_the_service_is_503_while_keys_cannot_be_fetched(load: Load) -> None:
     """503, not 401: nobody is logged out."""
     names = load("other-services.md", origin="http://127.0.0.1:9")
     names["app"].config["TESTING"] = True

@@ -77,7 +77,7 @@ TOKENS: list[dict[str, Any]] = [{}, {"access": "garbage"}, {"access": forged(), 
 
 @VIEWS
 @pytest.mark.parametrize("tokens", TOKENS, ids=["none", "garbage", "forged"])
-def test_options_of_a_protected_view_are_answered_by_flask(view: Any, guard: Any, tokens: dict[str, Any]) -> None:
+def test_flask_responds_to_options_of_a_protected_view(view: Any, guard: Any, tokens: dict[str, Any]) -> None:
     """The response is Flask's own, and the app's ``after_request`` runs; the view does not, whatever comes along."""
     app = answering(view, guard)
     response = call(app, "OPTIONS", "/view", **tokens)
@@ -116,7 +116,7 @@ def test_a_protected_view_with_options_of_its_own_runs_with_a_session(view: Any,
         ("OPTIONS", "/static/x", 200),
     ],
 )
-def test_flask_answers_behind_a_guard_as_if_there_were_none(method: str, path: str, status: int) -> None:
+def test_flask_responds_behind_a_guard_as_if_there_were_none(method: str, path: str, status: int) -> None:
     """As if there were none."""
     bare, guarded = an_app(), guarded_app()
     for app in (bare, guarded):

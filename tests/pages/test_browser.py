@@ -142,7 +142,7 @@ def test_a_script_gets_the_fixed_body_and_no_page(method: str, headers: dict[str
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
 @pytest.mark.parametrize("headers", [headers for method, headers in SCRIPTS if method == "GET"])
-def test_our_routes_answer_a_script_in_json(path: str, headers: dict[str, str]) -> None:
+def test_our_routes_give_a_script_json(path: str, headers: dict[str, str]) -> None:
     """JSON as ever."""
     app = an_app()
     tokens = signed_in(app)
@@ -620,7 +620,7 @@ def test_an_address_with_two_slashes_leads_back_to_our_host() -> None:
         ("pages.login", "/me", "/sign/in?next=/me"),
     ],
 )
-def test_a_visitor_is_led_to_the_log_in_that_knows_the_way_back(login_url: str, path: str, location: str) -> None:
+def test_a_visitor_is_led_to_the_sign_in_that_knows_the_way_back(login_url: str, path: str, location: str) -> None:
     """A page leads to the log-in, which knows the way back."""
     app = an_app(login_url=login_url)
     pages = Blueprint("pages", __name__)
@@ -650,7 +650,7 @@ def test_a_visitor_who_submits_a_form_is_led_back_to_the_page_of_the_form(refere
     assert (response.status_code, response.headers["Location"]) == (303, way)
 
 
-def test_a_log_in_page_that_asks_for_a_session_makes_no_loop() -> None:
+def test_a_sign_in_page_that_asks_for_a_session_makes_no_loop() -> None:
     """A mistake of the app's that must not become a loop."""
     app = an_app(login_url="/me")
     response = navigate(app, "/me")
@@ -730,7 +730,7 @@ def test_each_error_has_a_page_with_its_status_and_none_of_its_secrets(
     assert ('<html lang="en">' in response.text, "viewport" in response.text) == (True, True)
 
 
-def test_a_theft_found_by_a_hop_is_told_and_the_log_in_leads_back() -> None:
+def test_a_theft_found_by_a_hop_is_told_and_the_sign_in_leads_back() -> None:
     """The page says so, the session is over, and the log-in leads back to where the browser was."""
     app = an_app(login_url="/login")
     tokens = expired(app)
@@ -956,7 +956,7 @@ def test_only_the_page_of_the_hop_has_a_script() -> None:
         assert "refresh.js" not in navigate(app, "/me", method, by=FORM, access=expired(app).access_token).text
 
 
-def test_an_unknown_log_in_page_is_a_page_without_a_link_and_a_line_in_the_log(
+def test_an_unknown_sign_in_page_is_a_page_without_a_link_and_a_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A page without a link, not a failure; the log says what to mend."""
@@ -996,7 +996,7 @@ def test_pages_have_the_status_for_old_clients() -> None:
     assert navigate(app, "/me", access=expired(app).access_token).status_code == 440
 
 
-def test_a_log_in_form_reads_next_safely_by_asked_target() -> None:
+def test_a_sign_in_form_reads_next_safely_by_asked_target() -> None:
     """It reads ``next`` safely by a function of ours."""
     from flask_supertokens.browser import asked_target
 
@@ -1026,7 +1026,7 @@ def test_a_token_that_lives_shorter_than_the_mark_makes_a_hop_of_its_own() -> No
         assert client.get("/me", headers=PAGE).status_code == 200
 
 
-def test_the_app_of_the_docs_leads_to_the_log_in_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_of_the_docs_leads_to_the_sign_in_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Led to the log-in, back, a letter with an expired token, out."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "a_page_of_the_docs"}

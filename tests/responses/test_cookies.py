@@ -22,7 +22,7 @@ IN_A_YEAR = "Wed, 13 Nov 2024 22:13:20 GMT"
 IN_100_DAYS = "Thu, 22 Feb 2024 22:13:20 GMT"
 
 
-def test_a_log_in_sets_both_cookies_with_each_attribute_of_the_protocol() -> None:
+def test_a_sign_in_sets_both_cookies_with_each_attribute_of_the_protocol() -> None:
     """Each attribute as the protocol has it: a year for the access cookie, the token's own life for the other."""
     cookies = set_cookies(call(an_app(), "POST", "/login"))
     access, refresh = cookies["sAccessToken"].value, cookies["sRefreshToken"].value

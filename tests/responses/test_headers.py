@@ -31,7 +31,7 @@ def test_a_web_client_sends_headers() -> None:
     assert get_cors_headers() == ["content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode"]
 
 
-def test_a_log_in_sets_one_front_token_and_forbids_caching() -> None:
+def test_a_sign_in_sets_one_front_token_and_forbids_caching() -> None:
     """One front-token with the payload but for ``auth_time``, no token in another header, nothing to cache, names to expose."""
     response = call(an_app(), "POST", "/login")
     claims = contents(set_cookies(response)["sAccessToken"].value)[1]
@@ -84,7 +84,7 @@ def test_flask_cors_leaves_our_exposed_headers_in() -> None:
     assert {part.strip() for part in ",".join(response.headers.getlist("Vary")).split(",")} == {"Origin", "Cookie"}
 
 
-def test_a_log_in_forbids_caching_and_joins_what_the_app_varies_by() -> None:
+def test_a_sign_in_forbids_caching_and_joins_what_the_app_varies_by() -> None:
     """``no-store`` replaces what the app said, ``Cookie`` joins its ``Vary``."""
 
     def view() -> ResponseReturnValue:

@@ -20,7 +20,7 @@ def test_our_routes_take_no_other_method_than_post(path: str, method: str) -> No
     assert (response.status_code, untouched(response)) == (405, True)
 
 
-def test_a_preflight_of_our_routes_is_answered_without_a_session() -> None:
+def test_a_preflight_of_our_routes_needs_no_session() -> None:
     """It is answered without a session."""
     assert call(an_app(), "OPTIONS", "/refresh").status_code == 200
 

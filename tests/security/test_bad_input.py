@@ -163,7 +163,7 @@ def test_a_token_that_has_not_our_form_counts_as_absent(
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
 @pytest.mark.parametrize("spoil", GENUINE_FORM.values(), ids=GENUINE_FORM)
-def test_a_token_that_was_tampered_with_is_answered_try_refresh(
+def test_a_token_that_was_tampered_with_gets_try_refresh(
     app: Flask, state: None, spoil: Callable[[str], str], by: str
 ) -> None:
     """It has our form and not our signature: *try refresh token*, also where the session is optional."""
@@ -330,7 +330,7 @@ def test_any_bytes_in_the_headers_get_a_response_of_ours(
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
 @pytest.mark.parametrize("letter", ["漢", "😀", "é", '"', "\\", "\n", ";"], ids=spelled)
-def test_a_long_user_id_of_any_script_survives_log_in_use_and_refresh(
+def test_a_long_user_id_of_any_script_survives_sign_in_use_and_refresh(
     algorithm: str, letter: str, rsa_apps: dict[str, Flask]
 ) -> None:
     """255 characters fit a cookie session, through log-in, use and refresh."""
@@ -355,7 +355,7 @@ def payload_and_data() -> list[dict[str, Any]]:
     return [current_session.access_token_payload, current_session.get_data()]
 
 
-def test_a_strange_payload_survives_log_in_use_and_refresh() -> None:
+def test_a_strange_payload_survives_sign_in_use_and_refresh() -> None:
     """Nested nulls, big integers, emoji and odd keys survive log-in, use and refresh."""
     payload = {"n": 2**70, "z": -(10**40), "x": [None, {"y": None, "": [[]]}], "e😀": "\u2028\0", "b": [True, 1.5]}
     app = an_app()
@@ -399,7 +399,7 @@ def is_taken(app: Flask, size: int) -> bool:
 LARGE = {"x": "y" * 5000}
 
 
-def test_a_payload_too_large_at_log_in_raises_and_leaves_the_old_session() -> None:
+def test_a_payload_too_large_at_sign_in_raises_and_leaves_the_old_session() -> None:
     """A ValueError with bytes and limit; the session that was there goes on and the response is not half written."""
     app = an_app()
 

@@ -126,7 +126,7 @@ def test_a_cookie_refresh_needs_the_anti_csrf_token_of_its_session(
     assert post_refresh(app, bearer=tokens.refresh_token).status_code == 200
 
 
-def test_a_log_in_sends_the_anti_csrf_token_of_its_access_token() -> None:
+def test_a_sign_in_sends_the_anti_csrf_token_of_its_access_token() -> None:
     """The header says what the access token says; 128 random bits or more."""
     response = call(an_app(anti_csrf="VIA_TOKEN"), "POST", "/login")
     claims = contents(set_cookies(response)["sAccessToken"].value)[1]

@@ -29,7 +29,7 @@ from ..support.wire import (
 
 @pytest.mark.parametrize("legacy", LEGACY_HEADERS)
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
-def test_a_token_of_an_old_version_is_answered_try_refresh(path: str, legacy: str) -> None:
+def test_a_token_of_an_old_version_gets_try_refresh(path: str, legacy: str) -> None:
     """Versions 1 and 2 are old sessions, not foreign tokens: *try refresh token*, by either method."""
     app = an_app()
     asserted_answer(call(app, "GET", path, access=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
@@ -37,7 +37,7 @@ def test_a_token_of_an_old_version_is_answered_try_refresh(path: str, legacy: st
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
-def test_a_view_answers_the_cookie_of_an_old_sdk_with_try_refresh(path: str) -> None:
+def test_a_view_gives_try_refresh_for_the_cookie_of_an_old_sdk(path: str) -> None:
     """*Try refresh token*, before anything else is looked at; nothing is cleared."""
     app = an_app()
     response = call(app, "GET", path, access=signed_in(app).access_token, cookies=["sIdRefreshToken=x"])

@@ -28,7 +28,7 @@ from ..support.wire import (
 
 
 @pytest.mark.parametrize("values", [("a", "b"), ("a=1", "b=1"), ('"a"', "a")])
-def test_two_access_cookies_are_answered_try_refresh(values: tuple[str, str]) -> None:
+def test_two_access_cookies_get_try_refresh(values: tuple[str, str]) -> None:
     """*Try refresh token*; a header token is not concerned."""
     app = an_app()
     cookies = [f"sAccessToken={value}" for value in values]

@@ -30,7 +30,7 @@ def test_a_client_changes_its_method(mode: str | None, other: dict[str, str], ch
     assert front(response)["uid"] == "user-1"
 
 
-def test_a_log_in_by_header_gets_raw_tokens_and_no_cookie() -> None:
+def test_a_sign_in_by_header_gets_raw_tokens_and_no_cookie() -> None:
     """Tokens raw in two headers, no cookie, no anti-CSRF token."""
     response = call(an_app(anti_csrf="VIA_TOKEN"), "POST", "/login", headers={"st-auth-mode": "header"})
     assert set_cookies(response) == {}
@@ -57,7 +57,7 @@ def test_a_transfer_function_is_asked_with_the_request() -> None:
     assert asked[-1] == ("/me", False)
 
 
-def test_a_transfer_function_that_answers_nonsense_raises() -> None:
+def test_a_transfer_function_that_returns_nonsense_raises() -> None:
     """The error says what it must return."""
     app = an_app(token_transfer_method=lambda *_: "body", TESTING=True)
     with pytest.raises(ValueError, match="must return 'any', 'cookie' or 'header'"):

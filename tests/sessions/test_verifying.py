@@ -85,7 +85,7 @@ def test_the_header_wins_of_the_methods_that_are_allowed(
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
 @pytest.mark.parametrize(("allowed", "in_header", "in_cookie", "who"), TABLE)
-def test_expired_tokens_are_answered_try_refresh_and_clear_nothing(
+def test_expired_tokens_get_try_refresh_and_clear_nothing(
     path: str, allowed: str, in_header: bool, in_cookie: bool, who: str | None
 ) -> None:
     """Every token that counts becomes *try refresh token*, also where the session is optional; nothing is cleared."""
@@ -193,7 +193,7 @@ def test_asking_again_with_the_database_updates_session_and_response() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_a_token_of_the_other_kind_of_signing_key_is_answered_try_refresh(dynamic: bool) -> None:
+def test_a_token_of_the_other_kind_of_signing_key_gets_try_refresh(dynamic: bool) -> None:
     """*Try refresh token*: a refresh signs with the right kind."""
     before = an_app(use_dynamic_signing_key=not dynamic)
     after = an_app(store=state_of(before).engine.store, use_dynamic_signing_key=dynamic)  # type: ignore[attr-defined]

@@ -614,7 +614,7 @@ def test_a_claim_changed_by_handle_shows_after_a_refresh(make: Make) -> None:
 
 
 def test_an_unknown_handle_fetches_nothing_and_returns_false(make: Make) -> None:
-    """Nothing is fetched, and the answer says so."""
+    """Nothing is fetched, and the result says so."""
     app, fetch = make(), Fetcher("a")
     claim = PrimitiveClaim("c", fetch)
     with app.app_context():

@@ -352,7 +352,7 @@ def test_each_route_written_again_serves_clients_and_browsers(load: Load) -> Non
 
 
 def test_a_change_of_password_is_refused_after_ten_minutes_until_a_proof(load: Load) -> None:
-    """Refused after ten minutes, with the answer of the page; after a proof it works."""
+    """Refused after ten minutes, with the response of the page; after a proof it works."""
     names = load("step-up.md")
     clock, client = freeze(names), a_client(names)
     client.post("/login", json={"user": "ada"})
@@ -367,7 +367,7 @@ def test_a_change_of_password_is_refused_after_ten_minutes_until_a_proof(load: L
 
 
 def test_a_page_that_asks_for_the_password_keeps_the_session(load: Load) -> None:
-    """Whoever is there stays the same session; whoever is not logs in by the same form."""
+    """A user who is there keeps their session; a visitor signs in by the same form."""
     names = load("step-up.md")
     clock, client = freeze(names), a_client(names)
     form = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "same-origin"}

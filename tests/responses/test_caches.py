@@ -53,7 +53,7 @@ def test_a_response_to_a_visitor_varies_by_what_brings_a_session(method: str, va
 
 @pytest.mark.parametrize("path", ["/me", "/view"])
 def test_a_refusal_is_kept_from_shared_caches(path: str) -> None:
-    """So are refusals, whoever answers them."""
+    """Whether the extension or a handler of the app renders it."""
     app = add(an_app(), verify_session(check_database=True)(whoami))
     session = a_session(app)
     token = session.access_token

@@ -151,7 +151,7 @@ def test_testing_switched_on_before_the_first_cookie_counts() -> None:
 def test_secure_cookies_over_plain_http_are_warned_of_once(
     caplog: pytest.LogCaptureFixture, url: str, warnings: int
 ) -> None:
-    """Where a browser drops them there is one warning, with the mend."""
+    """Where a browser drops them there is one warning, with the fix."""
     app = an_app(cookie_secure=True)
     for _ in range(2):
         call(app, "POST", "/login", base_url=url)

@@ -209,7 +209,7 @@ def test_a_placeholder_is_made_of_doubled_garbage(spoil: Callable[[str], str]) -
 @pytest.mark.parametrize("mode", ["VIA_TOKEN", "VIA_CUSTOM_HEADER"])
 @pytest.mark.parametrize("spoil", GENUINE_FORM.values(), ids=GENUINE_FORM)
 def test_a_tampered_token_is_refused_alike_in_every_anti_csrf_mode(mode: str, spoil: Callable[[str], str]) -> None:
-    """The same answer in every mode."""
+    """The same response in every mode."""
     app = an_app(anti_csrf=mode)
     for value in ("x", "é\x01", ""):
         headers = {"anti-csrf": value, "rid": value}
@@ -319,7 +319,7 @@ def test_an_odd_host_header_serves_no_session_to_a_foreign_origin(app: Flask, ho
 def test_any_bytes_in_the_headers_get_a_response_of_ours(
     app: Flask, cookie: str, authorization: str, path: str
 ) -> None:
-    """Whatever is in the two headers, the answer is one of ours."""
+    """Whatever is in the two headers, the response is one of ours."""
     environ = {"HTTP_COOKIE": f"sAccessToken={cookie}", "HTTP_AUTHORIZATION": f"Bearer {authorization}"}
     response = call(app, "POST", path, environ_overrides=environ)
     assert response.json in (UNAUTHORISED, TRY_REFRESH) or "SUPERTOKENS_OLDER_COOKIE_DOMAIN" in response.text

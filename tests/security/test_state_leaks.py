@@ -434,7 +434,7 @@ def test_a_second_app_judges_a_handed_on_environ_by_its_own_keys(shared_secret: 
 
 
 def test_a_session_made_before_the_environ_is_handed_on_stays_with_the_first_app() -> None:
-    """The second app finds nobody, and the first one's tokens leave with the first one's answer."""
+    """The second app finds nobody, and the first one's tokens leave with the first one's response."""
     second = add(an_app(), verify_session(session_required=False)(whoami))
     response = call(add(an_app(), handing_on(second)), "GET", "/view")
     assert response.json == {"user": None, "method": None}

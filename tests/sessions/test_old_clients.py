@@ -50,7 +50,7 @@ LEGACY = Cookie("sIdRefreshToken", "", "/", None, EPOCH, "Lax", False, True, "0"
 
 @pytest.mark.parametrize("case", ["success", "theft", "no token", "garbage"])
 def test_a_refresh_removes_the_cookie_of_an_old_sdk(case: str) -> None:
-    """A refresh removes it, whatever else it answers."""
+    """A refresh removes it, whatever else its response says."""
     app = an_app()
     first = signed_in(app).refresh_token
     if case == "theft":

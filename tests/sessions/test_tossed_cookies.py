@@ -58,7 +58,7 @@ TWO_REFRESH = ["sRefreshToken=a", "sRefreshToken=b"]
 def test_a_refresh_with_doubled_cookies_is_500_and_names_the_setting(
     cookies: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500, the one mistake that only the operator can mend: logged, the setting is named, the session is kept."""
+    """500, the one mistake that only the operator can fix: logged, the setting is named, the session is kept."""
     app = an_app()
     signed_in(app)
     response = post_refresh(app, cookies=cookies)

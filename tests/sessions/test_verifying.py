@@ -139,7 +139,7 @@ def test_a_request_without_a_token_is_refused_and_clears_nothing() -> None:
 
 @pytest.mark.parametrize("by_setting", [True, False])
 def test_a_session_that_has_ended_is_refused_where_the_database_is_asked(by_setting: bool) -> None:
-    """A view that asks the database answers *unauthorised* and clears; others go on until the token expires."""
+    """A view that asks the database gives *unauthorised* and clears; others go on until the token expires."""
     app = an_app(check_database=by_setting)
     add(app, verify_session(check_database=None if by_setting else True)(user))
     session = a_session(app)

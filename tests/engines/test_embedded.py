@@ -53,7 +53,7 @@ def used(engine: Engine, grant: Grant) -> Grant:
 # -- what has expired ---------------------------------------------------------------------------------------------------
 
 
-def test_sessions_expire_faster_than_once_a_minute(
+def test_expired_sessions_are_removed_batch_after_batch_with_a_rest_when_none_is_left(
     counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
 ) -> None:
     """Full batches follow each other from log-in to log-in until nothing is left; then there is a minute's rest."""
@@ -71,7 +71,7 @@ def test_sessions_expire_faster_than_once_a_minute(
 
 
 @pytest.mark.postgres
-def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
+def test_the_log_ins_of_a_host_whose_clock_is_ahead_end_nobody_s_session(postgres_uri: str) -> None:
     """Its log-ins end nobody's session, and do not look for more each time."""
     right, wrong = Clock(milliseconds()), Clock(milliseconds() + 101 * 24 * HOUR)
     with sql_store(postgres_uri) as store:
@@ -83,7 +83,7 @@ def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
         assert host.upkeep._swept_at == wrong.now
 
 
-def test_a_key_from_the_future_is_published(clock: Clock) -> None:
+def test_a_key_from_the_future_does_not_make_callers_keep_published_keys_until_then(clock: Clock) -> None:
     """Whoever keeps the published keys does not keep them until then."""
     store = MemoryStore()
     an_engine(store, lambda: clock.now + 520 * 7 * 24 * HOUR).upkeep.make_keys()
@@ -119,7 +119,9 @@ def crowded(clock: Clock) -> tuple[EmbeddedEngine, WatchedStore]:
     return an_engine(store, clock), store
 
 
-def test_many_sessions_of_a_user_end(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+def test_many_sessions_of_a_user_end_in_batches_in_spite_of_new_log_ins(
+    crowded: tuple[EmbeddedEngine, WatchedStore],
+) -> None:
     """In batches, each a step of its own; whoever logs in all the time does not keep it from coming to an end."""
     engine, store = crowded
     store.before = lambda: store.add(a_record(f"new-{len(store.batches)}"))
@@ -131,7 +133,7 @@ def test_many_sessions_of_a_user_end(crowded: tuple[EmbeddedEngine, WatchedStore
 
 
 @pytest.mark.parametrize("end", [lambda e: e.revoke_user("user-1", None, "handle-0003"), lambda e: e.revoke(HANDLES)])
-def test_the_store_fails_halfway(
+def test_an_error_says_how_many_sessions_ended_where_the_store_fails_halfway(
     crowded: tuple[EmbeddedEngine, WatchedStore], end: Callable[[Engine], list[str]]
 ) -> None:
     """The error says how many were ended and which; once more ends the rest. The excepted one stays all through."""
@@ -154,7 +156,7 @@ def test_the_store_fails_halfway(
 HANDLES = [f"handle-{number:04d}" for number in range(2 * BATCH + 7) if number != 3]
 
 
-def test_nothing_was_ended_yet(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+def test_where_nothing_was_ended_yet_the_error_is_the_store_s(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
     """Then the error is that of the store."""
     engine, store = crowded
     store.before = lambda: (_ for _ in ()).throw(GeneralError("The disk is full."))
@@ -163,7 +165,7 @@ def test_nothing_was_ended_yet(crowded: tuple[EmbeddedEngine, WatchedStore]) -> 
     assert caught.value.ended == ()
 
 
-def test_a_batch_may_have_ended(clock: Clock) -> None:
+def test_a_batch_whose_answer_was_lost_is_forgotten_by_this_process(clock: Clock) -> None:
     """What this process knew of it is forgotten, though the answer was lost."""
     store = WatchedStore()
     engine = an_engine(store, clock)
@@ -176,7 +178,7 @@ def test_a_batch_may_have_ended(clock: Clock) -> None:
         used(engine, grant)
 
 
-def test_a_page_of_sessions_that_are_too_old(clock: Clock) -> None:
+def test_a_page_begins_behind_sessions_that_a_later_lifetime_ended_and_is_full(clock: Clock) -> None:
     """A lifetime that came later ends the oldest ones: a page begins behind them, and is full."""
     store = MemoryStore()
     before = an_engine(store, clock)
@@ -196,7 +198,9 @@ def test_a_page_of_sessions_that_are_too_old(clock: Clock) -> None:
 # -- how often the store is asked --------------------------------------------------------------------------------------
 
 
-def test_a_session_is_used(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_token_without_parent_touches_no_store_but_for_the_keys_every_30_s(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """An access token without a parent touches no store, at its first sight neither, but for the keys every 30 s."""
     engine, store = counting
     grant = engine.create(a_session())
@@ -209,7 +213,7 @@ def test_a_session_is_used(counting: tuple[EmbeddedEngine, CountingStore], clock
     assert store.counted() == {"keys": 1}
 
 
-def test_another_process_sees_a_token_first(clock: Clock) -> None:
+def test_another_process_reads_the_keys_for_a_token_and_then_nothing(clock: Clock) -> None:
     """It reads the keys, and then nothing."""
     store = CountingStore()
     grant = an_engine(store, clock).create(a_session())
@@ -219,7 +223,9 @@ def test_another_process_sees_a_token_first(clock: Clock) -> None:
     assert store.counted() == {"keys": 1}
 
 
-def test_a_refreshed_session_is_used_often(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_refreshed_session_costs_one_read_and_write_and_one_read_after_the_window(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """One read and one write at first, silence in the window, one read after it, and then a token that needs none."""
     engine, store = counting
     grant = refreshed(engine, engine.create(a_session()))
@@ -237,7 +243,7 @@ def test_a_refreshed_session_is_used_often(counting: tuple[EmbeddedEngine, Count
     assert store.counted() == {}
 
 
-def test_another_process_does_not_know_of_the_first_use(
+def test_another_process_reads_the_first_use_once_and_is_then_silent_too(
     counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
 ) -> None:
     """It reads once, writes nothing, and is then silent in the window too."""
@@ -296,7 +302,9 @@ def test_without_a_window_the_parent_of_a_used_child_is_a_theft(clock: Clock) ->
         refreshed(engine, first)
 
 
-def test_the_clock_is_set_back(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_clock_that_is_set_back_makes_the_engine_ask_the_store(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """What was known of the window holds from the first use on only, so the store is asked."""
     engine, store = counting
     grant = refreshed(engine, engine.create(a_session()))
@@ -318,7 +326,9 @@ def test_a_confirmed_token_lives_as_long_as_the_one_before(engine: EmbeddedEngin
     assert (fresh.claims["role"], fresh.fingerprint) == ("user", grant.access.fingerprint)
 
 
-def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_a_token_with_a_payload_changed_in_the_window_is_as_silent_as_before(
+    counting: tuple[EmbeddedEngine, CountingStore],
+) -> None:
     """The new token is as silent as the old one was."""
     engine, store = counting
     grant = refreshed(engine, engine.create(a_session()))
@@ -329,7 +339,7 @@ def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine
     assert store.counted() == {}
 
 
-def test_a_session_is_revoked_in_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_a_revoked_session_is_forgotten_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
     """This process forgets what it knew, and asks the store."""
     engine, _ = counting
     grant = refreshed(engine, engine.create(a_session()))
@@ -339,7 +349,7 @@ def test_a_session_is_revoked_in_the_window(counting: tuple[EmbeddedEngine, Coun
         used(engine, grant)
 
 
-def test_nothing_may_be_remembered(clock: Clock) -> None:
+def test_with_a_cache_of_size_0_a_token_with_a_parent_is_looked_up_each_time(clock: Clock) -> None:
     """With a cache of size 0 a token with a parent is looked up each time; one without is not."""
     store = CountingStore()
     engine = an_engine(store, clock, cache_size=0)
@@ -352,7 +362,9 @@ def test_nothing_may_be_remembered(clock: Clock) -> None:
     assert store.counted() == {}
 
 
-def test_garbage_comes_in_numbers(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_refresh_tokens_that_we_did_not_sign_never_reach_the_store(
+    counting: tuple[EmbeddedEngine, CountingStore],
+) -> None:
     """A refresh token that we did not sign never reaches the store."""
     engine, store = counting
     token = refresh_token_of(engine.create(a_session()))
@@ -363,7 +375,9 @@ def test_garbage_comes_in_numbers(counting: tuple[EmbeddedEngine, CountingStore]
     assert store.counted() == {}
 
 
-def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_each_refresh_of_a_chain_costs_one_read_and_one_write(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """Each costs one read and one write."""
     engine, store = counting
     grant = engine.create(a_session())
@@ -378,7 +392,7 @@ def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], cl
 # -- what leaves, and what is stored -----------------------------------------------------------------------------------
 
 
-def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
+def test_tokens_show_fingerprints_and_no_preimage(engine: EmbeddedEngine) -> None:
     """Access token and front-token carry the fingerprints of token and parent; no preimage, from which a child could be made."""
     first = engine.create(a_session())
     second = refreshed(engine, first)
@@ -390,7 +404,7 @@ def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
         assert secret not in shown
 
 
-def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
+def test_handles_and_tokens_have_128_192_or_256_random_bits(engine: EmbeddedEngine) -> None:
     """Handles have 128 random bits, anti-CSRF tokens 192, refresh tokens 256; none is a UUID, each is new."""
     grants = [engine.create(replace(a_session(), anti_csrf=True)) for _ in range(50)]
     handles = {bytes.fromhex(grant.access.handle) for grant in grants}
@@ -401,7 +415,7 @@ def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
         assert all(len({value[index] for value in values}) > 10 for index in range(size))
 
 
-def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
+def test_a_stolen_database_holds_no_token_preimage_or_private_key(tmp_path: pathlib.Path, clock: Clock) -> None:
     """Its files hold no refresh token, no access token, no preimage and no private key."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         engine = an_engine(store, clock)
@@ -419,7 +433,7 @@ def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
     assert [secret for secret in secrets if secret.encode() in stored] == []
 
 
-def test_a_handle_names_its_tenant(engine: EmbeddedEngine) -> None:
+def test_a_handle_names_its_tenant_unless_it_is_the_public_one(engine: EmbeddedEngine) -> None:
     """Unless it is the public one; the rest is 128 random bits."""
     public = engine.create(a_session()).access.handle
     tenant = engine.create(a_session(tenant_id="t1")).access.handle
@@ -442,7 +456,7 @@ def largest(engine: EmbeddedEngine) -> int:
     return fitting
 
 
-def test_a_payload_just_fits(clock: Clock) -> None:
+def test_a_payload_that_just_fits_leaves_room_for_the_largest_token(clock: Clock) -> None:
     """The limit counts the largest token that the session can get: after a refresh and a change, far in the future."""
     engine = an_engine(MemoryStore(), clock)
     grant = engine.create(a_session("size", payload={"p": "x" * largest(engine)}))
@@ -451,7 +465,7 @@ def test_a_payload_just_fits(clock: Clock) -> None:
     assert SETTINGS.max_token - 8 < size <= SETTINGS.max_token
 
 
-def test_a_payload_is_too_large(engine: EmbeddedEngine) -> None:
+def test_a_payload_that_is_too_large_is_refused_with_both_numbers_and_no_session(engine: EmbeddedEngine) -> None:
     """It is refused at creation with both numbers and nginx's lower limit, and no session is made."""
     with pytest.raises(
         ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\..*nginx .* proxy_buffer_size 16k;"
@@ -467,7 +481,7 @@ CHANGES: dict[str, Callable[[Engine, Grant], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_payload_grows_too_large(engine: EmbeddedEngine, change: str) -> None:
+def test_a_payload_that_grows_too_large_is_refused_and_the_old_one_stays(engine: EmbeddedEngine, change: str) -> None:
     """The sum counts; it is refused with both numbers, and the old payload stays."""
     grant = engine.create(a_session(payload={"p": "x" * 1000}))
     before = engine.information(grant.access.handle)
@@ -477,7 +491,7 @@ def test_a_payload_grows_too_large(engine: EmbeddedEngine, change: str) -> None:
     assert refreshed(engine, grant).access.claims["p"] == "x" * 1000
 
 
-def test_session_data_is_large(engine: EmbeddedEngine) -> None:
+def test_large_session_data_has_no_limit(engine: EmbeddedEngine) -> None:
     """It is in no token, so there is no limit."""
     handle = engine.create(a_session(data={"d": "x" * 100_000})).access.handle
     assert engine.write_data(handle, {"d": "y" * 1_000_000})
@@ -486,7 +500,7 @@ def test_session_data_is_large(engine: EmbeddedEngine) -> None:
 # -- issuer, audience, keys --------------------------------------------------------------------------------------------
 
 
-def test_issuer_and_audience_are_set(clock: Clock) -> None:
+def test_tokens_have_the_issuer_and_audience_that_are_set_and_the_engine_accepts_them(clock: Clock) -> None:
     """Both stand in the token, and the engine accepts its own."""
     settings = {"issuer": "https://a.example", "audience": "app", "checks_issuer": True}
     engine = an_engine(MemoryStore(), clock, **settings)
@@ -508,7 +522,7 @@ def test_issuer_and_audience_are_set(clock: Clock) -> None:
         ({"audience": "app"}, {"audience": "apps"}, False),
     ],
 )
-def test_another_app_on_the_database_has_other_settings(
+def test_a_token_of_an_app_with_another_issuer_or_audience_asks_to_refresh(
     clock: Clock, mine: dict[str, Any], theirs: dict[str, Any], passes: bool
 ) -> None:
     """A token of another issuer (if that is checked) or audience asks to refresh."""
@@ -525,7 +539,7 @@ def test_another_app_on_the_database_has_other_settings(
 @pytest.mark.parametrize(
     ("audience", "passes"), [(["other", "app"], True), (["other"], False), ([], False), ("ap", False), (7, False)]
 )
-def test_a_token_has_several_audiences(clock: Clock, audience: Any, passes: bool) -> None:
+def test_one_of_a_token_s_several_audiences_must_be_ours(clock: Clock, audience: Any, passes: bool) -> None:
     """One of them must be ours (RFC 7519, section 4.1.3)."""
     engine = an_engine(MemoryStore(), clock, audience="app")
     claims = {**engine.create(a_session()).access.claims, "aud": audience}
@@ -537,7 +551,7 @@ def test_a_token_has_several_audiences(clock: Clock, audience: Any, passes: bool
         engine.verify(token)
 
 
-def test_a_token_is_not_valid_yet(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_is_not_valid_yet_asks_to_refresh(engine: EmbeddedEngine, clock: Clock) -> None:
     """Before its `nbf` it asks to refresh."""
     claims = {**engine.create(a_session()).access.claims, "nbf": clock.now // SECOND + 60}
     token = engine._access_tokens.sign(claims, clock.now)
@@ -547,7 +561,7 @@ def test_a_token_is_not_valid_yet(engine: EmbeddedEngine, clock: Clock) -> None:
     assert engine.verify(token).access == token
 
 
-def test_a_token_is_signed_with_the_other_kind_of_key(clock: Clock) -> None:
+def test_a_token_signed_with_the_other_kind_of_key_asks_to_refresh(clock: Clock) -> None:
     """When the setting was changed, old tokens ask to refresh."""
     store = MemoryStore()
     grant = an_engine(store, clock).create(a_session())
@@ -557,7 +571,7 @@ def test_a_token_is_signed_with_the_other_kind_of_key(clock: Clock) -> None:
     assert refreshed(static, grant).access.kid.startswith("s-")
 
 
-def test_the_secret_key_is_replaced(clock: Clock) -> None:
+def test_refresh_tokens_outlive_a_replaced_secret_key_only_with_a_fallback(clock: Clock) -> None:
     """With a fallback old refresh tokens go on, without it neither they nor access tokens pass."""
     store = MemoryStore()
     grant = an_engine(store, clock, secret_keys=("old",)).create(a_session())
@@ -573,7 +587,7 @@ def test_the_secret_key_is_replaced(clock: Clock) -> None:
     assert refreshed(without, moved).access.handle == grant.access.handle
 
 
-def test_the_clock_is_the_machine_s() -> None:
+def test_the_machine_s_clock_counts_milliseconds_since_the_epoch() -> None:
     """Milliseconds since the epoch."""
     engine = EmbeddedEngine(MemoryStore(), SETTINGS)
     assert 0 <= milliseconds() - engine.now() < 5000
@@ -585,7 +599,9 @@ THREADS = 8
 MERGES = 12
 
 
-def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_eight_threads_that_refresh_with_one_token_get_children_and_one_promotes(
+    engine: EmbeddedEngine, clock: Clock
+) -> None:
     """All get children; when the line moves on, exactly one promotes it."""
     grant = engine.create(a_session())
     for _ in range(3):
@@ -598,7 +614,7 @@ def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clo
         grant = children[5]
 
 
-def test_eight_threads_use_a_token_first(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_use_a_token_first_pass_with_one_first_use(engine: EmbeddedEngine) -> None:
     """All pass, one of them is the first use."""
     grant = refreshed(engine, engine.create(a_session()))
     token = presented(engine, grant.access.raw)
@@ -606,7 +622,7 @@ def test_eight_threads_use_a_token_first(engine: EmbeddedEngine) -> None:
     assert sum(one.confirmed for one in passed) == 1
 
 
-def test_eight_threads_use_a_token_first_without_a_window(clock: Clock) -> None:
+def test_eight_first_uses_without_a_window_pass_and_one_of_them_is_the_first(clock: Clock) -> None:
     """All pass, and one of them is the first use; the others get a token without parent, or none in the same millisecond."""
     engine = strict_engine(MemoryStore(), clock)
     token = presented(engine, refreshed(engine, engine.create(a_session())).access.raw)
@@ -616,7 +632,7 @@ def test_eight_threads_use_a_token_first_without_a_window(clock: Clock) -> None:
     assert all(one.tokens is None for one in passed if one is not first)
 
 
-def test_eight_threads_use_children_first(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_use_several_children_make_one_first_use(engine: EmbeddedEngine) -> None:
     """Of several children together there is one first use."""
     first = engine.create(a_session())
     tokens = [refreshed(engine, first).access for _ in range(THREADS)]
@@ -624,7 +640,7 @@ def test_eight_threads_use_children_first(engine: EmbeddedEngine) -> None:
     assert sum(one.confirmed for one in passed) == 1
 
 
-def test_eight_threads_merge_into_the_payload(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_merge_into_the_payload_lose_no_update(engine: EmbeddedEngine) -> None:
     """No update is lost, by handle and with the token."""
     token = engine.create(a_session(payload={})).access
 
@@ -641,7 +657,7 @@ def test_eight_threads_merge_into_the_payload(engine: EmbeddedEngine) -> None:
     assert len(known.access_token_payload) == 3 * THREADS
 
 
-def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
+def test_one_of_eight_threads_that_sign_in_again_ends_the_session_from_before(engine: EmbeddedEngine) -> None:
     """One of them ended the session from before."""
     old = engine.create(a_session()).access.handle
     grants = at_once(THREADS, lambda _: engine.create(a_session(), replacing=old))
@@ -650,7 +666,7 @@ def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_many_merge_data(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) -> None:
+def test_eight_threads_that_merge_data_lose_nothing(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) -> None:
     """Eight threads with keys of their own, several each: none is lost, nor is what was there."""
     with contextlib.nullcontext(MemoryStore()) if in_memory else sql_store(sqlite_uri(tmp_path)) as store:
         engine = an_engine(store, clock)
@@ -666,7 +682,7 @@ def test_many_merge_data(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) 
     assert known.session_data == {"kept": True, **expected}
 
 
-def test_data_is_merged_that_others_change_all_the_time(clock: Clock) -> None:
+def test_a_merge_of_data_that_others_change_all_the_time_is_our_error(clock: Clock) -> None:
     """After some attempts it is our error, and nothing was written."""
     store = MemoryStore()
     engine = an_engine(store, clock)
@@ -704,14 +720,14 @@ def lost_swaps(clock: Clock, times: int) -> tuple[EmbeddedEngine, LosingStore, G
     return engine, store, grant
 
 
-def test_somebody_else_uses_the_token_between_read_and_swap(clock: Clock) -> None:
+def test_a_use_by_another_between_read_and_swap_is_decided_again_and_passes(clock: Clock) -> None:
     """It is decided again, on what the other one wrote: this use passes, and was not the first."""
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: an_engine(store, clock).verify(grant.access)
     assert used(engine, grant).confirmed is False
 
 
-def test_the_session_ends_between_read_and_swap(clock: Clock) -> None:
+def test_a_session_that_ends_between_read_and_swap_is_unauthorised(clock: Clock) -> None:
     """It is unauthorised, and does not come back."""
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: store.remove([grant.access.handle])
@@ -720,7 +736,7 @@ def test_the_session_ends_between_read_and_swap(clock: Clock) -> None:
     assert engine.information(grant.access.handle) is None
 
 
-def test_the_payload_changes_between_read_and_swap(clock: Clock) -> None:
+def test_a_payload_changed_between_read_and_swap_is_in_the_refreshed_token(clock: Clock) -> None:
     """A refresh that overlaps the change hands out the new payload."""
     engine, store, grant = lost_swaps(clock, 1)
 
@@ -733,7 +749,7 @@ def test_the_payload_changes_between_read_and_swap(clock: Clock) -> None:
     assert refreshed(engine, grant).access.claims["role"] == "none"
 
 
-def test_time_passes_between_read_and_swap(clock: Clock) -> None:
+def test_time_that_passes_between_read_and_swap_counts_in_the_second_decision(clock: Clock) -> None:
     """It is decided again at the new time: the child is no longer young, and is promoted."""
     engine, store, grant = lost_swaps(clock, 1)
 
@@ -745,7 +761,9 @@ def test_time_passes_between_read_and_swap(clock: Clock) -> None:
     assert issued(refreshed(engine, grant)).refresh_token is not None
 
 
-def test_others_are_always_faster(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swaps_that_are_lost_again_and_again_are_our_error_and_change_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a bounded number of times it is our error, and nothing has changed."""
     engine, store, grant = lost_swaps(clock, 1000)
     monkeypatch.setattr(store, "swap_line", lambda *_: setattr(store, "times", store.times - 1))
@@ -772,7 +790,7 @@ class DownStore(MemoryStore):
         return super().read(handle)
 
 
-def test_a_session_is_refreshed_while_its_store_is_down(clock: Clock) -> None:
+def test_a_refresh_while_the_store_is_down_is_our_error_and_its_token_works_afterwards(clock: Clock) -> None:
     """It is our error, and the same refresh token works afterwards."""
     store = DownStore()
     engine = an_engine(store, clock)
@@ -784,7 +802,7 @@ def test_a_session_is_refreshed_while_its_store_is_down(clock: Clock) -> None:
     assert not refreshed(engine, grant).raced
 
 
-def test_two_engines_share_a_store(store: Store, clock: Clock) -> None:
+def test_tokens_of_two_engines_on_one_store_are_good_for_both(store: Store, clock: Clock) -> None:
     """Tokens of one are tokens of the other."""
     one, other = an_engine(store, clock), an_engine(store, clock)
     grant = refreshed(other, one.create(a_session()))

@@ -71,7 +71,7 @@ def asserted_hidden(engine: EmbeddedEngine, grant: Grant) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_a_reissued_child(clock: Clock, algorithm: str, dynamic: bool) -> None:
+def test_a_reissued_child_s_header_says_when_a_refresh_made_it(clock: Clock, algorithm: str, dynamic: bool) -> None:
     """Its header says when a refresh made it, each time; its payload is the user's."""
     engine = an_engine(MemoryStore(), clock, keys=replace(KEYS, algorithm=algorithm), dynamic=None)
     grant = refreshed(engine, engine.create(a_session(kind=TokenKind(5, dynamic))))
@@ -85,7 +85,7 @@ def test_a_reissued_child(clock: Clock, algorithm: str, dynamic: bool) -> None:
     assert grant.access.claims.items() >= {"role": "admin", "number": 2, "iat": clock.now // SECOND}.items()
 
 
-def test_a_token_that_refresh_made(clock: Clock) -> None:
+def test_a_token_that_a_refresh_made_has_nothing_to_note(clock: Clock) -> None:
     """Has nothing to note: its ``iat`` says when it was made."""
     engine = an_engine(MemoryStore(), clock)
     first = engine.create(a_session())
@@ -94,7 +94,9 @@ def test_a_token_that_refresh_made(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("payload", [{"st-remember": False}, {"st-remember": False, "st-born": 1, "st-static": True}])
-def test_cookies_shall_end_with_the_browser(clock: Clock, payload: dict[str, Any]) -> None:
+def test_cookies_that_end_with_the_browser_do_so_after_refreshes_changes_and_new_keys(
+    clock: Clock, payload: dict[str, Any]
+) -> None:
     """The row remembers it through refreshes, changes and a new key; each token's header says it."""
     engine = an_engine(MemoryStore(), clock)
     first = engine.create(a_session(payload={"role": "admin", **payload}))
@@ -111,7 +113,7 @@ def test_cookies_shall_end_with_the_browser(clock: Clock, payload: dict[str, Any
 
 
 @pytest.mark.parametrize("update", [{"st-remember": None}, {"st-static": None}, {"st-born": 1, "st-remember": True}])
-def test_names_of_ours_come_back(clock: Clock, update: dict[str, Any]) -> None:
+def test_names_of_ours_that_come_back_in_a_payload_are_dropped(clock: Clock, update: dict[str, Any]) -> None:
     """They are dropped, whatever they say: in a merge, a replacement and with a token."""
     engine = an_engine(MemoryStore(), clock, dynamic=None)
     new = a_session(payload={"st-remember": False}, kind=TokenKind(5, False))
@@ -126,7 +128,7 @@ def test_names_of_ours_come_back(clock: Clock, update: dict[str, Any]) -> None:
     assert (child.marks.remember, child.kid[:2]) == (False, "s-")
 
 
-def test_the_database_has_no_news(clock: Clock) -> None:
+def test_notes_of_ours_are_no_change_of_the_payload_for_the_database(clock: Clock) -> None:
     """Notes of ours are no change of the payload."""
     engine = an_engine(MemoryStore(), clock)
     child = refreshed(engine, engine.create(a_session(payload={"st-remember": False})))
@@ -134,7 +136,7 @@ def test_the_database_has_no_news(clock: Clock) -> None:
     assert engine.verify(presented(engine, again.access.raw), check_database=True).tokens is None
 
 
-def test_the_size_of_a_reissued_token(clock: Clock) -> None:
+def test_notes_of_ours_count_for_the_size_of_a_payload_before_it_is_stored(clock: Clock) -> None:
     """Notes of ours are counted before a payload is stored: the largest that passes fills a token to the limit."""
     engine = an_engine(MemoryStore(), clock)
     child = refreshed(engine, engine.create(a_session(payload={"st-remember": False})))
@@ -154,7 +156,9 @@ def test_the_size_of_a_reissued_token(clock: Clock) -> None:
 
 @CHILDREN
 @pytest.mark.parametrize("name", ["first access", "access", "changed access"])
-def test_an_old_token_is_read(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any], name: str) -> None:
+def test_an_old_token_is_genuine_and_its_notes_are_not_shown_as_payload(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any], name: str
+) -> None:
     """It is genuine, tells its birth and what shall become of its cookies, and shows none of that as a payload."""
     token = presented(older, kept[name])
     assert older.is_genuine(token)
@@ -164,7 +168,7 @@ def test_an_old_token_is_read(older: EmbeddedEngine, clock: Clock, kept: dict[st
     assert token.claims["role"] == "admin"
 
 
-def test_an_old_child_is_young_no_longer(older: EmbeddedEngine, clock: Clock) -> None:
+def test_an_old_child_is_as_old_as_its_birth_and_sent_to_refresh(older: EmbeddedEngine, clock: Clock) -> None:
     """Its birth counts, not when its payload was changed: where it has a sibling it is sent to refresh."""
     clock.now = FORGOTTEN["born"] + 31 * SECOND
     older.refresh(RefreshRequest(FORGOTTEN["first refresh"]))
@@ -178,7 +182,9 @@ def test_an_old_child_is_young_no_longer(older: EmbeddedEngine, clock: Clock) ->
 
 
 @CHILDREN
-def test_an_old_token_is_reissued(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_token_keeps_birth_key_and_cookies_when_it_is_reissued(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """By a change, twice, and by the database: birth, key and cookies stay, now in the header."""
     clock.now = kept["born"] + 3 * SECOND
     grant = Grant(presented(older, kept["changed access"]))
@@ -192,14 +198,18 @@ def test_an_old_token_is_reissued(older: EmbeddedEngine, clock: Clock, kept: dic
 
 
 @CHILDREN
-def test_an_old_token_has_no_news(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_token_is_not_replaced_because_its_notes_stood_elsewhere(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """The database sends no new token only because notes stood elsewhere."""
     clock.now = kept["born"] + 3 * SECOND
     assert older.verify(presented(older, kept["changed access"]), check_database=True).tokens is None
 
 
 @CHILDREN
-def test_an_old_row_is_refreshed(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_row_keeps_its_kind_of_key_cookies_and_payload_at_a_refresh(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """It is of the kind of key that it was, its cookies end when they did, and the user's payload is whole."""
     clock.now = kept["born"] + HOUR
     grant = older.refresh(RefreshRequest(kept["refresh"]))
@@ -209,7 +219,7 @@ def test_an_old_row_is_refreshed(older: EmbeddedEngine, clock: Clock, kept: dict
     asserted_hidden(older, grant)
 
 
-def test_an_app_goes_on_with_an_old_session(old: MemoryStore, clock: Clock) -> None:
+def test_an_app_goes_on_with_an_old_session_and_sees_none_of_its_notes(old: MemoryStore, clock: Clock) -> None:
     """Change and refresh set cookies that end with the browser; neither the app nor a script sees why."""
     app = an_app(old, clock=clock, SECRET_KEY="a secret of the tests")
 
@@ -228,7 +238,7 @@ def test_an_app_goes_on_with_an_old_session(old: MemoryStore, clock: Clock) -> N
         assert not OWN_NAMES & payload.keys()
 
 
-def test_a_token_says_it_twice(older: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_says_it_twice_is_as_old_as_its_header_says(older: EmbeddedEngine, clock: Clock) -> None:
     """The header counts for the birth; cookies end with the browser where either says so."""
     kid, private = older._access_tokens.keys.signing_key(clock.now, True)
     claims = {**contents(FORGOTTEN["changed access"])[1], "st-born": 5}

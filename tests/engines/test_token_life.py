@@ -47,7 +47,9 @@ WAYS: dict[str, Give] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_token_takes_another_ones_place(way: str, engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_takes_another_one_s_place_is_new_and_expires_with_it(
+    way: str, engine: EmbeddedEngine, clock: Clock
+) -> None:
     """It is new, and expires when the presented one does."""
     grant = refreshed(engine, engine.create(new_session()))
     engine.verify(grant.access)
@@ -58,7 +60,9 @@ def test_a_token_takes_another_ones_place(way: str, engine: EmbeddedEngine, cloc
 
 
 @pytest.mark.parametrize("way", ["confirm", "check_database", "regenerate"])
-def test_a_token_is_from_before_the_step_up(way: str, engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_from_before_the_step_up_keeps_its_auth_time_until_the_next_refresh(
+    way: str, engine: EmbeddedEngine, clock: Clock
+) -> None:
     """What takes its place has its ``auth_time``, whatever stands in the row; the next refresh has the row's."""
     first = engine.create(new_session(payload={"auth_time": 1_600_000_000}))
     old = refreshed(engine, first)
@@ -78,7 +82,9 @@ def test_a_step_up_alone_is_no_news_for_the_database(engine: EmbeddedEngine, clo
     assert engine.verify(old.access, check_database=True).tokens is None
 
 
-def test_a_session_says_nothing_of_its_log_in(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_session_that_says_nothing_of_its_log_in_says_nothing_after_a_step_up(
+    engine: EmbeddedEngine, clock: Clock
+) -> None:
     """Made by another SDK: what takes its token's place says nothing either, also after a step-up."""
     old = engine.create(new_session())
     engine.regenerate(old.access, {"auth_time": 1_700_000_000})
@@ -113,13 +119,13 @@ def stays_alive(app: Flask, token: str, change: Callable[[], Any]) -> int:
     ],
     ids=["merge", "claim", "reauthenticate"],
 )
-def test_a_copied_access_token_is_used_for_ever(change: Callable[[], Any]) -> None:
+def test_a_copied_access_token_that_is_always_used_dies_when_it_says(change: Callable[[], Any]) -> None:
     """It dies when it says it does, at the second half hour."""
     app = an_app()
     assert stays_alive(app, signed_in(app).access_token, change) == 2
 
 
-def test_a_copy_of_the_token_from_before_the_step_up(make: Make) -> None:
+def test_a_copy_from_before_the_step_up_passes_no_view_that_wants_a_fresh_log_in(make: Make) -> None:
     """It passes no view that wants a fresh log-in, with the database or without; on a core it is told to refresh."""
     app = make()
     session = a_session(app)
@@ -135,7 +141,7 @@ def test_a_copy_of_the_token_from_before_the_step_up(make: Make) -> None:
     assert run(app, view, access=session.access_token).status_code == 200
 
 
-def test_the_owner_refreshes_after_the_step_up(make: Make) -> None:
+def test_the_owner_s_tokens_keep_the_fresh_moment_after_a_refresh(make: Make) -> None:
     """The refreshed tokens, and all after them, keep the fresh moment."""
     app = make()
     tokens = signed_in(app)
@@ -149,7 +155,7 @@ def test_the_owner_refreshes_after_the_step_up(make: Make) -> None:
     assert claims["auth_time"] * SECOND == fresh
 
 
-def test_a_refresh_lengthens() -> None:
+def test_only_create_and_refresh_give_a_full_life() -> None:
     """Create and refresh alone give a full life, also to a token that is still young (the echo)."""
     app = an_app()
     engine = state_of(app).engine

@@ -76,7 +76,9 @@ ORDERS = [order for number in (2, 3, 4) for order in itertools.permutations(OF_E
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(version for _, version, _ in order))
-def test_cores_are_of_different_versions(order: tuple[tuple[tuple[str, ...], str, str], ...]) -> None:
+def test_cores_of_different_versions_share_log_ins_each_in_its_highest_version(
+    order: tuple[tuple[tuple[str, ...], str, str], ...],
+) -> None:
     """Each gets its share of the log-ins, in the highest version that it has in common with us, and is asked for it once."""
     with contextlib.ExitStack() as running:
         cores = [running.enter_context(scripted(versions=versions)) for versions, *_ in order]
@@ -87,7 +89,9 @@ def test_cores_are_of_different_versions(order: tuple[tuple[tuple[str, ...], str
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_many_threads_need_the_versions(old: ScriptedCore, new: ScriptedCore, turned: bool) -> None:
+def test_one_of_many_threads_asks_each_host_once_for_its_versions(
+    old: ScriptedCore, new: ScriptedCore, turned: bool
+) -> None:
     """Each host is asked once, by one of them."""
     client = a_client(*([new, old] if turned else [old, new]))
     assert at_once(8, lambda _: client.call(log_in)) == [(OK, False)] * 8
@@ -95,7 +99,7 @@ def test_many_threads_need_the_versions(old: ScriptedCore, new: ScriptedCore, tu
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_one_core_speaks_no_version_of_ours(new: ScriptedCore, turned: bool) -> None:
+def test_a_core_that_speaks_no_version_of_ours_is_left_alone_for_a_while(new: ScriptedCore, turned: bool) -> None:
     """The other one is asked, and that one is left alone for a while."""
     with scripted(versions=("2.19", "6.0")) as odd:
         client = a_client(*([new, odd] if turned else [odd, new]))
@@ -104,7 +108,9 @@ def test_one_core_speaks_no_version_of_ours(new: ScriptedCore, turned: bool) -> 
 
 
 @pytest.mark.parametrize("answer", [hang_up, keep_silent, reply(b"", 502), reply(b"", 503)])
-def test_one_core_does_not_tell_its_versions(new: ScriptedCore, answer: Answer) -> None:
+def test_a_log_in_goes_to_the_other_core_where_one_does_not_tell_its_versions(
+    new: ScriptedCore, answer: Answer
+) -> None:
     """Then the call itself was not sent: even a log-in goes to the other one, and it was made once."""
     with scripted() as mute:
         mute.answers["/apiversion"] = answer
@@ -124,7 +130,7 @@ def test_one_core_does_not_tell_its_versions(new: ScriptedCore, answer: Answer) 
         reply(["5.4"]),
     ],
 )
-def test_one_core_says_something_else_of_its_versions(new: ScriptedCore, answer: Answer) -> None:
+def test_a_core_that_says_nonsense_of_its_versions_is_left_alone_for_a_while(new: ScriptedCore, answer: Answer) -> None:
     """Nothing of the call was sent, so the other one is asked, each time; the odd one is left alone for a while."""
     with scripted() as odd:
         odd.answers["/apiversion"] = answer
@@ -133,7 +139,7 @@ def test_one_core_says_something_else_of_its_versions(new: ScriptedCore, answer:
         assert (len(odd.requests), len(new.paths())) == (1, 6)
 
 
-def test_no_core_says_anything_of_its_versions(new: ScriptedCore) -> None:
+def test_an_error_names_what_each_core_said_instead_of_its_versions(new: ScriptedCore) -> None:
     """The error names each host and what it said."""
     with scripted() as odd:
         for core in (odd, new):
@@ -144,7 +150,7 @@ def test_no_core_says_anything_of_its_versions(new: ScriptedCore) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_one_core_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> None:
+def test_the_other_core_is_asked_where_one_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> None:
     """The other one is asked; where there is no other one, it is said and not tried again."""
 
     def of_a_tenant(version: str) -> CoreRequest:
@@ -159,7 +165,7 @@ def test_one_core_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> Non
         assert (caught.value.code, oldest.paths()) == (500, [])
 
 
-def test_many_threads_meet_a_core_that_does_not_tell_its_versions(new: ScriptedCore) -> None:
+def test_a_core_that_does_not_tell_its_versions_holds_up_nobody_at_the_other_one(new: ScriptedCore) -> None:
     """Those that are at the other one do not wait for it; nobody waits longer than its share of the time."""
     took: list[float] = []
 
@@ -176,7 +182,9 @@ def test_many_threads_meet_a_core_that_does_not_tell_its_versions(new: ScriptedC
     assert max(took) < 1.7
 
 
-def test_a_gateway_is_busy_when_it_is_asked_for_versions(new: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_that_is_busy_when_asked_for_versions_is_waited_for(
+    new: ScriptedCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That is waited for, as with any call."""
     waits: list[float] = []
     monkeypatch.setattr(client_module.time, "sleep", waits.append)
@@ -197,7 +205,9 @@ def test_a_gateway_is_busy_when_it_is_asked_for_versions(new: ScriptedCore, monk
     ("before", "after", "then"),
     [(NEW, OLD, "5.3"), (OLD, ("5.4",), "5.4"), (NEW, OLDEST, "2.21"), (OLDEST, NEW, "5.4")],
 )
-def test_a_host_refuses_its_version(place: int, before: Any, after: Any, then: str) -> None:
+def test_a_host_that_refuses_its_version_is_asked_anew_and_gets_the_call_again(
+    place: int, before: Any, after: Any, then: str
+) -> None:
     """It is asked for its versions again, no other one is; and it gets the same call once more, as its version has it."""
     with scripted(versions=before) as changed, scripted(versions=("5.0",)) as same:
         cores = [changed, same] if place == 0 else [same, changed]
@@ -214,7 +224,9 @@ def test_a_host_refuses_its_version(place: int, before: Any, after: Any, then: s
 
 
 @pytest.mark.parametrize("first", [OLD, NEW])
-def test_a_host_was_away(first: tuple[str, ...], new: ScriptedCore) -> None:
+def test_a_host_that_was_away_agrees_on_its_version_before_it_gets_a_call(
+    first: tuple[str, ...], new: ScriptedCore
+) -> None:
     """What comes back there may be another core: its version is agreed on before it gets a call."""
     then = NEW if first == OLD else OLD
     with scripted(versions=first) as core:
@@ -231,7 +243,7 @@ def test_a_host_was_away(first: tuple[str, ...], new: ScriptedCore) -> None:
 @pytest.mark.parametrize(
     "backends", [(OLD, NEW), (NEW, OLD), (("5.0",), ("5.0", *NEW), ("5.0", "5.3")), (OLDEST, ("2.21", *NEW))]
 )
-def test_cores_of_different_versions_are_behind_one_address(backends: Any, rounds: int) -> None:
+def test_behind_one_address_the_version_that_all_cores_know_is_found_and_kept(backends: Any, rounds: int) -> None:
     """A load balancer gives each request to another one: a version that all of them know is found, and used from then on."""
     turns = itertools.cycle([versions for versions in backends for _ in range(rounds)])
     with scripted() as balanced:
@@ -242,7 +254,7 @@ def test_cores_of_different_versions_are_behind_one_address(backends: Any, round
         assert agreements(balanced) <= client_module.AGREEMENTS
 
 
-def test_cores_behind_one_address_have_no_version_in_common() -> None:
+def test_cores_at_one_address_without_a_common_version_are_an_error_after_some_tries() -> None:
     """Some tries, then it is an error that says so; another host is asked before."""
     turns = itertools.cycle([("5.3",), ("5.4",)])
     with scripted() as balanced, scripted() as other:
@@ -305,7 +317,7 @@ class Load:
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("before", "after"), CHANGES)
-def test_a_core_changes_in_mid_load(place: int, before: Any, after: Any) -> None:
+def test_no_call_fails_where_a_core_changes_behind_its_address_in_mid_load(place: int, before: Any, after: Any) -> None:
     """Behind its address, connections stay: no call fails, each log-in is made once, and few ask for the version."""
     with scripted(versions=before) as changed, scripted(versions=("5.0",)) as same:
         client = a_client(*([changed, same] if place == 0 else [same, changed]))
@@ -322,7 +334,7 @@ def test_a_core_changes_in_mid_load(place: int, before: Any, after: Any) -> None
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("before", "after"), CHANGES)
-def test_a_core_is_replaced_in_mid_load(
+def test_no_call_fails_where_a_core_is_replaced_at_its_port_in_mid_load(
     place: int, before: Any, after: Any, new: ScriptedCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends with what it has in hand, and another one begins at its port: the other host has what it lost, and none fails."""

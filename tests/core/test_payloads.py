@@ -108,7 +108,7 @@ class Sdk:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_a_payload_is_changed_again_after_a_refresh(
+def test_a_payload_that_is_sent_back_again_and_again_keeps_age_and_kind_of_key(
     core: FlaskClient, clock: Clock, version: str, dynamic: bool
 ) -> None:
     """Each time the payload of the last token is sent back; the token's age and kind of key go on beside it."""
@@ -128,7 +128,7 @@ def test_a_payload_is_changed_again_after_a_refresh(
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 @pytest.mark.parametrize("value", [None, 1, "x", True, False, {"a": 1}])
-def test_a_service_sends_names_of_ours(core: FlaskClient, version: str, value: Any) -> None:
+def test_names_of_ours_that_a_service_sends_are_dropped(core: FlaskClient, version: str, value: Any) -> None:
     """They are dropped, whatever they say, at log-in, with a token and by handle; nobody meets them again."""
     names = dict.fromkeys(OWN_NAMES, value)
     service = Sdk(core, version, a=1, **names)
@@ -142,7 +142,7 @@ def test_a_service_sends_names_of_ours(core: FlaskClient, version: str, value: A
     assert "st-born" not in service.header
 
 
-def test_a_service_changes_a_session_whose_cookies_end_with_the_browser(core: FlaskClient, clock: Clock) -> None:
+def test_cookies_end_with_the_browser_after_a_service_replaced_the_payload(core: FlaskClient, clock: Clock) -> None:
     """It replaces the payload and does not know; the next token of the app that asked for that says it all the same."""
     service = Sdk(core, "5.3", a=1, **{"st-remember": False})
     for _ in range(2):
@@ -155,7 +155,7 @@ def test_a_service_changes_a_session_whose_cookies_end_with_the_browser(core: Fl
     service.asserted_only(c=3)
 
 
-def test_a_log_in_is_as_fresh_as_the_service_says(core: FlaskClient) -> None:
+def test_the_auth_time_that_a_service_sends_is_stored(core: FlaskClient) -> None:
     """``auth_time`` is a claim, as any other: what is sent is stored."""
     service = Sdk(core, "5.3", auth_time=5)
     service.refresh()
@@ -250,7 +250,7 @@ def change() -> dict[str, Any]:
 
 @EVERYWHERE
 @pytest.mark.parametrize("remember", [True, False])
-def test_cookies_end_with_the_browser_or_not(app: Flask, remember: bool) -> None:
+def test_cookies_end_with_the_browser_or_not_up_to_the_last_change(app: Flask, remember: bool) -> None:
     """From log-in to the last change of a refreshed session; neither app nor script sees why."""
     entered = run(app, lambda: log_in(remember))
     answers = [entered, call(app, "POST", "/refresh", refresh=cookie_values(entered)["sRefreshToken"])]
@@ -264,7 +264,7 @@ def test_cookies_end_with_the_browser_or_not(app: Flask, remember: bool) -> None
 
 
 @EVERYWHERE
-def test_a_script_reads_the_payload(app: Flask) -> None:
+def test_a_script_reads_all_of_the_payload_but_the_time_of_the_log_in(app: Flask) -> None:
     """All that stands in the token, as with an official backend, but for the moment of the log-in: that is the app's to know."""
     entered = run(app, lambda: log_in(remember=True))
     refreshed = call(app, "POST", "/refresh", refresh=cookie_values(entered)["sRefreshToken"])

@@ -49,7 +49,7 @@ def outcomes(answers: Iterable[dict[str, Any]]) -> list[str]:
     return said
 
 
-def test_the_docs_tell_what_the_window_changes(runs: list[list[Exchange]]) -> None:
+def test_the_docs_tell_what_the_window_changes_row_by_row(runs: list[list[Exchange]]) -> None:
     """Row by row: what a real core answered, what ours answers within the window, and later."""
     real = outcomes(it.recorded for it in runs[0])
     ours = [outcomes(it.ours for it in run) for run in runs]
@@ -59,7 +59,7 @@ def test_the_docs_tell_what_the_window_changes(runs: list[list[Exchange]]) -> No
     assert told == rows
 
 
-def test_nothing_else_changes(runs: list[list[Exchange]]) -> None:
+def test_nothing_but_the_window_s_rows_is_an_error_or_sends_a_client_away(runs: list[list[Exchange]]) -> None:
     """No answer is an error, and none sends an honest client away."""
     statuses = {it.ours["status"] for run in runs for it in run}
     assert statuses == {"OK", "TOKEN_THEFT_DETECTED"}

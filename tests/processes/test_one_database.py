@@ -63,7 +63,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
     return sqlite_uri(tmp_path) if request.param == "sqlite" else str(request.getfixturevalue(f"{request.param}_uri"))
 
 
-def test_six_processes_refresh_one_token_for_thirty_generations(uri: str) -> None:
+def test_six_processes_that_refresh_one_token_get_children_and_raise_no_alarm(uri: str) -> None:
     """All get children, exactly one promotes; nobody is turned away and nobody is called a thief."""
     now = milliseconds()
     with Workers(PROCESSES) as workers:
@@ -78,7 +78,7 @@ def test_six_processes_refresh_one_token_for_thirty_generations(uri: str) -> Non
         workers.all_do(stop)
 
 
-def test_six_processes_refresh_and_use_for_ten_generations(uri: str) -> None:
+def test_one_first_use_a_generation_where_six_processes_refresh_and_use(uri: str) -> None:
     """With one refresh a generation there is one first use, and later a fresh token in each process."""
     now = milliseconds()
     with Workers(PROCESSES) as workers:
@@ -96,7 +96,7 @@ def test_six_processes_refresh_and_use_for_ten_generations(uri: str) -> None:
         workers.all_do(stop)
 
 
-def test_four_processes_start_on_an_empty_database(uri: str) -> None:
+def test_four_processes_that_start_on_an_empty_database_agree_on_one_key(uri: str) -> None:
     """They agree on one signing key, and each finds the tokens of all the others good."""
     now = milliseconds()
     with Workers(4) as workers:

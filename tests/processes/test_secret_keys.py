@@ -153,7 +153,7 @@ def test_nobody_notices_a_new_secret_key(uri: str) -> None:
             workers.all_do(stop)
 
 
-def test_the_keys_are_not_sealed_again(uri: str) -> None:
+def test_the_keys_end_with_the_fallback_where_they_are_not_sealed_again(uri: str) -> None:
     """Users notice nothing of that either; but the keys end with the fallback, which was told before."""
     with Workers(SIDES) as one, Workers(SIDES) as other:
         life = Life(uri, one, other)
@@ -177,7 +177,7 @@ def test_the_keys_are_not_sealed_again(uri: str) -> None:
             workers.all_do(stop)
 
 
-def test_a_secret_key_leaked(uri: str) -> None:
+def test_nothing_signed_before_passes_once_a_leaked_secret_key_is_changed(uri: str) -> None:
     """Behind the change nothing passes that was signed before it, at the first request; processes make few keys meanwhile."""
     with Workers(SIDES) as one, Workers(SIDES) as other:
         life = Life(uri, one, other)

@@ -80,7 +80,7 @@ def test_page_says_how_to_install_the_web_client(app: Flask, tmp_path: Path, mon
         ({"name": "  Ägypten 🐫 ", "password": "demo"}, 200),
     ],
 )
-def test_log_in_with(app: Flask, body: object, status: int) -> None:
+def test_a_wrong_log_in_is_refused_and_never_with_401(app: Flask, body: object, status: int) -> None:
     """What is typed is checked; a mistake is never answered 401, which would mean an expired session."""
     response = app.test_client().post("/api/login", json=body)
     assert response.status_code == status
@@ -197,14 +197,14 @@ def test_log_in_form_with(app: Flask, form: dict[str, str], sentence: str) -> No
     assert "Set-Cookie" not in response.headers
 
 
-def test_log_in_form_of_another_site(app: Flask) -> None:
+def test_log_in_form_of_another_site_is_refused(app: Flask) -> None:
     """It would log its victim in as somebody else."""
     login, foreign = {"name": "Mallory", "password": "demo"}, {**FORM, "Sec-Fetch-Site": "cross-site"}
     response = app.test_client().post("/log-in", data=login, headers=foreign)
     assert (response.status_code, "Set-Cookie" in response.headers) == (403, False)
 
 
-def test_devices_are_ended(app: Flask) -> None:
+def test_devices_are_ended_one_by_one_or_all_others_and_never_somebody_else_s(app: Flask) -> None:
     """One, then all others; the page marks the current one and keeps what is somebody else's."""
     here, other = logged_in_by_form(app, agent="Here <b>"), logged_in_by_form(app, "Bob")
     for agent in ("Phone", "Desk", "Car"):

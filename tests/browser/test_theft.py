@@ -43,7 +43,9 @@ def call(page: Page) -> None:
     expect(answer(page)).to_have_text("200 Hello Ada")
 
 
-def test_owner_refreshes_after_the_thief(page: Page, new_context: Contexts, hasty_address: str) -> None:
+def test_an_owner_who_refreshes_after_the_thief_raises_the_alarm(
+    page: Page, new_context: Contexts, hasty_address: str
+) -> None:
     """The thief goes on first, so the owner's refresh is the alarm; every copy is worthless, and the thief learns it next."""
     thief = robbed(page, new_context, hasty_address)
     call(thief)
@@ -60,7 +62,9 @@ def test_owner_refreshes_after_the_thief(page: Page, new_context: Contexts, hast
     assert session_cookies(thief.context) == {}
 
 
-def test_thief_refreshes_after_the_owner(page: Page, new_context: Contexts, hasty_address: str) -> None:
+def test_a_thief_who_refreshes_after_the_owner_raises_the_alarm(
+    page: Page, new_context: Contexts, hasty_address: str
+) -> None:
     """The owner goes on first, so the thief's refresh is the alarm; the owner learns it next."""
     thief = robbed(page, new_context, hasty_address)
     call(page)
@@ -71,7 +75,7 @@ def test_thief_refreshes_after_the_owner(page: Page, new_context: Contexts, hast
     expect(notice(page)).to_have_text(ENDED)
 
 
-def test_thief_within_the_window(page: Page, new_context: Contexts, address: str) -> None:
+def test_a_thief_within_the_window_is_served_like_a_tab(page: Page, new_context: Contexts, address: str) -> None:
     """Refreshes at nearly the same time look like two tabs: both are served, and nobody is thrown out yet."""
     thief = robbed(page, new_context, address)
     for one in (page, thief):

@@ -26,7 +26,7 @@ def shown(run: Run) -> str:
         for name in CONFIGURATIONS[run.configuration].scenarios
     ],
 )
-def test_a_scenario(run: Run, name: str, outcomes: OutcomesOf) -> None:
+def test_a_scenario_is_as_its_sentence_says(run: Run, name: str, outcomes: OutcomesOf) -> None:
     """It is as its sentence in the table says."""
     installed(run.sdk)
     detail = outcomes(run).of(name)
@@ -42,7 +42,7 @@ def test_each_sdk_has_each_scenario(run: Run, outcomes: OutcomesOf) -> None:
     }
 
 
-def test_the_page_says_what_runs() -> None:
+def test_the_page_says_which_sdks_and_how_many_scenarios_run() -> None:
     """The versions of the SDKs and the numbers of scenarios in the page on the core."""
     node = json.loads((HERE / "node" / "package.json").read_text("utf-8"))["dependencies"]["supertokens-node"]
     python = (

@@ -186,7 +186,7 @@ def test_a_foreign_page_s_post_does_what_the_attacker_wants_if_nothing_guards(
 
 
 @pytest.mark.usefixtures("unguarded")
-def test_an_unguarded_foreign_refresh_without_cookies_would_log_the_user_out(
+def test_an_unguarded_foreign_refresh_without_cookies_would_sign_the_user_out(
     a_victim: NewVictim, context: BrowserContext
 ) -> None:
     """SameSite holds the cookies back, and the answer would clear them: why a foreign refresh is refused without cookies."""
@@ -300,7 +300,7 @@ def test_each_anti_csrf_mode_guards_by_itself_in_a_silent_browser(
 
 
 @pytest.mark.parametrize("sender", SENDERS)
-def test_an_unguarded_log_in_form_makes_its_visitor_somebody_else(
+def test_an_unguarded_sign_in_form_makes_its_visitor_somebody_else(
     a_victim: NewVictim, context: BrowserContext, sender: str
 ) -> None:
     """A log-in that takes a form from anywhere makes its victim somebody else: that form is the app's to guard."""
@@ -312,7 +312,7 @@ def test_an_unguarded_log_in_form_makes_its_visitor_somebody_else(
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_documented_log_in_takes_forms_of_its_own_pages_only(
+def test_the_documented_sign_in_takes_forms_of_its_own_pages_only(
     hosts: Hosts, context: BrowserContext, tmp_path: Path, sender: str, attack: str
 ) -> None:
     """The log-in of docs/csrf.md takes forms of its own pages only: visitors stay who they are."""
@@ -451,7 +451,7 @@ def lose_refresh_cookie_and_get_another(victim: Victim) -> None:
     toss(victim.context, "__Secure-sRefreshToken", victim.tokens_of("mallory").refresh_token, "/refresh")
 
 
-def test_tokens_of_two_sessions_mixed_log_nobody_in_and_harm_neither(a_victim: NewVictim) -> None:
+def test_tokens_of_two_sessions_mixed_sign_nobody_in_and_harm_neither(a_victim: NewVictim) -> None:
     """The access cookie names another session than the tossed token: nobody is logged in, and both sessions stay."""
     victim = a_victim()
     victim.log_in()
@@ -474,7 +474,7 @@ def test_tokens_of_two_sessions_mixed_make_a_user_somebody_else_if_nothing_guard
 
 
 @pytest.mark.parametrize("with_domain", [False, True], ids=["host-only", "domain"])
-def test_tokens_from_before_a_log_in_are_worth_nothing_after_it(
+def test_tokens_from_before_a_sign_in_are_worth_nothing_after_it(
     a_victim: NewVictim, context: BrowserContext, with_domain: bool
 ) -> None:
     """Tokens that were there before the log-in are worth nothing after it, and what the user gets is new."""

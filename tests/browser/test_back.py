@@ -78,7 +78,7 @@ def test_back_without_a_sign_out_shows_the_page_from_the_cache(page: Page, addre
     assert page.evaluate(IS_MARKED) is has_bfcache
 
 
-def test_back_to_a_page_before_the_sign_out_asks_for_a_log_in(page: Page, address: str) -> None:
+def test_back_to_a_page_before_the_sign_out_asks_for_a_sign_in(page: Page, address: str) -> None:
     """The browser asks for it again, and its user is asked to log in."""
     page.goto(address + OTHER)
     press(page, "Log out")
@@ -87,7 +87,7 @@ def test_back_to_a_page_before_the_sign_out_asks_for_a_log_in(page: Page, addres
     heading(page, "Log in here")
 
 
-def test_back_to_the_page_of_the_sign_out_shows_it_from_the_cache_unless_no_store(
+def test_back_to_the_page_of_the_sign_out_asks_for_a_sign_in_where_nothing_is_stored(
     app: Flask, page: Page, address: str, has_bfcache: bool
 ) -> None:
     """It comes into the back/forward cache only after that; ``no-store`` takes it out with the cookie, and no earlier."""

@@ -80,14 +80,16 @@ def test_page_says_how_to_install_the_web_client(app: Flask, tmp_path: Path, mon
         ({"name": "  Ägypten 🐫 ", "password": "demo"}, 200),
     ],
 )
-def test_a_wrong_log_in_is_refused_and_never_with_401(app: Flask, body: object, status: int) -> None:
+def test_what_is_typed_to_sign_in_is_checked_and_a_mistake_is_never_a_401(
+    app: Flask, body: object, status: int
+) -> None:
     """What is typed is checked; a mistake is never answered 401, which would mean an expired session."""
     response = app.test_client().post("/api/login", json=body)
     assert response.status_code == status
     assert ("front-token" in response.headers) == (status == 200)
 
 
-def test_log_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
+def test_sign_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
     """Only JSON signs in, and a foreign form can't send that."""
     assert app.test_client().post("/api/login", data={"name": "Ada", "password": "demo"}).status_code == 415
 
@@ -145,7 +147,7 @@ def logged_in_and_called(name: str, folder: Path, path: Path) -> str:
     return done.stdout
 
 
-def test_answers_forbid_foreign_and_inline_code(app: Flask) -> None:
+def test_responses_forbid_foreign_and_inline_code(app: Flask) -> None:
     """Every answer has the policy, and the page's markup needs nothing that it forbids."""
     response = app.test_client().get("/")
     assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
@@ -171,7 +173,7 @@ def handles_on(client: FlaskClient) -> list[str]:
     return re.findall(r'name="handle" value="(.*?)"', client.get("/devices", headers=FORM).text)
 
 
-def test_devices_are_shown_to_whoever_is_logged_in(app: Flask) -> None:
+def test_devices_are_shown_to_whoever_is_signed_in(app: Flask) -> None:
     """Others are led to the log-in form, which leads back, and nowhere else."""
     client = app.test_client()
     response = client.get("/devices", headers=FORM)
@@ -189,15 +191,17 @@ def test_devices_are_shown_to_whoever_is_logged_in(app: Flask) -> None:
         ({"name": "a\0b", "password": "demo"}, "characters like these"),
     ],
 )
-def test_log_in_form_with(app: Flask, form: dict[str, str], sentence: str) -> None:
-    """A mistake is said on the page, and nobody is logged in."""
+def test_a_mistake_in_the_sign_in_form_is_said_on_the_page_and_signs_nobody_in(
+    app: Flask, form: dict[str, str], sentence: str
+) -> None:
+    """No cookie is set."""
     response = app.test_client().post("/log-in", data=form, headers=FORM)
     assert response.status_code == 422
     assert sentence in response.text
     assert "Set-Cookie" not in response.headers
 
 
-def test_log_in_form_of_another_site_is_refused(app: Flask) -> None:
+def test_sign_in_form_of_another_site_is_refused(app: Flask) -> None:
     """It would log its victim in as somebody else."""
     login, foreign = {"name": "Mallory", "password": "demo"}, {**FORM, "Sec-Fetch-Site": "cross-site"}
     response = app.test_client().post("/log-in", data=login, headers=foreign)
@@ -230,7 +234,7 @@ def test_devices_page_needs_no_inline_code(app: Flask) -> None:
 
 
 @pytest.mark.browser
-def test_devices_page_stays_logged_in(context: BrowserContext, hasty_address: str) -> None:
+def test_devices_page_stays_signed_in(context: BrowserContext, hasty_address: str) -> None:
     """Its token runs out, the page comes by itself; a form as well; and a device that was ended is out."""
     here = context.new_page()
     here.goto(hasty_address + "/devices")

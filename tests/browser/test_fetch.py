@@ -190,7 +190,7 @@ def test_htmx_uploads_again_after_a_refresh_with_the_file_as_it_is(
 
 
 @HTMX
-def test_htmx_leads_to_the_log_in_and_back_when_the_session_is_over(site: Site, page: Page, address: str) -> None:
+def test_htmx_leads_to_the_sign_in_and_back_when_the_session_is_over(site: Site, page: Page, address: str) -> None:
     """The browser is sent to the log-in, and from there to the page that it was on."""
     site.end()
     press(page, "Add")
@@ -201,7 +201,7 @@ def test_htmx_leads_to_the_log_in_and_back_when_the_session_is_over(site: Site, 
     expect(page).to_have_url(address + "/")
 
 
-def test_the_page_is_asked_for_again_where_there_is_no_log_in_page(context: BrowserContext, tmp_path: Path) -> None:
+def test_the_page_is_asked_for_again_where_there_is_no_sign_in_page(context: BrowserContext, tmp_path: Path) -> None:
     """The page is asked for again, and says so."""
     site = Site(tmp_path, "htmx2", SUPERTOKENS_LOGIN_URL=None)
     with served(site.app) as running:
@@ -217,7 +217,7 @@ def test_the_page_is_asked_for_again_where_there_is_no_log_in_page(context: Brow
 
 
 @HTMX
-def test_htmx_of_nobody_leads_to_the_log_in(site: Site, context: BrowserContext, address: str) -> None:
+def test_htmx_of_nobody_leads_to_the_sign_in(site: Site, context: BrowserContext, address: str) -> None:
     """Who was never logged in is sent to the log-in as well."""
     page = context.new_page()
     page.goto(address + "/public")
@@ -277,7 +277,7 @@ def test_turbo_fills_a_frame_with_an_expired_token(site: Site, page: Page, addre
 
 @TURBO
 @pytest.mark.parametrize("act", ["To do", "Send", "Part"])
-def test_turbo_leads_to_the_log_in_and_back_when_the_session_is_over(
+def test_turbo_leads_to_the_sign_in_and_back_when_the_session_is_over(
     site: Site, page: Page, address: str, act: str
 ) -> None:
     """A link, a form, a frame: the log-in, which leads back."""
@@ -415,7 +415,7 @@ XHR = """window.xhr = (url, { method = "GET", type = "", body = null, headers = 
 
 
 @pytest.mark.parametrize("kind", ["", "text", "json", "blob"])
-def test_an_old_call_with_an_expired_token_hears_of_the_second_answer_only(site: Site, page: Page, kind: str) -> None:
+def test_an_old_call_with_an_expired_token_hears_of_the_second_response_only(site: Site, page: Page, kind: str) -> None:
     """The page hears of the second answer only, each event once."""
     page.evaluate(XHR)
     options = {"method": "POST", "type": kind, "body": "a", "headers": {"Content-Type": "text/x"}}

@@ -166,7 +166,7 @@ def test_the_way_back_after_a_hop_leads_to_the_page_before(address: str, a_brows
 
 
 def test_a_hop_adds_nothing_to_the_history_and_keeps_the_fragment(address: str, a_browser: NewContext) -> None:
-    """A hop adds nothing to it, and keeps the fragment of the address."""
+    """The fragment is that of the address."""
     page = a_browser().new_page()
     log_in(page, address)
     page.goto(address + "/")
@@ -332,7 +332,7 @@ def test_a_file_that_is_too_large_is_told_in_a_sentence_and_the_session_goes_on(
     expect(page.locator("#user")).to_have_text("ada")
 
 
-def test_an_upload_of_nobody_leads_to_the_log_in_and_back_to_its_form(
+def test_an_upload_of_nobody_leads_to_the_sign_in_and_back_to_its_form(
     gunicorn_address: str, a_browser: NewContext, tmp_path: Path
 ) -> None:
     """The browser is sent to the log-in, and from there back to the page that the form was on."""
@@ -355,7 +355,7 @@ def end_all_sessions(app: Flask) -> None:
 
 
 @SCRIPTS
-def test_an_ended_session_leads_to_the_log_in_and_leaves_no_cookie(
+def test_an_ended_session_leads_to_the_sign_in_and_leaves_no_cookie(
     app: Flask, address: str, a_browser: NewContext, scripts: bool
 ) -> None:
     """A page leads to the log-in and back, a public page stays what it is, and no cookie of the session is left."""
@@ -411,7 +411,7 @@ def test_a_stolen_session_is_over_for_owner_and_thief_and_the_owner_is_told(
 
 
 @SCRIPTS
-def test_the_page_of_a_503_says_when_to_try_again_and_the_user_stays_logged_in(
+def test_the_page_of_a_503_says_when_to_try_again_and_the_user_stays_signed_in(
     store: BrokenStore, address: str, a_browser: NewContext, scripts: bool
 ) -> None:
     """The page says when to try again; afterwards the user is still logged in, and a form is sent again by a reload."""
@@ -446,7 +446,7 @@ def test_try_again_leads_to_the_page_and_not_to_the_refresh_route(
 
 
 @pytest.mark.parametrize(("path", "text"), [("/admin", "Not allowed"), ("/fresh", "Please log in again")])
-def test_a_claim_that_does_not_suffice_leads_to_a_page_and_the_log_in(
+def test_a_claim_that_does_not_suffice_leads_to_a_page_and_the_sign_in(
     address: str, a_browser: NewContext, path: str, text: str
 ) -> None:
     """A page, and a way to the log-in."""

@@ -99,7 +99,7 @@ def test_two_refreshes_that_pass_the_client_s_lock_both_succeed(page: Page, hast
     expect(notice(page)).to_be_empty()
 
 
-def test_reloaded_page_is_still_logged_in(page: Page, address: str) -> None:
+def test_reloaded_page_is_still_signed_in(page: Page, address: str) -> None:
     """The session lives in cookies, not in the page."""
     log_in(page, address, "Grace")
     page.reload()
@@ -117,7 +117,7 @@ def test_wrong_password_is_said_and_starts_no_session(page: Page, context: Brows
     assert session_cookies(context) == {}
 
 
-def test_log_out_removes_cookies_and_session(page: Page, context: BrowserContext, address: str) -> None:
+def test_sign_out_removes_cookies_and_session(page: Page, context: BrowserContext, address: str) -> None:
     """Nothing is left in the browser, and a copy of the cookies is worthless."""
     log_in(page, address)
     copied = session_cookies(context)

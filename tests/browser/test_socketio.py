@@ -103,7 +103,7 @@ def test_a_page_without_a_session_reads_why_it_is_not_connected(page: Page) -> N
 
 
 def test_a_page_with_an_expired_token_refreshes_and_is_connected(page: Page, clock: Clock) -> None:
-    """It refreshes, and is connected."""
+    """The first attempt is refused in words."""
     log_in(page)
     clock.wait(HOUR)
     connect(page)

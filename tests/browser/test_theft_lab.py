@@ -100,7 +100,7 @@ def test_scenario_ends_with_its_decision_sentence_and_signal(lab: Page, title: s
 
 
 @pytest.mark.browser
-def test_honest_browser_is_never_logged_out(lab: Page) -> None:
+def test_honest_browser_is_never_signed_out(lab: Page) -> None:
     """Lost answer, two tabs, frozen tab: in the end a sibling has become the line, and the owner's call is answered."""
     for title in ("Lost answer", "Two tabs", "Frozen tab"):
         button(lab, title).click()
@@ -284,7 +284,7 @@ def owner(app: Flask) -> Visitor:
 CALL, SIGN_OUT = "GET /api/me", "POST /auth/signout"
 
 
-def test_call_after_log_in_asks_no_database(owner: Visitor) -> None:
+def test_call_after_sign_in_asks_no_database(owner: Visitor) -> None:
     """No parent, no question to the database."""
     assert owner(CALL) == ("Passed", "The access token of [A] is good; the database is not asked.")
 
@@ -319,19 +319,19 @@ def test_token_of_a_line_that_has_moved_on_is_a_theft_at_once(app: Flask, owner:
 
 
 def test_request_of_nobody_is_not_said_to_have_brought_a_foreign_token(app: Flask) -> None:
-    """A request without a token is not said to have brought a foreign one."""
+    """It has no token at all."""
     nobody = Visitor(app)
     for call in (CALL, REFRESH):
         assert nobody(call) == ("Refused", "No token came with it: nobody is logged in here.")
     assert nobody(SIGN_OUT) == ("Refused", "There is no session to end.")
 
 
-def test_log_out_ends_the_session_and_says_so(owner: Visitor) -> None:
+def test_sign_out_ends_the_session_and_says_so(owner: Visitor) -> None:
     """The session is gone, and the sentence says so."""
     assert owner(SIGN_OUT)[0] == "Ended"
 
 
-def test_lost_answer_takes_no_cookie_along(owner: Visitor) -> None:
+def test_lost_response_takes_no_cookie_along(owner: Visitor) -> None:
     """The wire drops the whole answer: the browser keeps the token that it had, and the child exists all the same."""
     title, sentence = owner("POST /auth/session/refresh", query_string={"wire": "lose"})
     assert (title, sentence.endswith("The answer is lost on its way.")) == ("New child", True)
@@ -359,7 +359,7 @@ def test_outcome_of_nothing_has_nothing_to_sum_up() -> None:
     [(0, "0 seconds"), (1999, "1 second"), (60_000, "1 minute"), (7_199_000, "1 hour"), (172_800_000, "2 days")],
 )
 def test_span_is_said_in_its_largest_unit_rounded_down(milliseconds: int, text: str) -> None:
-    """A time is said in its largest unit, rounded down."""
+    """From seconds to days."""
     assert span(milliseconds) == text
 
 

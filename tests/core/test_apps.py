@@ -49,7 +49,7 @@ def test_apps_share_no_sessions_tokens_keys_or_users(client: FlaskClient, core: 
 
 
 def test_apps_and_tenants_are_added_once_and_odd_names_are_refused(client: FlaskClient, core: Caller) -> None:
-    """Once; an app within an app, and odd names, are refused."""
+    """An app within an app is refused as well."""
     assert core.put("/recipe/multitenancy/tenant/v2", tenantId="T2").json["createdNew"] is True
     assert core.put("/recipe/multitenancy/tenant/v2", tenantId="t2").json["createdNew"] is False
     assert core.create("/t2/recipe/session")["session"]["tenantId"] == "t2"

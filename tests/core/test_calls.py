@@ -73,7 +73,7 @@ def test_an_optional_field_that_is_wrong_is_named_in_a_400(
 def test_a_removal_that_names_neither_or_both_of_user_and_handles_is_refused(
     plain: FlaskClient, fields: dict[str, Any]
 ) -> None:
-    """Neither a user nor handles, or both."""
+    """It is not clear who is meant."""
     response = Caller(plain).post("/recipe/session/remove", fields)
     said = "Invalid JSON input - use one of userId or sessionHandles array\n"
     assert (response.status_code, response.text) == (400, said)

@@ -264,7 +264,7 @@ def test_cookies_end_with_the_browser_or_not_up_to_the_last_change(app: Flask, r
 
 
 @EVERYWHERE
-def test_a_script_reads_all_of_the_payload_but_the_time_of_the_log_in(app: Flask) -> None:
+def test_a_script_reads_all_of_the_payload_but_the_time_of_the_sign_in(app: Flask) -> None:
     """All that stands in the token, as with an official backend, but for the moment of the log-in: that is the app's to know."""
     entered = run(app, lambda: log_in(remember=True))
     refreshed = call(app, "POST", "/refresh", refresh=cookie_values(entered)["sRefreshToken"])

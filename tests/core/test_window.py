@@ -59,7 +59,7 @@ def test_the_docs_tell_what_the_window_changes_row_by_row(runs: list[list[Exchan
     assert told == rows
 
 
-def test_nothing_but_the_window_s_rows_is_an_error_or_sends_a_client_away(runs: list[list[Exchange]]) -> None:
+def test_no_response_is_an_error_or_sends_an_honest_client_away(runs: list[list[Exchange]]) -> None:
     """No answer is an error, and none sends an honest client away."""
     statuses = {it.ours["status"] for run in runs for it in run}
     assert statuses == {"OK", "TOKEN_THEFT_DETECTED"}

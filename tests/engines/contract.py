@@ -68,7 +68,7 @@ class EngineContract:
     def test_a_session_knows_all_that_was_given_at_its_creation_and_when_that_was(
         self, engine: Engine, clock: Clock
     ) -> None:
-        """All that was given at creation is known, and when that was."""
+        """Asked by its handle."""
         grant = engine.create(a_session("user-1", tenant_id="t1"))
         known = engine.information(grant.access.handle)
         assert known is not None
@@ -78,7 +78,7 @@ class EngineContract:
         assert clock.is_near(known.expires_at, clock.now + REFRESH_LIFETIME)
         assert (known.access_token_payload, known.session_data) == ({"role": "admin"}, {"cart": [1, None]})
 
-    def test_the_id_that_logged_in_is_kept_beside_the_user_s(self, engine: Engine) -> None:
+    def test_the_id_that_signed_in_is_kept_beside_the_user_s(self, engine: Engine) -> None:
         """The id that logged in is kept beside the user's."""
         self.needs(Ability.RECIPE_USERS)
         grant = engine.create(a_session("user-1", recipe_user_id="recipe-1"))

@@ -71,7 +71,7 @@ def test_expired_sessions_are_removed_batch_after_batch_with_a_rest_when_none_is
 
 
 @pytest.mark.postgres
-def test_the_log_ins_of_a_host_whose_clock_is_ahead_end_nobody_s_session(postgres_uri: str) -> None:
+def test_the_sign_ins_of_a_host_whose_clock_is_ahead_end_nobody_s_session(postgres_uri: str) -> None:
     """Its log-ins end nobody's session, and do not look for more each time."""
     right, wrong = Clock(milliseconds()), Clock(milliseconds() + 101 * 24 * HOUR)
     with sql_store(postgres_uri) as store:
@@ -119,7 +119,7 @@ def crowded(clock: Clock) -> tuple[EmbeddedEngine, WatchedStore]:
     return an_engine(store, clock), store
 
 
-def test_many_sessions_of_a_user_end_in_batches_in_spite_of_new_log_ins(
+def test_many_sessions_of_a_user_end_in_batches_in_spite_of_new_sign_ins(
     crowded: tuple[EmbeddedEngine, WatchedStore],
 ) -> None:
     """In batches, each a step of its own; whoever logs in all the time does not keep it from coming to an end."""
@@ -165,7 +165,7 @@ def test_where_nothing_was_ended_yet_the_error_is_the_store_s(crowded: tuple[Emb
     assert caught.value.ended == ()
 
 
-def test_a_batch_whose_answer_was_lost_is_forgotten_by_this_process(clock: Clock) -> None:
+def test_a_batch_whose_response_was_lost_is_forgotten_by_this_process(clock: Clock) -> None:
     """What this process knew of it is forgotten, though the answer was lost."""
     store = WatchedStore()
     engine = an_engine(store, clock)
@@ -350,7 +350,7 @@ def test_a_revoked_session_is_forgotten_within_the_window(counting: tuple[Embedd
 
 
 def test_with_a_cache_of_size_0_a_token_with_a_parent_is_looked_up_each_time(clock: Clock) -> None:
-    """With a cache of size 0 a token with a parent is looked up each time; one without is not."""
+    """One without a parent is not."""
     store = CountingStore()
     engine = an_engine(store, clock, cache_size=0)
     first = engine.create(a_session())

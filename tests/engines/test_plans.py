@@ -24,7 +24,7 @@ def server(engine: EmbeddedEngine, clock: Clock) -> EmbeddedServer:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_a_scenario_gets_the_answers_of_the_rule(server: EmbeddedServer, scenario: Scenario) -> None:
+def test_a_scenario_gets_the_responses_of_the_rule(server: EmbeddedServer, scenario: Scenario) -> None:
     """The answers are those of the rule."""
     assert play(server, scenario.steps) == scenario.outcome
 

@@ -82,7 +82,7 @@ def test_a_step_up_alone_is_no_news_for_the_database(engine: EmbeddedEngine, clo
     assert engine.verify(old.access, check_database=True).tokens is None
 
 
-def test_a_session_that_says_nothing_of_its_log_in_says_nothing_after_a_step_up(
+def test_a_session_that_says_nothing_of_its_sign_in_says_nothing_after_a_step_up(
     engine: EmbeddedEngine, clock: Clock
 ) -> None:
     """Made by another SDK: what takes its token's place says nothing either, also after a step-up."""
@@ -125,7 +125,7 @@ def test_a_copied_access_token_that_is_always_used_dies_when_it_says(change: Cal
     assert stays_alive(app, signed_in(app).access_token, change) == 2
 
 
-def test_a_copy_from_before_the_step_up_passes_no_view_that_wants_a_fresh_log_in(make: Make) -> None:
+def test_a_copy_from_before_the_step_up_passes_no_view_that_wants_a_fresh_sign_in(make: Make) -> None:
     """It passes no view that wants a fresh log-in, with the database or without; on a core it is told to refresh."""
     app = make()
     session = a_session(app)

@@ -26,7 +26,7 @@ def test_an_async_view_runs_with_a_session_only_and_its_tasks_know_whose(app: Fl
 
 
 def test_tokens_leave_and_are_cleared_with_the_response_of_a_coroutine(app: Flask) -> None:
-    """Tokens leave with its response, and are cleared with it."""
+    """It makes a session, or ends one."""
 
     @app.post("/in")
     async def log_in() -> dict[str, str]:

@@ -123,7 +123,7 @@ def is_logged_in(page: Page) -> bool:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("method", ["cookie", "header"])
-def test_a_user_of_another_site_logs_in_refreshes_and_signs_out(page: Page, method: str) -> None:
+def test_a_user_of_another_site_signs_in_refreshes_and_signs_out(page: Page, method: str) -> None:
     """Log in, call, refresh when the access token has expired, sign out."""
     log_in(page, method)
     assert fetch(page, "/me") == fetch(page, "/me", "POST") == (200, {"user": "user-1"})

@@ -57,8 +57,8 @@ def _answer(response: TestResponse) -> tuple[int, object]:
     return response.status_code, response.json
 
 
-def test_a_view_that_logs_somebody_in_sees_them_as_the_current_user(app: Flask) -> None:
-    """A view that logs somebody in sees them as the current user."""
+def test_a_view_that_signs_somebody_in_sees_them_as_the_current_user(app: Flask) -> None:
+    """In the same request."""
     from flask_login import current_user
 
     from flask_supertokens import create_new_session

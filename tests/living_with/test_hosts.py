@@ -53,7 +53,7 @@ def page(tenant: str = "") -> list[str]:
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_tenant_logs_in_refreshes_and_signs_out_on_each_host(kind: str, host: str) -> None:
+def test_a_tenant_signs_in_refreshes_and_signs_out_on_each_host(kind: str, host: str) -> None:
     """On each host that the app serves."""
     client, url = an_app(kind).test_client(), f"http://{host}"
     client.post("/login", base_url=url)

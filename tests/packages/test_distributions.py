@@ -155,7 +155,7 @@ def test_the_source_distribution_builds_the_same(
     assert again[".whl"].read_bytes() == distributions[".whl"].read_bytes()
 
 
-def test_a_first_app_logs_in_and_refreshes_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_first_app_signs_in_and_refreshes_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """The README's first example logs in and refreshes; warnings are errors."""
     (tmp_path / "app.py").write_text(blocks((ROOT / "README.md").read_text("utf-8"))[0] + CHECK)
     done = subprocess.run([clean / "python", "-W", "error", "app.py"], cwd=tmp_path, capture_output=True, text=True)

@@ -170,7 +170,7 @@ def test_a_clear_after_tokens_were_made_drops_what_was_to_be_set() -> None:
     assert headers == {"front-token": "remove", "st-access-token": "", "st-refresh-token": ""}
 
 
-def test_a_payload_change_after_a_log_in_keeps_its_refresh_and_anti_csrf_tokens() -> None:
+def test_a_payload_change_after_a_sign_in_keeps_its_refresh_and_anti_csrf_tokens() -> None:
     """The newer access token goes out with the refresh token and the anti-CSRF token from before."""
     plan = ResponsePlan().with_sets(sets()).with_sets(sets(tokens=RENEWED))
     assert [line.value for line in cookies(plan)] == ["at-2", "rt"]

@@ -287,13 +287,13 @@ def test_with_a_window_of_one_millisecond_the_first_use_settles_nothing() -> Non
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_a_scenario_ends_in_the_answers_of_its_sentence(scenario: Scenario) -> None:
+def test_a_scenario_ends_in_the_responses_of_its_sentence(scenario: Scenario) -> None:
     """The sentence; what is expected are all answers that are not *ok*."""
     assert play(PureServer(), scenario.steps) == scenario.outcome
 
 
 @pytest.mark.parametrize("kept", "abc")
-def test_three_tabs_use_their_answers_in_any_order_and_stay_signed_in(kept: str) -> None:
+def test_three_tabs_use_their_responses_in_any_order_and_stay_signed_in(kept: str) -> None:
     """Three answers to one token: used in whatever order, any of them kept, the next refreshes are fine."""
     for count in range(4):
         for order in permutations("abc", count):
@@ -303,7 +303,7 @@ def test_three_tabs_use_their_answers_in_any_order_and_stay_signed_in(kept: str)
 
 
 @pytest.mark.parametrize(("kept", "other"), ["ab", "ba"])
-def test_a_tab_that_lost_its_answer_is_asked_to_refresh_without_an_alarm(kept: str, other: str) -> None:
+def test_a_tab_that_lost_its_response_is_asked_to_refresh_without_an_alarm(kept: str, other: str) -> None:
     """A tab whose answer the jar does not hold is asked to refresh after W; access tokens raise no alarm."""
     steps = (
         f"refresh a, refresh b, use {kept}, keep {kept}, 31 s, use {other}, 10 min, use {other}, refresh c, keep c, use"

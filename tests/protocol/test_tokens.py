@@ -446,7 +446,7 @@ def test_json_is_kept_in_ascii_with_big_integers_nulls_and_emoji_intact() -> Non
 
 
 def test_only_the_session_s_payload_is_left_of_a_token_s_claims() -> None:
-    """Only what the session's payload holds is left of the claims."""
+    """Its times, which end with it, go."""
     claims = claims_of_a_record()
     assert drop_times(claims) == {name: claims[name] for name in claims.keys() - {"iat", "exp"}}
 
@@ -461,7 +461,7 @@ def test_a_front_token_equals_the_protocol_s_example_byte_by_byte() -> None:
     )
 
 
-def test_the_log_in_s_time_and_the_engine_s_notes_are_kept_from_scripts() -> None:
+def test_the_sign_in_s_time_and_the_engine_s_notes_are_kept_from_scripts() -> None:
     """When the user logged in, and what the engine notes for itself, is in neither kind of front-token; the rest is in both."""
     claims = {**CLAIMS, "auth_time": 1, "st-born": 2, "st-remember": False, "st-static": True, "cart": {"st-born": 3}}
     for token in (front_token(claims), placeholder_front_token(claims, CLAIMS["iat"] * 1000)):

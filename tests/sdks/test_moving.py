@@ -88,7 +88,7 @@ def test_the_app_does_the_same_on_each_side(request: pytest.FixtureRequest, side
     assert not is_logged_in(browser, address)
 
 
-def test_nobody_is_logged_out_by_the_move(before: str, after: str) -> None:
+def test_nobody_is_signed_out_by_the_move(before: str, after: str) -> None:
     """Who logged in at the SDK's app is logged in at ours, and can refresh there."""
     browser = a_browser(before)
     assert is_logged_in(browser, after)

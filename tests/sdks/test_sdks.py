@@ -54,7 +54,7 @@ def test_an_old_refresh_token_that_comes_back_is_a_theft(app: str) -> None:
     assert refused(owner.refresh()) == "unauthorised"
 
 
-def test_a_refresh_whose_answer_is_lost_succeeds_again_without_an_alarm(app: str) -> None:
+def test_a_refresh_whose_response_is_lost_succeeds_again_without_an_alarm(app: str) -> None:
     """The same refresh token is sent again: another pair of tokens, no alarm."""
     client = Client(app).sign_in()
     client.copied().refresh()
@@ -88,7 +88,7 @@ def test_a_revoked_session_is_refused_at_once_where_the_database_is_checked(app:
     assert client.ask("GET", f"/sessions/{client.handle}") == {"found": False}
 
 
-def test_a_session_that_is_over_cannot_be_changed_and_its_client_is_logged_out(app: str) -> None:
+def test_a_session_that_is_over_cannot_be_changed_and_its_client_is_signed_out(app: str) -> None:
     """Neither its data nor its payload can be; the client is logged out."""
     client = Client(app).sign_in()
     client.ask("DELETE", f"/sessions/{client.handle}")
@@ -105,7 +105,7 @@ def test_a_user_who_signs_out_has_no_session_in_the_core(app: str) -> None:
 
 
 def test_a_payload_change_replaces_the_access_token_and_stays_after_a_refresh(app: str) -> None:
-    """A merge replaces the access token, and stays after a refresh."""
+    """It is merged."""
     client = Client(app).sign_in(payload={"role": "admin", "old": 1})
     client.ask("POST", "/merge", {"plan": {"name": "größer"}, "old": None})
     for _ in range(2):
@@ -182,7 +182,7 @@ def test_access_tokens_are_signed_with_the_static_key_after_a_refresh_too(strict
         dynamic.refresh()
 
 
-def test_a_wrong_api_key_logs_nobody_out_and_the_right_one_goes_on(
+def test_a_wrong_api_key_signs_nobody_out_and_the_right_one_goes_on(
     restarted_app: str, core_of: CoreOf, uri_of: Callable[[str], str]
 ) -> None:
     """The SDK fails and logs nobody out: with the right key the same refresh token passes."""

@@ -52,7 +52,7 @@ class StoreContract:
     # -- add, read
 
     def test_every_field_of_an_added_session_comes_back_as_it_was(self, store: Store) -> None:
-        """Every field comes back as it was."""
+        """Read by its handle."""
         store.add(RECORD)
         assert store.read("handle-1") == RECORD
 
@@ -169,7 +169,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("handle", ["unknown", "\0"])
     def test_a_line_for_a_session_that_is_not_there_makes_none(self, store: Store, handle: str) -> None:
-        """A line for a session that is not there makes none."""
+        """The swap says that nothing was written."""
         with store.turn(), store.row(handle) as row:
             assert row.swap(LINE, NOW) is False
         assert store.read(handle) is None
@@ -474,7 +474,7 @@ class StoreContract:
         assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-3", "new"]
         assert store.read("of another") is not None
 
-    def test_log_ins_end_a_batch_each_until_a_late_limit_is_kept(self, store: Store) -> None:
+    def test_sign_ins_end_a_batch_each_until_a_late_limit_is_kept(self, store: Store) -> None:
         """A log-in ends a batch of the oldest ones and no more, the next one goes on, until so many are left."""
         for number in range(BATCH + 4):
             store.add(a_record(f"handle-{number:03d}", created_at=NOW, expires_at=NOW + 1000))
@@ -492,7 +492,7 @@ class StoreContract:
         assert store.add(new, replacing="handle-2", at_most=2) == ["handle-2"]
         assert [record.handle for record in store.of_user("user-1", None, NOW)] == ["handle-1", "new"]
 
-    def test_many_log_ins_at_the_limit_never_make_more_sessions(self, store: Store) -> None:
+    def test_many_sign_ins_at_the_limit_never_make_more_sessions(self, store: Store) -> None:
         """There are never more."""
         at_once(
             THREADS,

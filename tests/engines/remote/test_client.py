@@ -177,7 +177,7 @@ def proxy(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> ScriptedCore:
     return core
 
 
-def test_a_log_in_that_a_proxy_does_not_answer_is_not_repeated(proxy: ScriptedCore) -> None:
+def test_a_sign_in_that_a_proxy_does_not_answer_is_not_repeated(proxy: ScriptedCore) -> None:
     """It is asked for the whole address; what it does not answer may have been executed, so a log-in is not repeated."""
     proxy.default = reply({"versions": ["5.4"]})
     client = a_client("http://one.invalid", "http://two.invalid", timeout=2)
@@ -189,7 +189,7 @@ def test_a_log_in_that_a_proxy_does_not_answer_is_not_repeated(proxy: ScriptedCo
     assert proxy.requests[-1].path.startswith("http://two.invalid/public/recipe/session")
 
 
-def test_a_proxy_that_stretches_an_answer_does_not_stretch_the_deadline(proxy: ScriptedCore) -> None:
+def test_a_proxy_that_stretches_a_response_does_not_stretch_the_deadline(proxy: ScriptedCore) -> None:
     """The deadline holds behind a proxy too."""
     proxy.default = drip(HEAD, b"X-Slow: 1\r\n")
     start = time.monotonic()
@@ -197,7 +197,7 @@ def test_a_proxy_that_stretches_an_answer_does_not_stretch_the_deadline(proxy: S
     assert time.monotonic() - start < 1.5
 
 
-def test_a_log_in_goes_to_the_next_host_where_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
+def test_a_sign_in_goes_to_the_next_host_where_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
     """Then nothing was sent to the core, and a log-in goes to the next host."""
     proxy.default = reply(b"forbidden", 403)
     client = a_client("https://one.invalid", "https://two.invalid")
@@ -243,7 +243,7 @@ def test_one_of_many_threads_asks_for_the_version_once(core: ScriptedCore) -> No
 
 
 def test_a_core_that_does_not_know_what_it_offers_is_asked_again_some_times(core: ScriptedCore) -> None:
-    """It is asked again some times, not for ever."""
+    """Not for ever."""
     core.answers["/recipe/session/refresh"] = reply(b"cdi-version 5.4 not supported\n", 400)
     assert f"{core.uri}: it refuses the versions that it offers" in failure(a_client(core))
     assert len(core.requests) == 2 * client_module.AGREEMENTS
@@ -322,7 +322,7 @@ def test_each_host_gets_its_share_of_the_calls(core: ScriptedCore, other: Script
 def test_a_host_that_refused_is_left_alone_for_a_while_and_asked_again_then(
     core: ScriptedCore, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one is asked; the one that refused is left alone for a while, and is asked again then."""
+    """The other one is asked meanwhile."""
     attempts: list[str] = []
     client = a_client(nobody, core, hooks=[lambda request: attempts.append(str(request.url))])
     for _ in range(6):
@@ -552,7 +552,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ],
     ids=["silent", "headers", "a header", "body", "chunks", "status"],
 )
-def test_a_host_that_stretches_its_answer_is_given_up_at_the_deadline(core: ScriptedCore, answer: Answer) -> None:
+def test_a_host_that_stretches_its_response_is_given_up_at_the_deadline(core: ScriptedCore, answer: Answer) -> None:
     """The call ends when its time is up, however often a byte comes."""
     core.answers["/recipe/session/refresh"] = answer
     client, start = a_client(core, timeout=0.4), time.monotonic()
@@ -578,7 +578,7 @@ def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCor
     assert time.monotonic() - start < 1.5
 
 
-def test_a_log_in_without_an_answer_is_not_made_again(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_a_sign_in_without_a_response_is_not_made_again(core: ScriptedCore, other: ScriptedCore) -> None:
     """It is not made again."""
     core.default = other.default = keep_silent
     client = a_client(core, other, timeout=0.3)
@@ -599,7 +599,7 @@ def test_a_host_that_stops_in_the_tls_handshake_is_given_up_in_time(core: Script
 # -- threads and processes ---------------------------------------------------------------------------------------------
 
 
-def test_each_of_many_threads_gets_its_own_answer(core: ScriptedCore) -> None:
+def test_each_of_many_threads_gets_its_own_response(core: ScriptedCore) -> None:
     """Each gets its own answer."""
     core.answers["/recipe/session/refresh"] = lambda c, r: reply({"echo": r.json["refreshToken"]})(c, r)
     client = a_client(core)
@@ -749,7 +749,7 @@ def test_an_error_says_what_to_correct_where_a_core_has_no_such_tenant(
     ("status", "answer"),
     [(500, f"AppId or tenantId not found => {UNKNOWN} (, a, b)"), (400, f"x {UNKNOWN} (, a, b)"), (400, "AppId")],
 )
-def test_an_answer_that_only_looks_like_an_unknown_tenant_is_told_as_it_is(
+def test_a_response_that_only_looks_like_an_unknown_tenant_is_told_as_it_is(
     core: ScriptedCore, status: int, answer: str
 ) -> None:
     """It is told as it is."""
@@ -764,7 +764,7 @@ def test_nonsense_for_versions_is_no_core(core: ScriptedCore, versions: Any) -> 
     assert NO_CORE in failure(a_client(core))
 
 
-def test_a_huge_answer_is_not_read_to_its_end(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_response_is_not_read_to_its_end(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more of it is read than can be an answer."""
     monkeypatch.setattr(client_module, "MAX_RESPONSE", 1000)
     core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
@@ -772,7 +772,7 @@ def test_a_huge_answer_is_not_read_to_its_end(core: ScriptedCore, monkeypatch: p
 
 
 @pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 307 x\r\nLocation: http://127.0.0.1:1/\r\n"])
-def test_an_answer_that_never_ends_is_not_kept(
+def test_a_response_that_never_ends_is_not_kept(
     core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     """However fast it comes, it is not kept; that of a redirect neither."""
@@ -870,7 +870,7 @@ def test_nothing_is_sent_to_a_host_whose_certificate_is_not_trusted(certificate:
         assert core.requests == []
 
 
-def test_the_deadline_holds_with_tls_where_a_host_stretches_its_answer(
+def test_the_deadline_holds_with_tls_where_a_host_stretches_its_response(
     certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The deadline holds with TLS as well."""
@@ -948,7 +948,7 @@ def test_one_deadline_holds_for_all_hosts_that_keep_silent_about_keys(core: Scri
     assert time.monotonic() - start < 1.3
 
 
-def test_an_empty_list_of_keys_is_an_answer(core: ScriptedCore) -> None:
+def test_an_empty_list_of_keys_is_a_response(core: ScriptedCore) -> None:
     """An empty list is an answer."""
     core.answers[KEYS] = reply({"keys": []})
     assert a_client(core).fetch_keys("d-1") == ([], None)

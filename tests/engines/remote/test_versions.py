@@ -76,7 +76,7 @@ ORDERS = [order for number in (2, 3, 4) for order in itertools.permutations(OF_E
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(version for _, version, _ in order))
-def test_cores_of_different_versions_share_log_ins_each_in_its_highest_version(
+def test_cores_of_different_versions_share_sign_ins_each_in_its_highest_version(
     order: tuple[tuple[tuple[str, ...], str, str], ...],
 ) -> None:
     """Each gets its share of the log-ins, in the highest version that it has in common with us, and is asked for it once."""
@@ -108,7 +108,7 @@ def test_a_core_that_speaks_no_version_of_ours_is_left_alone_for_a_while(new: Sc
 
 
 @pytest.mark.parametrize("answer", [hang_up, keep_silent, reply(b"", 502), reply(b"", 503)])
-def test_a_log_in_goes_to_the_other_core_where_one_does_not_tell_its_versions(
+def test_a_sign_in_goes_to_the_other_core_where_one_does_not_tell_its_versions(
     new: ScriptedCore, answer: Answer
 ) -> None:
     """Then the call itself was not sent: even a log-in goes to the other one, and it was made once."""

@@ -30,7 +30,7 @@ class Owner:
         self.beginnings += 1
 
 
-def test_the_lock_was_taken_before_the_fork(fork: Fork) -> None:
+def test_a_child_has_a_lock_of_its_own_though_it_was_taken_before_the_fork(fork: Fork) -> None:
     """The child has one of its own, and so may have a grandchild; the parent keeps it."""
     lock = ForkSafeLock()
     with lock:
@@ -39,7 +39,7 @@ def test_the_lock_was_taken_before_the_fork(fork: Fork) -> None:
     assert lock.acquire(blocking=False)
 
 
-def test_eight_threads_of_a_child_take_the_lock(fork: Fork) -> None:
+def test_the_owner_begins_anew_once_before_eight_threads_of_a_child_have_the_lock(fork: Fork) -> None:
     """The owner has begun anew before one of them has it, once; in the parent it never does."""
     owner = Owner()
 
@@ -51,13 +51,13 @@ def test_eight_threads_of_a_child_take_the_lock(fork: Fork) -> None:
     assert take(0) == 0
 
 
-def test_the_owner_is_gone(fork: Fork) -> None:
+def test_a_lock_that_outlives_its_owner_works_in_a_child(fork: Fork) -> None:
     """A lock that outlives its owner works in a child."""
     lock = Owner().lock
     assert in_a_fork(lambda: lock.acquire(timeout=1), fork)
 
 
-def test_a_cache_is_changed_while_the_process_forks(fork: Fork) -> None:
+def test_a_child_forked_while_the_cache_changes_begins_with_an_empty_cache(fork: Fork) -> None:
     """The child's cache begins empty: half of an entry would be in its way for ever."""
     cache: BoundedCache[str] = BoundedCache(2)
     cache.put("old", "value", "owner")
@@ -83,7 +83,7 @@ class ForkingStore(MemoryStore):
         return super().keys()
 
 
-def test_the_keys_are_read_while_the_process_forks(fork: Fork) -> None:
+def test_a_child_forked_while_the_keys_are_read_reads_them_at_once(fork: Fork) -> None:
     """The child does not take its parent's attempt for one of its own: a token of a new key is good there at once."""
     settings, sealer, store = (
         KeySettings("ES256", 7 * 86_400_000, True, 3_600_000),

@@ -24,7 +24,7 @@ async def async_answer(*_: Any) -> Any:
     """Nobody awaits it."""
 
 
-def test_an_account_is_open(make: Make) -> None:
+def test_the_account_is_asked_for_at_each_refresh_and_nowhere_else(make: Make) -> None:
     """It is asked for at each refresh, and nowhere else."""
     asked: list[str] = []
     app = make(user_exists=lambda user_id: asked.append(user_id) or True)
@@ -36,7 +36,7 @@ def test_an_account_is_open(make: Make) -> None:
 
 
 @pytest.mark.parametrize("method", ["refresh", "bearer"])
-def test_an_account_was_closed(make: Make, method: str) -> None:
+def test_a_refresh_of_a_closed_account_is_unauthorised_and_revokes_the_session(make: Make, method: str) -> None:
     """The refresh is *unauthorised*: the session is revoked and signalled, the client's tokens are cleared."""
     app = make(user_exists=lambda user_id: user_id != "user-1")
     session, other = a_session(app), a_session(app, "user-2")
@@ -48,7 +48,7 @@ def test_an_account_was_closed(make: Make, method: str) -> None:
     assert (gone, handles(app), handles(app, "user-2")) == ([session.handle], [], [other.handle])
 
 
-def test_an_account_was_closed_without_a_request(make: Make) -> None:
+def test_a_refresh_of_a_closed_account_without_a_request_revokes_the_session(make: Make) -> None:
     """The same error; the session is revoked, no refresh is signalled."""
     app = make(user_exists=lambda _: False)
     tokens, told = signed_in(app), []
@@ -59,7 +59,7 @@ def test_an_account_was_closed_without_a_request(make: Make) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 1, "yes", {"id": 5}, async_answer])
-def test_the_veto_is_nonsense(make: Make, answer: Any) -> None:
+def test_a_veto_that_is_nonsense_is_a_type_error_and_the_session_goes_on(make: Make, answer: Any) -> None:
     """A TypeError says what it must return; the session goes on, the client's tokens stay and the next try succeeds."""
     app = make(user_exists=answer if callable(answer) else lambda _: answer)
     app.config["PROPAGATE_EXCEPTIONS"] = True
@@ -73,7 +73,7 @@ def test_the_veto_is_nonsense(make: Make, answer: Any) -> None:
     assert call(app, "POST", "/refresh", refresh=token).status_code == 200
 
 
-def test_the_directory_of_users_is_down(make: Make) -> None:
+def test_nobody_is_signed_out_while_the_directory_of_users_is_down(make: Make) -> None:
     """Its error is the app's; nobody is logged out by it."""
     app = make(user_exists=lambda _: 1 / 0 > 1)
     token = signed_in(app).refresh_token
@@ -83,7 +83,7 @@ def test_the_directory_of_users_is_down(make: Make) -> None:
     assert call(app, "POST", "/refresh", refresh=token).status_code == 200
 
 
-def test_a_closed_account_can_not_be_revoked() -> None:
+def test_a_closed_account_that_cannot_be_revoked_is_a_503_and_ended_at_the_next_try() -> None:
     """503, as ever when the store is down: nothing is cleared, the next try ends it."""
     store = BrokenStore()
     app = an_app(store)
@@ -102,7 +102,7 @@ def test_a_closed_account_can_not_be_revoked() -> None:
     assert handles(app) == []
 
 
-def test_a_payload_is_enriched(make: Make) -> None:
+def test_a_payload_is_what_the_hook_returns_without_the_user_s_id(make: Make) -> None:
     """What the hook returns is the payload, by a request or without one; the user's id is no news and is dropped from it."""
 
     def enrich(user_id: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_a_payload_is_enriched(make: Make) -> None:
     assert other["auth_time"] == 1_700_000_000
 
 
-def test_a_hook_changes_what_it_gets(make: Make) -> None:
+def test_a_hook_that_changes_what_it_gets_leaves_the_caller_s_dictionary_alone(make: Make) -> None:
     """The caller's dictionary is the caller's."""
     given = {"deep": {"x": 1}}
     app = make(before_session_created=lambda _, payload: payload["deep"].clear() or payload)
@@ -129,7 +129,9 @@ def test_a_hook_changes_what_it_gets(make: Make) -> None:
     ("answer", "kind"),
     [(None, TypeError), ("text", TypeError), ([], TypeError), (async_answer, TypeError), ({"x": {1}}, ValueError)],
 )
-def test_a_hook_returns_nonsense(make: Make, answer: Any, kind: type[Exception]) -> None:
+def test_a_hook_that_returns_nonsense_is_an_error_and_makes_no_session(
+    make: Make, answer: Any, kind: type[Exception]
+) -> None:
     """An error that names it; no session is made, and the one of the request goes on."""
     app = make()
     token = signed_in(app).access_token
@@ -140,7 +142,7 @@ def test_a_hook_returns_nonsense(make: Make, answer: Any, kind: type[Exception])
     assert (len(handles(app)), handles(app, "new")) == (1, [])
 
 
-def test_a_log_in_is_forbidden(make: Make) -> None:
+def test_a_hook_that_raises_forbids_the_sign_in(make: Make) -> None:
     """A hook that raises stops it: no session, and the answer is that of the error."""
 
     def refuse(user_id: str, payload: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def test_a_log_in_is_forbidden(make: Make) -> None:
     assert (untouched(response), handles(app)) == (True, [])
 
 
-def test_an_app_chooses_the_method(make: Make) -> None:
+def test_an_app_chooses_the_transfer_method_for_each_request(make: Make) -> None:
     """Per request; the callable knows whether a session is being made."""
 
     def choose(request: Request, for_create: bool) -> str:
@@ -170,7 +172,7 @@ def test_an_app_chooses_the_method(make: Make) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, "cookies", 5, True, ["any"]])
-def test_the_method_is_nonsense(make: Make, answer: Any) -> None:
+def test_a_transfer_method_that_is_nonsense_is_a_value_error_and_makes_no_session(make: Make, answer: Any) -> None:
     """A ValueError says what it must return; no session is made."""
     app = make(token_transfer_method=lambda *_: answer)
     app.config["PROPAGATE_EXCEPTIONS"] = True
@@ -179,7 +181,7 @@ def test_the_method_is_nonsense(make: Make, answer: Any) -> None:
     assert handles(app) == []
 
 
-def test_the_method_is_chosen_by_a_coroutine(make: Make) -> None:
+def test_a_coroutine_that_chooses_the_transfer_method_is_a_type_error(make: Make) -> None:
     """A TypeError says so."""
     app = make(token_transfer_method=async_answer)
     app.config["PROPAGATE_EXCEPTIONS"] = True

@@ -29,20 +29,20 @@ from ..support.cookies import set_cookies
 from ..support.wire import ask, call, run
 
 
-def test_without_the_extension() -> None:
+def test_without_the_extension_a_runtime_error_says_what_to_call() -> None:
     """A RuntimeError that says what to call."""
     with Flask("bare").test_request_context(), pytest.raises(RuntimeError, match="init_app"):
         get_session()
 
 
-def test_init_app_twice() -> None:
+def test_a_second_init_app_is_refused_and_says_what_to_leave_out() -> None:
     """The second call is refused, and says which of the two to leave out."""
     app = an_app()
     with pytest.raises(RuntimeError, match="once"):
         SuperTokens(app)
 
 
-def test_a_corrected_retry() -> None:
+def test_an_app_starts_after_all_mistakes_of_its_settings_are_corrected() -> None:
     """An app whose settings were wrong is left as it was: all mistakes in one text, then it starts."""
     app = Flask("retry")
     app.config.update(SUPERTOKENS_REFESH_PATH="/r", SUPERTOKENS_COOKIE_SECURE="maybe", SUPERTOKENS_LOGIN_URL="//evil")
@@ -62,14 +62,14 @@ def test_a_corrected_retry() -> None:
     assert ask(app, "POST", "/refresh").status_code == 401
 
 
-def test_the_names_of_the_older_sdk() -> None:
+def test_the_names_of_the_older_sdk_are_taken_with_a_warning() -> None:
     """Accepted, with a warning that names the new key."""
     with pytest.warns(DeprecationWarning, match="SUPERTOKENS_REFRESH_PATH"):
         settings = read_settings({"SECRET_KEY": "x", "SUPERTOKENS_REFRESH_TOKEN_PATH": "/r"})
     assert settings.refresh_path == "/r"
 
 
-def test_d7_an_event_loop_is_running() -> None:
+def test_sessions_work_inside_an_event_loop_and_start_none() -> None:
     """Plain synchronous code: sessions work inside a loop and start none."""
     import asyncio
 
@@ -84,7 +84,7 @@ def test_d7_an_event_loop_is_running() -> None:
     assert not [path for path in source.rglob("*.py") if "asyncio" in path.read_text()]
 
 
-def test_d24_the_package_is_imported() -> None:
+def test_the_import_of_the_package_loads_no_slow_library() -> None:
     """Slow libraries are loaded where they are used."""
     code = (
         "import flask_supertokens, sys; print(sorted({'sqlalchemy', 'psycopg', 'publicsuffixlist'} & set(sys.modules)))"
@@ -93,7 +93,7 @@ def test_d24_the_package_is_imported() -> None:
     assert result.stdout == "[]\n"
 
 
-def test_d26_the_logger_is_left_to_the_app() -> None:
+def test_the_logger_is_left_to_the_app() -> None:
     """A NullHandler at most, no level, nothing on the root."""
     code = (
         "import logging, flask_supertokens; ours = logging.getLogger('flask_supertokens');"
@@ -104,7 +104,7 @@ def test_d26_the_logger_is_left_to_the_app() -> None:
     assert result.stdout == f"[] [] {logging.NOTSET} True\n"
 
 
-def test_d27_no_middleware_is_installed() -> None:
+def test_init_app_installs_no_middleware() -> None:
     """`init_app` does all: tokens leave, and a hook has the request's context."""
     app = Flask("plain")
     app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_COOKIE_SECURE=False)
@@ -134,7 +134,7 @@ def snapshot(app: Flask) -> Any:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_an_app_is_initialised(at_once: bool) -> None:
+def test_an_app_is_initialised_with_its_routes_handlers_and_commands_and_nothing_else(at_once: bool) -> None:
     """At once or later: two routes, a handler for each leaf, one ``after_request``, the commands; nothing before requests."""
     app = bare_app(SECRET_KEY=SECRET)
     if at_once:
@@ -148,7 +148,7 @@ def test_an_app_is_initialised(at_once: bool) -> None:
     assert "supertokens" in app.blueprints
 
 
-def test_an_app_is_initialised_twice() -> None:
+def test_an_app_that_is_initialised_twice_is_refused_and_the_first_one_goes_on() -> None:
     """Refused, and the first one goes on."""
     app = an_app()
     with pytest.raises(RuntimeError, match="on this app already"):
@@ -160,7 +160,7 @@ def test_an_app_is_initialised_twice() -> None:
 @pytest.mark.parametrize(
     "mistake", [{"SUPERTOKENS_ANTI_CSRF": "yes"}, {"SECRET_KEY": None}, {"SUPERTOKENS_API_KEY": "x"}]
 )
-def test_settings_are_corrected_after_a_refusal(mistake: dict[str, Any]) -> None:
+def test_a_refused_app_is_as_it_was_and_the_corrected_retry_works(mistake: dict[str, Any]) -> None:
     """A refused app is as it was; the corrected retry works."""
     app = bare_app(**{"SECRET_KEY": SECRET, **mistake})
     before, extension = snapshot(app), SuperTokens(store=MemoryStore())
@@ -172,7 +172,7 @@ def test_settings_are_corrected_after_a_refusal(mistake: dict[str, Any]) -> None
     assert signed_in(app).access_token
 
 
-def test_a_blueprint_has_our_name() -> None:
+def test_a_blueprint_of_our_name_is_refused_by_flask_and_the_app_is_as_it_was() -> None:
     """The refusal is Flask's, and the app is as it was."""
 
     app = bare_app(SECRET_KEY=SECRET)
@@ -183,7 +183,7 @@ def test_a_blueprint_has_our_name() -> None:
     assert snapshot(app) == before
 
 
-def test_settings_change_after_start() -> None:
+def test_settings_that_change_after_the_start_have_no_effect() -> None:
     """They were read once."""
     app = an_app()
     app.config["SUPERTOKENS_ACCESS_TOKEN_LIFETIME"] = 1
@@ -195,7 +195,7 @@ def lifetime(app: Flask) -> int:
     return int(payload["exp"] - payload["iat"])
 
 
-def test_nothing_was_initialised() -> None:
+def test_a_call_without_an_initialised_extension_says_what_to_call() -> None:
     """The error says what to call; outside of an app it is Flask's."""
     with bare_app().test_request_context(), pytest.raises(RuntimeError, match=r"call SuperTokens\(app\)"):
         get_session()
@@ -203,13 +203,13 @@ def test_nothing_was_initialised() -> None:
         list_sessions("user-1")
 
 
-def test_a_function_needs_a_request() -> None:
+def test_a_function_that_needs_a_request_raises_flask_s_error_without_one() -> None:
     """The error is Flask's."""
     with an_app().app_context(), pytest.raises(RuntimeError, match="request context"):
         get_session()
 
 
-def test_the_extension_keeps_its_arguments_only() -> None:
+def test_the_extension_does_not_hold_an_app_that_is_gone() -> None:
     """An app that is gone is not held by it."""
     store = MemoryStore()
     extension = SuperTokens(store=store)
@@ -217,7 +217,7 @@ def test_the_extension_keeps_its_arguments_only() -> None:
     assert [value for value in vars(extension).values() if value not in (None, ())] == [Hooks(), store]
 
 
-def test_the_package_is_imported() -> None:
+def test_the_imported_package_loads_no_database_or_network_library() -> None:
     """Neither SQLAlchemy nor a driver, a suffix list or a network library is loaded by that."""
     code = "import sys, flask; before = set(sys.modules); import flask_supertokens; print(*(set(sys.modules) - before))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -226,7 +226,7 @@ def test_the_package_is_imported() -> None:
     assert not loaded & {"sqlalchemy", "psycopg", "publicsuffixlist", "requests", "urllib3", "asyncio"}
 
 
-def test_a_hook_of_the_app_runs_inside_the_request() -> None:
+def test_a_hook_of_the_app_sees_the_session_of_its_request() -> None:
     """``before_request``, view, ``after_request``: one session."""
     app = add(an_app(), lambda: "view")
     seen: list[Any] = []
@@ -237,7 +237,7 @@ def test_a_hook_of_the_app_runs_inside_the_request() -> None:
     assert seen[0].user_id == "user-1"
 
 
-def test_an_app_makes_sessions_in_a_hook() -> None:
+def test_tokens_made_in_before_request_leave_with_the_view_s_response() -> None:
     """Tokens made in ``before_request`` leave with the view's answer."""
     app = an_app()
     from flask_supertokens import create_new_session
@@ -248,7 +248,7 @@ def test_an_app_makes_sessions_in_a_hook() -> None:
     assert set(set_cookies(response)) == {"sAccessToken", "sRefreshToken"}
 
 
-def test_a_job_makes_a_session() -> None:
+def test_a_job_makes_a_session_in_an_application_context() -> None:
     """Outside of requests an application context is enough."""
     with an_app().app_context():
         session = create_new_session_without_request("robot")

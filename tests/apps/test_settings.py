@@ -29,7 +29,7 @@ from ..support.apps import SECRET
         (None, "https://example.com", "lax", "NONE"),
     ],
 )
-def test_same_site_and_anti_csrf_from_the_domains(
+def test_same_site_and_anti_csrf_follow_from_the_domains_once_at_the_start(
     api: str | None, website: str, same_site: str, anti_csrf: str
 ) -> None:
     """Computed once, at start, from the registrable domains and schemes."""
@@ -38,7 +38,7 @@ def test_same_site_and_anti_csrf_from_the_domains(
 
 
 @pytest.mark.parametrize("lifetime", [600, 600.0, timedelta(minutes=10)])
-def test_lifetimes(lifetime: Any) -> None:
+def test_lifetimes_are_taken_and_the_window_ends_before_the_access_token(lifetime: Any) -> None:
     """Seconds or a timedelta; the window ends before the access token."""
     settings = read_settings({"SECRET_KEY": "x", "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": lifetime})
     assert (settings.access_token_lifetime, settings.race_window) == (600_000, 30_000)
@@ -47,8 +47,8 @@ def test_lifetimes(lifetime: Any) -> None:
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, "60 s", True, 0.5, float("nan"), float("inf")])
-def test_lifetimes_that_are_none(lifetime: Any) -> None:
-    """Refused, with the mend in the text."""
+def test_lifetimes_that_are_none_are_refused_with_the_fix(lifetime: Any) -> None:
+    """Refused, with the fix in the text."""
     with pytest.raises(ValueError, match=r"SUPERTOKENS_ACCESS_TOKEN_LIFETIME = .*: use"):
         read_settings({"SECRET_KEY": "x", "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": lifetime})
 
@@ -70,7 +70,9 @@ def test_lifetimes_that_are_none(lifetime: Any) -> None:
         ({"SUPERTOKENS_USE_DYNAMIC_SIGNING_KEY": False, "SUPERTOKENS_SIGNING_KEY_LIFETIME": 60}, "static"),
     ],
 )
-def test_settings_that_could_never_work(settings: dict[str, Any], text: str) -> None:
+def test_settings_that_could_never_work_stop_the_app_without_showing_a_password(
+    settings: dict[str, Any], text: str
+) -> None:
     """They stop the app when it starts, with a sentence, and without a password."""
     with pytest.raises(ValueError, match="can't start") as caught:
         read_settings({"SECRET_KEY": "x", **settings})
@@ -78,7 +80,7 @@ def test_settings_that_could_never_work(settings: dict[str, Any], text: str) -> 
     assert "u:p@" not in str(caught.value) or "DATABASE" not in text
 
 
-def test_settings_that_what_was_passed_makes_useless() -> None:
+def test_settings_that_what_was_passed_makes_useless_are_refused() -> None:
     """A store with a database URL is a contradiction, and refused."""
     app = Flask(__name__)
     app.config.update(SECRET_KEY="x", SUPERTOKENS_DATABASE_URI="sqlite://")
@@ -86,7 +88,7 @@ def test_settings_that_what_was_passed_makes_useless() -> None:
         SuperTokens(app, store=MemoryStore())
 
 
-def test_d25_sites_are_compared_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sites_are_compared_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The public suffix list comes with the extra."""
 
     def refuse(*_: Any) -> NoReturn:
@@ -102,7 +104,7 @@ def test_d25_sites_are_compared_without_a_network(monkeypatch: pytest.MonkeyPatc
     assert read_settings(config).cookie_same_site == "lax"
 
 
-def test_d34_settings_are_wrong() -> None:
+def test_wrong_settings_keep_the_app_from_starting() -> None:
     """The app does not start."""
     app = Flask("wrong")
     app.config.update(SECRET_KEY=SECRET, SUPERTOKENS_ANTI_CSRF="sometimes")

@@ -21,7 +21,7 @@ from ..support.records import sql_store
 from ..support.wire import ask, call, log_in
 
 
-def test_two_apps_in_one_process() -> None:
+def test_two_apps_in_one_process_do_not_know_each_other_s_tokens() -> None:
     """They do not know each other: one's tokens open nothing in the other."""
     one, other = an_app(), an_app(SECRET_KEY="another secret", SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=440)
     tokens = log_in(one)
@@ -30,7 +30,7 @@ def test_two_apps_in_one_process() -> None:
     assert ask(one, "GET", "/me", f"sAccessToken={tokens.access}").status_code == 200
 
 
-def test_tokens_of_another_audience_on_the_same_database() -> None:
+def test_tokens_of_another_audience_on_the_same_database_open_nothing() -> None:
     """Neither the access token nor the refresh token of one app opens the other."""
     store = MemoryStore()
     one, other = an_app_with_users(store, SUPERTOKENS_AUDIENCE="a"), an_app_with_users(store, SUPERTOKENS_AUDIENCE="b")
@@ -42,7 +42,7 @@ def test_tokens_of_another_audience_on_the_same_database() -> None:
     assert client.post("/refresh").status_code == 200
 
 
-def test_a_request_of_one_app_and_a_context_of_another() -> None:
+def test_a_request_of_one_app_gives_its_session_to_no_context_of_another() -> None:
     """The other app does not take the request's session for its own."""
     store = MemoryStore()
     one, other = an_app_with_users(store), an_app_with_users(store)
@@ -61,7 +61,7 @@ def test_a_request_of_one_app_and_a_context_of_another() -> None:
     assert client.get("/both").text == "alice"
 
 
-def test_d3_the_first_visitor_comes_from_elsewhere() -> None:
+def test_the_first_visitor_s_origin_does_not_decide_same_site_or_anti_csrf() -> None:
     """SameSite and anti-CSRF mode come from the settings, once, never from a request."""
     app = an_app()
     before = state_of(app).settings
@@ -72,7 +72,7 @@ def test_d3_the_first_visitor_comes_from_elsewhere() -> None:
     assert before.anti_csrf == "NONE"
 
 
-def test_d23_a_second_app_starts() -> None:
+def test_a_second_app_has_settings_of_its_own() -> None:
     """Its settings are its own; no state is in a module."""
     one, two = an_app(api_base_path="/one"), an_app(api_base_path="/two")
     assert state_of(one).settings.refresh_path == "/one/session/refresh"
@@ -80,7 +80,7 @@ def test_d23_a_second_app_starts() -> None:
     assert state_of(one).engine is not state_of(two).engine
 
 
-def test_two_apps_run_in_one_process() -> None:
+def test_two_apps_in_one_process_have_settings_sessions_and_keys_of_their_own() -> None:
     """Settings, sessions and keys are each app's own, also when one extension object serves both."""
     extension, apps = SuperTokens(), []
     for number, base in enumerate(("/one", "/two")):
@@ -97,7 +97,7 @@ def test_two_apps_run_in_one_process() -> None:
         close_database(app)
 
 
-def test_a_token_of_one_app_is_given_to_another() -> None:
+def test_a_token_of_another_app_is_to_be_refreshed_and_not_cached() -> None:
     """Its signature is not that app's: *try refresh token*, and an expired entry in no cache."""
     one, two = an_app(), an_app(SECRET_KEY="other")
     signed_in(two)
@@ -105,7 +105,7 @@ def test_a_token_of_one_app_is_given_to_another() -> None:
         assert call(two, "GET", "/maybe", access=signed_in(one).access_token).status_code == 401
 
 
-def test_two_apps_share_a_store(tmp_path: pathlib.Path) -> None:
+def test_two_apps_with_one_store_and_secret_key_are_one(tmp_path: pathlib.Path) -> None:
     """With one secret key as well they are one: what one signs the other takes."""
     with sql_store(f"sqlite:///{tmp_path / 'shared.db'}") as store:
         one, two = an_app(store), an_app(store)

@@ -35,7 +35,7 @@ def with_loader(app: Flask, load: Any) -> Flask:
     return app
 
 
-def test_a_user_is_loaded(make: Make) -> None:
+def test_a_user_is_loaded_once_a_request(make: Make) -> None:
     """At first use, once a request however often the session is verified, and anew in the next one."""
     asked: list[str] = []
     app = with_loader(make(), lambda user_id: asked.append(user_id) or {"name": user_id.title(), "visit": len(asked)})
@@ -54,7 +54,7 @@ def test_a_user_is_loaded(make: Make) -> None:
 
 
 @pytest.mark.parametrize("touch", [lambda: current_session.user, lambda: current_user.name], ids=["session", "user"])
-def test_there_is_no_such_user_where_a_session_is_required(make: Make, touch: Any) -> None:
+def test_a_missing_user_is_unauthorised_where_a_session_is_required(make: Make, touch: Any) -> None:
     """The first touch ends it: *unauthorised*, tokens cleared, session revoked."""
     app = with_loader(make(), lambda user_id: None)
     token = signed_in(app).access_token
@@ -63,7 +63,7 @@ def test_there_is_no_such_user_where_a_session_is_required(make: Make, touch: An
     assert (cleared(response), handles(app)) == ({"cookie", "header"}, [])
 
 
-def test_there_is_no_such_user_on_an_optional_page(make: Make) -> None:
+def test_a_missing_user_is_nobody_on_an_optional_page(make: Make) -> None:
     """The page is shown, as to nobody: from the first touch on there is no session, and the client's tokens go."""
     app = with_loader(make(), lambda user_id: None)
     token = signed_in(app).access_token
@@ -84,7 +84,7 @@ def test_there_is_no_such_user_on_an_optional_page(make: Make) -> None:
     assert ("cookie" in cleared(response), handles(app)) == (True, [])
 
 
-def test_a_later_look_is_optional(make: Make) -> None:
+def test_a_missing_user_stays_unauthorised_where_only_a_later_look_is_optional(make: Make) -> None:
     """Where a session is required it stays so: a missing user is *unauthorised*."""
     app = with_loader(make(), lambda user_id: None)
 
@@ -96,7 +96,7 @@ def test_a_later_look_is_optional(make: Make) -> None:
     assert (response.status_code, handles(app)) == (401, [])
 
 
-def test_the_page_of_an_error_looks_for_a_missing_user() -> None:
+def test_the_page_of_an_error_is_rendered_as_for_nobody_where_the_user_is_missing() -> None:
     """It is rendered as for nobody, and the session has ended."""
     app = with_loader(build_app(cookie_secure=False), lambda user_id: None)
     app.before_request(verify_session(lambda: None))
@@ -105,7 +105,7 @@ def test_the_page_of_an_error_looks_for_a_missing_user() -> None:
     assert (response.status_code, response.text, handles(app)) == (404, "nobody", [])
 
 
-def test_an_optional_guard_looks_for_a_missing_user_at_our_paths() -> None:
+def test_public_keys_are_served_though_an_optional_guard_finds_no_user() -> None:
     """The public keys are served all the same."""
     app = with_loader(build_app(cookie_secure=False), lambda user_id: None)
 
@@ -118,7 +118,7 @@ def test_an_optional_guard_looks_for_a_missing_user_at_our_paths() -> None:
 
 
 @pytest.mark.parametrize("way", ["global", "processor"])
-def test_the_app_has_a_current_user_of_its_own(way: str) -> None:
+def test_the_app_s_own_current_user_wins_in_templates(way: str) -> None:
     """Its name wins in templates."""
     app = Flask("app")
     app.config.update(SECRET_KEY="a secret of the tests", SUPERTOKENS_COOKIE_SECURE=False)
@@ -131,7 +131,7 @@ def test_the_app_has_a_current_user_of_its_own(way: str) -> None:
     assert call(app, "GET", "/page").text == "mine"
 
 
-def test_there_is_no_such_user_without_a_request(make: Make) -> None:
+def test_a_missing_user_without_a_request_is_unauthorised_and_the_session_revoked(make: Make) -> None:
     """`UnauthorisedError`, and the session is revoked."""
     app = with_loader(make(), lambda user_id: None)
     token = signed_in(app).access_token
@@ -141,7 +141,7 @@ def test_there_is_no_such_user_without_a_request(make: Make) -> None:
 
 
 @pytest.mark.parametrize("required", [True, False])
-def test_a_user_loader_fails_in_a_view(make: Make, required: bool) -> None:
+def test_a_user_loader_that_fails_in_a_view_revokes_nothing(make: Make, required: bool) -> None:
     """It revokes nothing: the database of the app may be down."""
     app = with_loader(make(), lambda user_id: {}[user_id])
     token = signed_in(app).access_token
@@ -149,7 +149,7 @@ def test_a_user_loader_fails_in_a_view(make: Make, required: bool) -> None:
     assert (response.status_code, len(handles(app)), cleared(response)) == (500, 1, set())
 
 
-def test_the_user_in_a_template() -> None:
+def test_current_user_is_in_templates_and_falsy_without_a_session() -> None:
     """``current_user`` is there where the app has a user loader; without a session it is falsy."""
     app = with_loader(build_app(cookie_secure=False), lambda user_id: {"name": user_id.title()})
     page = "{{ current_user.name if current_user else 'nobody' }}"
@@ -159,7 +159,7 @@ def test_the_user_in_a_template() -> None:
 
 
 @pytest.mark.parametrize("case", ["no loader", "flask-login"])
-def test_a_template_has_no_user_of_ours(case: str) -> None:
+def test_a_template_has_no_user_of_ours_without_a_user_loader(case: str) -> None:
     """Without a user loader the name is free, and Flask-Login keeps its own."""
     app = build_app(cookie_secure=False)
     if case == "flask-login":
@@ -177,19 +177,19 @@ def test_a_user_is_loaded_without_a_request(make: Make) -> None:
         assert get_session_without_request(token).user == "User-1"
 
 
-def test_there_is_no_user_loader(make: Make) -> None:
+def test_a_missing_user_loader_is_an_error_that_shows_how_to_write_one(make: Make) -> None:
     """A RuntimeError shows how to write one."""
     with pytest.raises(RuntimeError, match=r"@supertokens\.user_loader"):
         _ = a_session(make()).user
 
 
-def test_a_user_loader_is_async(make: Make) -> None:
+def test_an_async_user_loader_is_a_type_error(make: Make) -> None:
     """A TypeError says so."""
     with pytest.raises(TypeError, match="The user loader is async"):
         _ = a_session(with_loader(make(), async_answer)).user
 
 
-def test_a_user_loader_fails(make: Make) -> None:
+def test_a_user_loader_that_fails_is_asked_again_at_the_next_use(make: Make) -> None:
     """Its error is the app's, and the next use asks again."""
     answers = [KeyError("user-1")]
 
@@ -204,7 +204,7 @@ def test_a_user_loader_fails(make: Make) -> None:
     assert session.user == "user-1"
 
 
-def test_two_apps_have_two_loaders() -> None:
+def test_two_apps_have_a_user_loader_each() -> None:
     """Each app has its own, also for the same user id."""
     apps = []
     for name in ("one", "two"):
@@ -216,7 +216,7 @@ def test_two_apps_have_two_loaders() -> None:
     assert [a_session(app).user for app in apps] == ["user-1 of one", "user-1 of two"]
 
 
-def test_a_log_in_changes_the_user(make: Make) -> None:
+def test_a_sign_in_changes_the_user_of_the_current_session(make: Make) -> None:
     """`current_session.user` is the user of the session that is current now."""
     app = with_loader(make(), str.title)
 

@@ -136,7 +136,7 @@ def test_a_claim_that_overrides_fetch_merges_what_it_returns(make: Make) -> None
     assert known.access_token_payload["account"]["v"] == "account of user-2"
 
 
-def test_a_claim_that_overrides_fetch_is_built_at_log_in(make: Make) -> None:
+def test_a_claim_that_overrides_fetch_is_built_at_sign_in_as_it_is_fetched_later(make: Make) -> None:
     """As it is fetched later."""
     app = make(claims=[Account("account", lambda *_: "a")])
     payload = a_session(app, access_token_payload={"x": 1}).access_token_payload
@@ -207,7 +207,7 @@ class Region(SessionClaim[str]):
         return self.regions.get(user_id)
 
 
-def test_a_claim_has_its_key_and_its_fetcher_from_its_class(make: Make) -> None:
+def test_a_claim_takes_key_and_fetcher_from_its_class(make: Make) -> None:
     """They are attributes like any."""
     claim = Region({"user-1": "north"})
     app = make(claims=[claim])
@@ -217,7 +217,7 @@ def test_a_claim_has_its_key_and_its_fetcher_from_its_class(make: Make) -> None:
     assert repr(claim) == "Region('region')"
 
 
-def test_what_a_claim_returns_is_merged_by_hand(make: Make) -> None:
+def test_what_a_claim_returns_may_be_merged_by_hand(make: Make) -> None:
     """At log-in and in a merge: ``update``, ``fetch`` and ``removal`` say what, with the time of the app."""
     app, claim = make(), PrimitiveArrayClaim[str]("c", lambda user_id, *_: [user_id])
     clock_of(app).wait(5)
@@ -252,7 +252,7 @@ class Roles(PrimitiveArrayClaim[str]):
         self.validators = RoleValidators(self, default_max_age)
 
 
-def test_a_claim_has_validators_of_its_own(make: Make) -> None:
+def test_a_claim_s_own_validators_have_the_ages_and_reasons_of_the_package_s(make: Make) -> None:
     """Made of those of the package, with the same ages and reasons."""
     app, roles = make(), Roles(MINUTE)
     session = a_session(app, access_token_payload=of(["user"], NOW - 60_000, "roles"))
@@ -277,7 +277,7 @@ class Numbers(PrimitiveValidators[int]):
         return super().has_value(value * 2, max_age, id or "twice")
 
 
-def test_validators_are_made_for_any_claim(make: Make) -> None:
+def test_validators_may_be_made_for_any_claim(make: Make) -> None:
     """For a plain claim of the app's too: a claim and an age in seconds, or none, is all that they are made of."""
     app = make()
     closed, count = SessionClaim[bool]("closed", lambda *_: True), SessionClaim[int]("count", lambda *_: 4)
@@ -313,7 +313,7 @@ class Not(SessionClaimValidator):
         return ClaimValidationResult(not found.is_valid, {"found": found.reason})
 
 
-def test_a_validator_hands_on_to_one_of_a_claim(make: Make) -> None:
+def test_a_validator_that_hands_on_to_one_of_a_claim_has_its_answers_age_and_fetch(make: Make) -> None:
     """Its answers, its age and its fetch count, in a request and without one; what was fetched suffices at any max age."""
     app = make()
     session = a_session(app, access_token_payload=of(["admin"], NOW - 61_000))
@@ -337,7 +337,7 @@ class Either(SessionClaimValidator):
         return ClaimValidationResult(any(one.is_valid for one in found), [one.reason for one in found])
 
 
-def test_a_validator_asks_several_of_claims(make: Make) -> None:
+def test_a_validator_that_asks_several_of_claims_finds_old_values_expired(make: Make) -> None:
     """An old value is *expired* where nobody fetches it; the moment is that of the app's clock."""
     app, paid = make(), PrimitiveClaim("paid", lambda *_: "yes")
     payload = {**of(["user"]), **of("yes", NOW, "paid")}
@@ -387,7 +387,9 @@ class FewAndRecent(AtLeast):
         ({}, 0, {"least": 1, "found": 0}),
     ],
 )
-def test_a_validator_calls_what_it_overrides(make: Make, stored: Any, fetched: int, reason: Any) -> None:
+def test_a_validator_that_calls_what_it_overrides_gets_what_it_was(
+    make: Make, stored: Any, fetched: int, reason: Any
+) -> None:
     """``super()`` is what it was; ``validate_fetched`` goes to ``validate`` unless it is overridden."""
     app = make()
     validator = FewAndRecent("least", PrimitiveClaim("c", lambda *_: fetched))
@@ -395,7 +397,7 @@ def test_a_validator_calls_what_it_overrides(make: Make, stored: Any, fetched: i
     assert found == ([] if reason is None else [{"id": "least", "reason": reason}])
 
 
-def test_a_method_of_a_claims_validator_is_replaced(make: Make) -> None:
+def test_a_replaced_method_of_a_claim_s_validator_is_asked(make: Make) -> None:
     """On the object, as tests of apps do: what was put there is asked, and may ask what was there before."""
     app = make()
     validator, asked = FLAG.validators.is_true(max_age=MINUTE), []
@@ -446,7 +448,7 @@ class Duck:
         return ClaimValidationResult(payload["c"]["v"])
 
 
-def test_a_validator_is_no_subclass(make: Make) -> None:
+def test_a_validator_that_is_no_subclass_counts_for_a_view(make: Make) -> None:
     """It counts for a view all the same."""
     app = make()
     add(app, verify_session(claim_validators=[Duck()])(lambda: current_session.access_token_payload), "/duck")  # type: ignore[list-item]
@@ -460,7 +462,7 @@ def test_a_validator_is_no_subclass(make: Make) -> None:
 # -- asked by the app itself -------------------------------------------------------------------------------------------
 
 
-def test_a_claims_validator_is_asked_in_a_view(make: Make) -> None:
+def test_a_claim_s_validator_asked_in_a_view_fetches_and_sends_nothing(make: Make) -> None:
     """Directly, with the session's payload or any other: the age is that of now, and nothing is fetched or sent."""
     app = make()
     session = a_session(app, access_token_payload=of(True))
@@ -484,7 +486,7 @@ def test_a_claims_validator_is_asked_in_a_view(make: Make) -> None:
     assert "front-token" not in response.headers
 
 
-def test_claims_and_validators_are_asked_without_a_request(make: Make) -> None:
+def test_claims_and_validators_may_be_asked_without_a_request(make: Make) -> None:
     """In an application context: a job, the shell."""
     app = make()
     with app.app_context():
@@ -494,7 +496,7 @@ def test_claims_and_validators_are_asked_without_a_request(make: Make) -> None:
         assert FLAG.validators.is_true(max_age=MINUTE).validate(payload) == ClaimValidationResult(False, EXPIRED)
 
 
-def test_a_claim_is_asked_without_an_app() -> None:
+def test_a_claim_asked_without_an_app_needs_no_time_for_what_is_no_value() -> None:
     """In a plain test: what is no value needs no time, and what is not JSON is told first."""
     nothing = PrimitiveClaim("c", lambda *_: None)
     assert nothing.fetch("user-1", "public", {}) == nothing.update(None) == nothing.removal() == {"c": None}
@@ -502,7 +504,7 @@ def test_a_claim_is_asked_without_an_app() -> None:
         ROLES.update([object()])  # type: ignore[list-item]
 
 
-def test_a_validator_is_asked_without_an_app() -> None:
+def test_a_validator_asked_without_an_app_passes_where_no_age_is_asked_for() -> None:
     """In a plain test of a payload that says not when it was fetched, where no age is asked for."""
     validator = ROLES.validators.includes("admin")
     assert validator.validate({"c": {"v": ["admin"]}}) == ClaimValidationResult(True)
@@ -511,7 +513,7 @@ def test_a_validator_is_asked_without_an_app() -> None:
     assert validator.validate({}).reason["message"] == "value does not exist"
 
 
-def test_an_app_with_two_clocks(make: Make) -> None:
+def test_a_claim_of_two_apps_is_stamped_and_judged_by_the_clock_of_the_one_that_asks(make: Make) -> None:
     """Two apps in one process: a claim that both have is stamped and judged by the app that asks."""
     app, other = make(), make()
     clock_of(other).wait(61_000)
@@ -537,12 +539,12 @@ def test_claims_and_validators_are_of_the_public_classes() -> None:
     assert ClaimValidationResult(False, "a") == ClaimValidationResult(is_valid=False, reason="a")
 
 
-def test_a_claim_is_mixed_with_other_classes() -> None:
+def test_a_claim_may_be_mixed_with_other_classes() -> None:
     """They are plain classes, without a metaclass that could stand in the way."""
     assert {type(kind) for kind in (SessionClaim, PrimitiveClaim, PrimitiveArrayClaim, SessionClaimValidator)} == {type}
 
 
-def test_a_token_shows_the_form_of_a_claim(make: Make) -> None:
+def test_a_token_shows_a_claim_as_v_and_t(make: Make) -> None:
     """``v`` and ``t`` are what other services read."""
     app = make(claims=[PrimitiveClaim("c", lambda *_: "a")])
     assert contents(signed_in(app).access_token)[1]["c"] == {"v": "a", "t": NOW}

@@ -44,7 +44,7 @@ def stored(app: Flask, session: Session) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_session_is_told_a_name_of_the_protocol(app: Flask, name: str) -> None:
+def test_a_name_of_the_protocol_in_a_new_session_is_a_value_error(app: Flask, name: str) -> None:
     """A ValueError names it, and there is no session."""
     for create in (create_new_session, create_new_session_without_request):
         with app.test_request_context(), pytest.raises(ValueError, match=f"access_token_payload .* {name}[.,]"):
@@ -54,7 +54,7 @@ def test_a_new_session_is_told_a_name_of_the_protocol(app: Flask, name: str) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_merge_has_a_name_of_the_protocol(app: Flask, name: str) -> None:
+def test_a_name_of_the_protocol_in_a_merge_is_a_value_error_and_nothing_is_merged(app: Flask, name: str) -> None:
     """A ValueError names it, in the session's method and by handle; nothing is merged."""
     session = a_session(app)
     before = stored(app, session)
@@ -67,7 +67,7 @@ def test_a_merge_has_a_name_of_the_protocol(app: Flask, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PROTECTED_NAMES - {"parentRefreshTokenHash1"}))
-def test_a_merge_deletes_a_name_of_the_protocol(app: Flask, name: str) -> None:
+def test_a_merge_that_deletes_a_name_of_the_protocol_is_a_value_error(app: Flask, name: str) -> None:
     """A ValueError, whether the session has it or not."""
     session = a_session(app, anti_csrf=True)
     with app.app_context():
@@ -78,14 +78,14 @@ def test_a_merge_deletes_a_name_of_the_protocol(app: Flask, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_hook_returns_a_name_of_the_protocol(make: Make, name: str) -> None:
+def test_a_name_of_the_protocol_from_the_hook_is_a_value_error(make: Make, name: str) -> None:
     """A ValueError names hook and name."""
     app = make(before_session_created=lambda user_id, payload: {**payload, name: OTHER})
     with pytest.raises(ValueError, match=f"before_session_created .* {name}[.,]"):
         a_session(app)
 
 
-def test_several_names_are_told_at_once(app: Flask) -> None:
+def test_several_names_of_the_protocol_are_told_at_once_in_order(app: Flask) -> None:
     """In the order of the alphabet; what was passed stays as it was."""
     payload = {"sub": "root", "exp": 0, "role": "x", "tId": "public"}
     with pytest.raises(ValueError, match=r"exp, sub[.]"):
@@ -93,7 +93,7 @@ def test_several_names_are_told_at_once(app: Flask) -> None:
     assert payload == {"sub": "root", "exp": 0, "role": "x", "tId": "public"}
 
 
-def test_a_payload_is_handed_back_whole(app: Flask) -> None:
+def test_names_of_the_protocol_are_dropped_from_a_payload_that_is_handed_back_whole(app: Flask) -> None:
     """To its own session, by both ways, and again after it has changed: the names of the protocol are dropped in silence."""
     session = a_session(app, anti_csrf=True)
     first = session.access_token_payload
@@ -113,7 +113,7 @@ def test_a_payload_is_handed_back_whole(app: Flask) -> None:
     assert claims["auth_time"] == stored(app, session)["auth_time"] != first["auth_time"]
 
 
-def test_the_payload_of_a_request_is_handed_on(app: Flask) -> None:
+def test_the_payload_of_a_request_may_be_handed_on_to_a_new_session(app: Flask) -> None:
     """To a new session of the same request, and by handle; also when the hook returns it whole."""
     old = a_session(app, access_token_payload={"role": "x"})
     clock = state_of(app).engine.clock  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_the_payload_of_a_request_is_handed_on(app: Flask) -> None:
     assert new.access_token_payload["auth_time"] == whole["auth_time"] + 2
 
 
-def test_what_the_new_session_will_say(make: Make) -> None:
+def test_names_that_the_new_session_will_say_are_no_contradiction(make: Make) -> None:
     """Is no contradiction: user, tenant, issuer."""
     app = make(before_session_created=lambda user_id, payload: {**payload, "sub": user_id}, issuer="me", audience="you")
     mine = {"sub": "u", "rsub": "u", "tId": "public", "iss": "me", "aud": "you", "a": 1}
@@ -136,13 +136,13 @@ def test_what_the_new_session_will_say(make: Make) -> None:
     assert {name: claims[name] for name in mine} == mine
 
 
-def test_a_session_that_is_gone(app: Flask) -> None:
+def test_a_merge_into_a_session_that_is_gone_is_false_in_spite_of_protected_names(app: Flask) -> None:
     """There is nothing to compare with: ``False``, as without such names."""
     with app.app_context():
         assert merge_into_access_token_payload("no session", {"sub": "x"}) is False
 
 
-def test_a_claim_brings_a_name_of_the_protocol(make: Make) -> None:
+def test_a_claim_that_brings_a_name_of_the_protocol_is_a_value_error(make: Make) -> None:
     """One of the app's own making, whose key was good: a ValueError, not a new moment of the log-in."""
 
     class Odd(PrimitiveClaim[int]):
@@ -153,14 +153,14 @@ def test_a_claim_brings_a_name_of_the_protocol(make: Make) -> None:
         a_session(make(claims=[Odd("odd", lambda *_: 1)]))
 
 
-def test_a_jwt_says_what_it_likes(app: Flask) -> None:
+def test_a_jwt_may_say_names_of_the_protocol(app: Flask) -> None:
     """It is no session's."""
     with app.app_context():
         assert create_jwt({"sub": "x", "iss": "y"}, validity=60)
 
 
 @pytest.mark.parametrize("seconds_later", [0, 5])
-def test_the_payload_of_a_token_is_handed_on(make: Make, seconds_later: int) -> None:
+def test_the_payload_of_any_access_token_sets_nothing_when_it_is_handed_on(make: Make, seconds_later: int) -> None:
     """That of any access token sets nothing, whenever and wherever: after a revoke, twice in one request, of another session."""
     app = make()
     tokens = signed_in(app)
@@ -176,14 +176,14 @@ def test_the_payload_of_a_token_is_handed_on(make: Make, seconds_later: int) -> 
     assert run(app, view, verified=True, access=tokens.access_token).json == ["user-3", "user-2"]
 
 
-def test_a_moment_of_a_log_in_is_set(make: Make) -> None:
+def test_a_moment_of_a_sign_in_cannot_be_set_even_to_this_second(make: Make) -> None:
     """Also when it is this very second, it is a name of the session's own."""
     app = make()
     with app.app_context(), pytest.raises(ValueError, match="auth_time"):
         create_new_session_without_request("user-1", {"auth_time": state_of(app).engine.now() // 1000})
 
 
-def test_a_stored_payload_is_handed_back_after_a_step_up_elsewhere(make: Make) -> None:
+def test_a_stored_payload_may_be_handed_back_after_a_step_up_elsewhere(make: Make) -> None:
     """What the row says is what is, though the token of this tab does not say it yet."""
     app = make()
     old = a_session(app)

@@ -102,7 +102,7 @@ def commanded(folder: pathlib.Path, *words: str) -> str:
     ).stdout
 
 
-def test_no_secret_key(start: Start) -> None:
+def test_without_a_secret_key_the_app_stops_with_the_command_that_makes_one(start: Start) -> None:
     """The app does not start; the last line has the command that makes one."""
     mend = "Make one with python -c 'import secrets; print(secrets.token_hex())' and keep it out of the code."
     line = start(SECRET, "").ended_with()
@@ -110,7 +110,7 @@ def test_no_secret_key(start: Start) -> None:
     assert line.endswith(mend)
 
 
-def test_the_sample_key_outside_debug(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_key_outside_debug_stops_the_app(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody knows it, so the app does not start, and says what to do; with debug it does."""
     sample = f'app.config["SECRET_KEY"] = "{SAMPLE_KEY}"'
     line = start(SECRET, sample).ended_with()
@@ -122,7 +122,7 @@ def test_the_sample_key_outside_debug(start: Start, monkeypatch: pytest.MonkeyPa
     assert start(SECRET, sample).wait().log_in() == 200
 
 
-def test_plain_http_on_another_host(start: Start) -> None:
+def test_plain_http_on_another_host_is_warned_of_once(start: Start) -> None:
     """The browser would drop the cookies: one line says so, however many log in."""
     server = start(SET_UP, SET_UP).wait()
     assert [server.log_in("shop.test"), server.log_in("shop.test")] == [200, 200]
@@ -132,14 +132,14 @@ def test_plain_http_on_another_host(start: Start) -> None:
     assert line.endswith("for a plain http host set SUPERTOKENS_COOKIE_SECURE to False.")
 
 
-def test_plain_http_on_this_host(start: Start) -> None:
+def test_plain_http_on_this_host_is_not_warned_of(start: Start) -> None:
     """Browsers keep secure cookies of localhost: nothing to warn of."""
     server = start(SET_UP, SET_UP).wait()
     assert server.log_in() == 200
     assert "cookies" not in server.printed
 
 
-def test_init_app_twice(start: Start) -> None:
+def test_init_app_after_the_constructor_is_refused(start: Start) -> None:
     """``SuperTokens(app)`` and then ``init_app``: one of them is too many."""
     line = start(SET_UP, f"supertokens = {SET_UP}", "supertokens.init_app(app)").ended_with()
     assert line == (
@@ -148,8 +148,10 @@ def test_init_app_twice(start: Start) -> None:
     )
 
 
-def test_no_tables(start: Start, tmp_path: pathlib.Path) -> None:
-    """With creation off and ``init-db`` forgotten a log-in is answered 503; the command of the message mends it at once."""
+def test_without_tables_a_sign_in_is_a_503_and_the_command_of_the_message_fixes_it(
+    start: Start, tmp_path: pathlib.Path
+) -> None:
+    """With creation off and ``init-db`` forgotten; the app goes on at once."""
     server = start(SET_UP, 'app.config["SUPERTOKENS_CREATE_TABLES"] = False', SET_UP).wait()
     assert server.log_in() == 503
     [line] = [line for line in server.printed.splitlines() if "The session store failed" in line]
@@ -160,14 +162,16 @@ def test_no_tables(start: Start, tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["localhost/shop", "postgress://localhost/shop", "postgresql:/localhost/shop"])
-def test_no_database_url(start: Start, address: str) -> None:
+def test_without_a_database_url_the_app_stops_and_shows_how_one_looks(start: Start, address: str) -> None:
     """The app does not start; the last line shows how one looks."""
     line = start(SET_UP, f'app.config["SUPERTOKENS_DATABASE_URI"] = "{address}"', SET_UP).ended_with()
     assert line.startswith("* SUPERTOKENS_DATABASE_URI: use a database URL like ")
     assert line.endswith('"postgresql://user@host/name" or "sqlite:///file.sqlite3"')
 
 
-def test_a_database_url_that_leads_nowhere(start: Start, tmp_path: pathlib.Path) -> None:
+def test_with_a_database_url_that_leads_nowhere_the_app_starts_and_status_names_it(
+    start: Start, tmp_path: pathlib.Path
+) -> None:
     """The app starts, since a database may be down; a log-in is answered 503, and the status names the setting."""
     nobody = "postgresql://ada:secret@127.0.0.1:1/shop"
     server = start(SET_UP, f'app.config["SUPERTOKENS_DATABASE_URI"] = "{nobody}"', SET_UP).wait()

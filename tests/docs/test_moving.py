@@ -90,26 +90,26 @@ def asked_the_same(app: Any) -> None:
     "ignore:datetime.datetime.utcnow:DeprecationWarning"
 )  # Flask-Login, on Python 3.12 or newer
 @pytest.mark.parametrize("page", sorted(set(IN_THIS_PROCESS) - {"supertokens-flask"}))
-def test_the_app_before(load: Load, page: str) -> None:
+def test_the_app_before_does_what_the_page_says(load: Load, page: str) -> None:
     """The other library's app does what the page says."""
     asked_the_same(load(page, "Before")["app"])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_app_before_on_a_core_of_its_time(load: Load) -> None:
+def test_the_app_before_still_runs_on_a_core_of_its_time(load: Load) -> None:
     """The older SDK still runs, where a core speaks its protocol."""
     with served(older_core()) as core:
         asked_the_same(load("supertokens-flask", "Before", core=("http://localhost:3567", core))["app"])
 
 
 @pytest.mark.parametrize("page", IN_THIS_PROCESS)
-def test_the_app_after(load: Load, page: str) -> None:
+def test_the_app_after_does_the_same_as_the_one_before(load: Load, page: str) -> None:
     """Ours does the same."""
     asked_the_same(load(page, "After")["app"])
 
 
 @pytest.mark.parametrize("side", ["Before", "After"])
-def test_a_cart(load: Load, side: str) -> None:
+def test_a_cart_is_there_at_the_next_request(load: Load, side: str) -> None:
     """Flask-Session's page has data in the session; they are there at the next request."""
     client = log_in(load("flask-session", side)["app"])
     client.post("/cart", json={"item": "tea"})
@@ -117,7 +117,7 @@ def test_a_cart(load: Load, side: str) -> None:
 
 
 @pytest.mark.parametrize(("side", "goes_on"), [("Before", True), ("After", False)])
-def test_copied_cookies_after_a_log_out(load: Load, side: str, goes_on: bool) -> None:
+def test_copied_cookies_are_worthless_after_a_sign_out_of_ours_only(load: Load, side: str, goes_on: bool) -> None:
     """Flask-JWT-Extended's copies can be refreshed, ours can't."""
     app = load("flask-jwt-extended", side)["app"]
     owner, thief = log_in(app), a_client(app)
@@ -128,7 +128,7 @@ def test_copied_cookies_after_a_log_out(load: Load, side: str, goes_on: bool) ->
     assert (answer.status_code == 200) == goes_on
 
 
-def test_a_view_takes_tokens_of_either(load: Load) -> None:
+def test_a_view_takes_tokens_of_either_library_for_the_same_user(load: Load) -> None:
     """Flask-JWT-Extended's Bearer tokens and our sessions name the same user; nobody is nobody."""
     names = load("flask-jwt-extended", "After", "Step by step")
     app = names["app"]
@@ -142,7 +142,7 @@ def test_a_view_takes_tokens_of_either(load: Load) -> None:
     assert a_client(app).get("/either").status_code == 401
 
 
-def test_an_old_session_is_taken_over(load: Load) -> None:
+def test_an_old_session_is_taken_over_once(load: Load) -> None:
     """Somebody who comes with a session of Flask gets one of ours, once; it is there when the old one is not."""
     names = load("flask-session", "After", "Step by step")
     client = a_client(names["app"])

@@ -10,7 +10,7 @@ from ..support.docs import blocks
 README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
-def test_the_first_example_logs_in_and_answers_who_it_is(tmp_path: pathlib.Path) -> None:
+def test_the_first_example_signs_in_and_answers_who_it_is(tmp_path: pathlib.Path) -> None:
     """The ten lines at the top are a whole app; the second example adds a handler to it."""
     names: dict[str, Any] = {"__name__": "readme", "tell_the_user": lambda *_: None}
     code = "\n".join(blocks(README.read_text("utf-8")))
@@ -24,12 +24,12 @@ def test_the_first_example_logs_in_and_answers_who_it_is(tmp_path: pathlib.Path)
     close_database(names["app"])
 
 
-def test_it_stays_short() -> None:
+def test_the_readme_stays_short() -> None:
     """A README of more than 120 lines is not read."""
     assert len(README.read_text().splitlines()) <= 120
 
 
-def test_its_links_lead_to_files() -> None:
+def test_the_readme_s_links_lead_to_files() -> None:
     """Each is there, from the folder that the README is in."""
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", README.read_text("utf-8"))
     assert len(targets) > 20

@@ -101,7 +101,7 @@ def test_a_story_is_played_on_the_rule(drawing: object, monkeypatch: pytest.Monk
         drawing.draw_story(story)
 
 
-def test_the_table_of_access_tokens_is_told(site: pathlib.Path) -> None:
+def test_the_page_has_a_line_for_each_line_of_the_table_of_access_tokens(site: pathlib.Path) -> None:
     """The page has a line for each line of the table."""
     page = (site / "concepts.html").read_text("utf-8")
     table = page[page.index("it belongs to …") :]

@@ -186,14 +186,14 @@ def guarded_views() -> Flask:
 
 
 @pytest.mark.parametrize("path", ["/bare", "/called", "/async", "/class", "/before"])
-def test_a_guarded_view(path: str) -> None:
+def test_a_guarded_view_runs_with_a_session_only(path: str) -> None:
     """It runs with a session only, whatever kind of view it is."""
     app = guarded_views()
     assert ask(app, "GET", path).status_code == 401
     assert ask(app, "GET", path, f"sAccessToken={log_in(app).access}").text == "user-1"
 
 
-def test_the_decorator_as_a_before_request_function() -> None:
+def test_the_decorator_as_a_before_request_function_is_a_type_error() -> None:
     """A TypeError that shows the right form."""
     app = an_app(TESTING=True)
     app.before_request(verify_session)
@@ -201,13 +201,13 @@ def test_the_decorator_as_a_before_request_function() -> None:
         ask(app, "GET", "/maybe")
 
 
-def test_the_decorator_on_a_class() -> None:
+def test_the_decorator_on_a_class_is_a_type_error() -> None:
     """A TypeError that shows the right form."""
     with pytest.raises(TypeError, match=r"decorators = \[verify_session\]"):
         verify_session(MethodView)
 
 
-def test_the_session_in_a_template() -> None:
+def test_a_template_has_the_session_until_it_is_revoked() -> None:
     """It is there, verified or not, and unset by a revoke."""
     app = an_app()
     page = "{% if current_session %}{{ current_session.user_id }}{% else %}nobody{% endif %}"

@@ -149,7 +149,7 @@ def test_a_preflight_reaches_neither_session_check_nor_view() -> None:
     assert ask(guarded, "GET", "/all").status_code == 401
 
 
-def test_d5_a_preflight_asks_a_protected_view() -> None:
+def test_a_preflight_of_a_protected_view_is_answered_without_running_it() -> None:
     """OPTIONS is answered, TRACE refused, and the view does not run."""
     app = an_app()
     app.add_url_rule(

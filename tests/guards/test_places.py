@@ -76,7 +76,7 @@ WRONG = [above_the_route, above_the_route_of_a_blueprint, above_the_route_of_a_d
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_verify_session_stands_above_the_route(
+def test_verify_session_above_the_route_is_told_once_by_log_and_status(
     wrong: Callable[[Flask], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It protects nothing: the first request's log says so, once, and so does ``status``. Who else holds the view is all one."""
@@ -119,7 +119,7 @@ def before_requests(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("right", [on_two_routes, below_another_decorator, on_a_method, twice, before_requests])
-def test_verify_session_stands_where_it_protects(
+def test_verify_session_that_protects_is_not_told(
     right: Callable[[Flask], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is said, also where a function is served without a session on purpose."""
@@ -130,7 +130,7 @@ def test_verify_session_stands_where_it_protects(
     assert (warnings(caplog), list(misplaced(app))) == ([], [])
 
 
-def test_each_app_is_looked_at_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_app_s_first_request_tells_of_its_own_views_only(caplog: pytest.LogCaptureFixture) -> None:
     """The one app's first request tells nothing of the other."""
     right, wrong = an_app(), an_app()
     above_the_route(wrong)
@@ -140,7 +140,7 @@ def test_each_app_is_looked_at_for_itself(caplog: pytest.LogCaptureFixture) -> N
     assert len(warnings(caplog)) == 1
 
 
-def test_views_that_are_no_functions_are_looked_at() -> None:
+def test_views_that_are_no_functions_are_left_alone_where_they_cannot_be_told_apart() -> None:
     """What can't be told apart is left alone; a chain without end, too."""
     app, endless = an_app(), fresh()
     endless.__wrapped__ = endless  # type: ignore[attr-defined]
@@ -160,7 +160,9 @@ def is_allowed(app: Flask, method: str = "OPTIONS", **request: Any) -> bool:
 
 
 @pytest.mark.parametrize("methods", [["POST"], ["POST", "OPTIONS"]])
-def test_cross_origin_stands_above(methods: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_cross_origin_above_answers_preflights_and_adds_its_headers(
+    methods: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """It answers preflights; responses have its headers."""
     app = an_app()
     app.add_url_rule("/view", "view", cross_origin()(verify_session(fresh())), methods=methods)
@@ -169,7 +171,7 @@ def test_cross_origin_stands_above(methods: list[str], caplog: pytest.LogCapture
     assert (warnings(caplog), list(misplaced(app))) == ([], [])
 
 
-def test_cross_origin_that_leaves_options_stands_above() -> None:
+def test_cross_origin_above_that_leaves_options_adds_its_headers_to_our_response() -> None:
     """Our response to OPTIONS gets its headers."""
     app = an_app()
     wrapped = cross_origin(automatic_options=False)(verify_session(fresh()))
@@ -178,7 +180,9 @@ def test_cross_origin_that_leaves_options_stands_above() -> None:
 
 
 @pytest.mark.parametrize("methods", [["POST"], ["POST", "OPTIONS"]])
-def test_cross_origin_stands_below(methods: list[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_cross_origin_below_is_told_once_by_log_and_status(
+    methods: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """It is not asked for preflights: the log says so once, and so does ``status``."""
     app = an_app()
     app.add_url_rule("/view", "view", verify_session(cross_origin()(fresh())), methods=methods)
@@ -197,7 +201,7 @@ class Listed(MethodView):
 
 
 @pytest.mark.parametrize(("ours_first", "told"), [(True, 0), (False, 1)])
-def test_cross_origin_stands_in_a_list(ours_first: bool, told: int) -> None:
+def test_cross_origin_in_a_list_counts_by_its_place_in_it(ours_first: bool, told: int) -> None:
     """The last of a list is the uppermost."""
     both: list[Any] = [verify_session, cross_origin()]
     listed = type("Listed", (Listed,), {"decorators": both if ours_first else both[::-1]})
@@ -206,7 +210,7 @@ def test_cross_origin_stands_in_a_list(ours_first: bool, told: int) -> None:
     assert (is_allowed(app), len(list(misplaced(app)))) == (not told, told)
 
 
-def test_cross_origin_stands_below_an_optional_session() -> None:
+def test_cross_origin_below_an_optional_session_is_not_told() -> None:
     """The view runs for OPTIONS, and with it `cross_origin`: nothing is wrong."""
     app = an_app()
     app.add_url_rule("/view", "view", verify_session(session_required=False)(cross_origin()(fresh())), **POST)
@@ -215,7 +219,7 @@ def test_cross_origin_stands_below_an_optional_session() -> None:
 
 @pytest.mark.parametrize("guarded", [True, False])
 @pytest.mark.parametrize("methods", [["POST"], ["POST", "OPTIONS"]])
-def test_cors_of_the_whole_app(methods: list[str], guarded: bool) -> None:
+def test_cors_of_the_whole_app_adds_its_headers_to_preflights_and_refusals(methods: list[str], guarded: bool) -> None:
     """Whoever answers the preflight, Flask-CORS adds its headers; refusals have them too."""
     app = an_app()
     CORS(app)

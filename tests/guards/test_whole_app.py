@@ -79,7 +79,7 @@ def guarded(guard: str, **settings: Any) -> Flask:
 
 
 @pytest.mark.parametrize("guard", GUARDS)
-def test_an_expired_token_is_refreshed(guard: str) -> None:
+def test_a_guarded_app_refreshes_an_expired_token(guard: str) -> None:
     """POST refresh works an hour later, and the views after it."""
     app = guarded(guard)
     tokens = signed_in(app)
@@ -93,7 +93,9 @@ def test_an_expired_token_is_refreshed(guard: str) -> None:
 @pytest.mark.parametrize("token", ["expired", "missing", "good"])
 @pytest.mark.parametrize(("method", "path"), OURS)
 @pytest.mark.parametrize("guard", GUARDS)
-def test_our_public_routes_are_asked(guard: str, method: str, path: str, token: str) -> None:
+def test_our_public_routes_answer_whatever_the_access_token_is_like(
+    guard: str, method: str, path: str, token: str
+) -> None:
     """They answer, whatever the access token is like."""
     app = guarded(guard)
     access = None if token == "missing" else signed_in(app).access_token
@@ -104,7 +106,7 @@ def test_our_public_routes_are_asked(guard: str, method: str, path: str, token: 
 
 
 @pytest.mark.parametrize("guard", GUARDS)
-def test_an_expired_session_signs_out(guard: str) -> None:
+def test_a_sign_out_with_an_expired_token_is_told_to_refresh(guard: str) -> None:
     """It is told to refresh, as ever; with a valid token, claims or age do not matter."""
     app = guarded(guard)
     tokens = signed_in(app)
@@ -121,7 +123,7 @@ def test_other_paths_are_guarded(guard: str) -> None:
     assert call(app, "GET", "/view").status_code == 401
 
 
-def test_what_a_guard_gets() -> None:
+def test_a_guard_gets_none_or_a_falsy_session_at_our_paths_unless_the_token_is_valid() -> None:
     """At our paths: ``None``, or a session that is falsy; with a valid token the session."""
     app, got = an_app(), []
     app.before_request(lambda: got.append((get_session(session_required=False), bool(get_session()))))
@@ -132,7 +134,7 @@ def test_what_a_guard_gets() -> None:
     assert (isinstance(got[1][0], Session), got[1][1]) == (True, True)
 
 
-def test_an_app_serves_our_paths_itself() -> None:
+def test_our_paths_that_an_app_serves_itself_are_open_before_its_view_only() -> None:
     """Before its view all is open; inside the view an expired token is refused as anywhere."""
     app = an_app(register_routes=False)
     asks()(app)
@@ -152,7 +154,7 @@ def test_an_app_serves_our_paths_itself() -> None:
 
 @pytest.mark.parametrize("registered", [True, ["signout"], False])
 @pytest.mark.parametrize("guard", GUARDS)
-def test_an_app_serves_some_of_our_paths_itself(guard: str, registered: Any) -> None:
+def test_an_app_s_own_refresh_view_and_public_keys_are_reached_as_ours_are(guard: str, registered: Any) -> None:
     """Its refresh view and its public keys are reached as ours are, whether ours are registered beside them or not."""
     app = an_app(register_routes=registered)
     GUARDS[guard](app)
@@ -167,7 +169,7 @@ def test_an_app_serves_some_of_our_paths_itself(guard: str, registered: Any) -> 
 
 @pytest.mark.parametrize("settings", [{}, {"health_path": "/health"}], ids=str)
 @pytest.mark.parametrize("guard", ["required", "decorated"])
-def test_a_path_does_not_exist(guard: str, settings: dict[str, str]) -> None:
+def test_a_path_that_does_not_exist_is_guarded_as_all_others(guard: str, settings: dict[str, str]) -> None:
     """It is guarded as all others are: visitors are not told which paths there are."""
     app = an_app(**settings)
     GUARDS[guard](app)
@@ -180,7 +182,9 @@ def test_a_path_does_not_exist(guard: str, settings: dict[str, str]) -> None:
     [("POST", "/refresh"), ("POST", "/signout"), *[(method, path) for method, path in OURS if path != "/health"]],
 )
 @pytest.mark.parametrize("guard", ["required", "decorated"])
-def test_a_view_takes_any_path(guard: str, method: str, path: str) -> None:
+def test_a_view_that_takes_any_path_is_guarded_at_paths_that_none_of_ours_serves(
+    guard: str, method: str, path: str
+) -> None:
     """At a path of ours that none of our views serves, such a view runs with a session only."""
     app = an_app(register_routes=False)
     GUARDS[guard](app)
@@ -189,7 +193,7 @@ def test_a_view_takes_any_path(guard: str, method: str, path: str) -> None:
     assert call(app, method, path, access=signed_in(app).access_token).text == "secret"
 
 
-def test_the_sign_out_of_an_app_with_a_guard() -> None:
+def test_the_app_s_own_sign_out_behind_a_guard_is_told_to_refresh() -> None:
     """It asks for a session: with an expired token the client is told to refresh."""
     app = an_app(register_routes=False)
     asks()(app)
@@ -199,7 +203,7 @@ def test_the_sign_out_of_an_app_with_a_guard() -> None:
     assert call(app, "POST", "/signout", access=token).json == TRY_REFRESH
 
 
-def test_a_guard_with_a_body() -> None:
+def test_a_guard_with_a_body_runs_everywhere_but_at_our_own_routes() -> None:
     """At our own routes it does not run: there is no session for it. Elsewhere it does."""
     app, seen = an_app(**SETTINGS), []
 

@@ -67,7 +67,7 @@ def file_of(module: pathlib.Path) -> pathlib.Path | None:
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "protocol").glob("*.py")), ids=lambda path: path.name)
-def test_the_protocol_knows_no_clock_and_no_randomness(path: pathlib.Path) -> None:
+def test_the_protocol_reads_no_clock_and_no_randomness(path: pathlib.Path) -> None:
     """Values in, decisions out: nothing in the protocol drawer reads a clock, random bytes or the system."""
     assert not imports(path) & IMPURE
     nodes = ast.walk(ast.parse(path.read_text("utf-8")))
@@ -242,7 +242,7 @@ def test_a_refresh_takes_the_journey(tmp_path: pathlib.Path) -> None:
     assert len(journey) == JOURNEY.count("\\\n")
 
 
-def test_a_theft_ends_as_told(tmp_path: pathlib.Path) -> None:
+def test_a_token_that_comes_back_is_answered_when_its_session_has_ended(tmp_path: pathlib.Path) -> None:
     """A token that comes back after its line moved on is answered when its session has ended."""
     told = steps(JOURNEY.partition("* **Theft.**")[2].partition("* **")[0])
     with sql_store(sqlite_uri(tmp_path)) as store:

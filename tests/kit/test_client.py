@@ -61,14 +61,14 @@ def client(app: Flask) -> Iterator[SuperTokensClient]:
         yield client
 
 
-def test_a_client_logs_in(client: SuperTokensClient) -> None:
+def test_a_client_signs_in_without_a_route(client: SuperTokensClient) -> None:
     """No route is asked; the views see the session and its payload."""
     session = client.login("user-1", {"role": "admin"}, {"cart": [1]})
     assert client.get("/me").json == {"user": "user-1", "role": "admin"}
     assert session.handle
 
 
-def test_a_client_has_not_logged_in(client: SuperTokensClient) -> None:
+def test_a_client_that_has_not_signed_in_is_refused(client: SuperTokensClient) -> None:
     """The views refuse it, and what needs a session says so."""
     assert client.get("/me").status_code == 401
     for ask in (client.expire_access_token, client.expire_session):
@@ -76,15 +76,15 @@ def test_a_client_has_not_logged_in(client: SuperTokensClient) -> None:
             ask()
 
 
-def test_a_client_logs_in_by_a_route(client: SuperTokensClient) -> None:
+def test_a_client_that_signs_in_by_a_route_goes_on_with_that_session(client: SuperTokensClient) -> None:
     """The kit goes on with the session that the app made."""
     client.post("/login")
     client.expire_access_token()
     assert client.get("/me").json == {"message": "try refresh token"}
 
 
-def test_the_access_token_expires(client: SuperTokensClient) -> None:
-    """A refresh mends it."""
+def test_an_expired_access_token_is_fixed_by_a_refresh(client: SuperTokensClient) -> None:
+    """The session stays."""
     client.login("user-1")
     client.expire_access_token()
     assert client.get("/me").json == {"message": "try refresh token"}
@@ -92,8 +92,8 @@ def test_the_access_token_expires(client: SuperTokensClient) -> None:
     assert client.get("/me").status_code == 200
 
 
-def test_the_session_expires(client: SuperTokensClient) -> None:
-    """A refresh does not mend it; the tokens are cleared."""
+def test_an_expired_session_is_not_fixed_by_a_refresh(client: SuperTokensClient) -> None:
+    """The tokens are cleared."""
     client.login("user-1")
     client.expire_session()
     assert client.get("/me").json == {"message": "try refresh token"}
@@ -102,7 +102,7 @@ def test_the_session_expires(client: SuperTokensClient) -> None:
     assert client.get("/me").json == {"message": "unauthorised"}
 
 
-def test_an_answer_is_lost(client: SuperTokensClient) -> None:
+def test_a_lost_response_leaves_the_old_tokens_and_the_next_refresh_succeeds(client: SuperTokensClient) -> None:
     """The client has its old tokens, and refreshes with them again: no alarm."""
     client.login("user-1")
     client.lose_next_response()
@@ -111,7 +111,9 @@ def test_an_answer_is_lost(client: SuperTokensClient) -> None:
     assert (bool(lost), again.status_code, client.get("/me").status_code) == (True, 200, 200)
 
 
-def test_a_thief_comes_with_a_copy(client: SuperTokensClient, supertokens_clock: FrozenClock, app: Flask) -> None:
+def test_a_thief_with_a_copy_raises_the_alarm_and_both_are_out(
+    client: SuperTokensClient, supertokens_clock: FrozenClock, app: Flask
+) -> None:
     """The alarm is raised, and both are out."""
     alarms = []
     receiver = lambda sender, **names: alarms.append(names["user_id"])  # noqa: E731 - blinker keeps it weakly
@@ -125,7 +127,9 @@ def test_a_thief_comes_with_a_copy(client: SuperTokensClient, supertokens_clock:
     assert [user.post("/refresh").status_code for user in (client, thief)] == [401, 401]
 
 
-def test_the_clock_stands_still(supertokens_client: SuperTokensClient, supertokens_clock: FrozenClock) -> None:
+def test_the_clock_stands_still_until_it_is_moved(
+    supertokens_client: SuperTokensClient, supertokens_clock: FrozenClock
+) -> None:
     """Until it is moved."""
     supertokens_client.login("user-1")
     assert supertokens_client.get("/me").status_code == 200
@@ -135,7 +139,7 @@ def test_the_clock_stands_still(supertokens_client: SuperTokensClient, supertoke
     assert supertokens_client.get("/me").json == {"message": "try refresh token"}
 
 
-def test_a_session_is_revoked_meanwhile(client: SuperTokensClient, app: Flask) -> None:
+def test_a_session_revoked_by_its_handle_is_over_for_the_client(client: SuperTokensClient, app: Flask) -> None:
     """As in the app: by its handle."""
     handle = client.login("user-1").handle
     with app.app_context():
@@ -143,7 +147,7 @@ def test_a_session_is_revoked_meanwhile(client: SuperTokensClient, app: Flask) -
     assert client.post("/refresh").status_code == 401
 
 
-def test_the_kit_is_used_with_a_core() -> None:
+def test_the_kit_with_a_core_says_that_it_needs_the_embedded_engine() -> None:
     """It says that it needs the embedded engine."""
     app = Flask("tested")
     app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")
@@ -152,7 +156,7 @@ def test_the_kit_is_used_with_a_core() -> None:
         FrozenClock().freeze(app)
 
 
-def test_an_error_of_the_app_is_tested(client: SuperTokensClient, app: Flask) -> None:
+def test_an_error_of_the_app_looks_as_its_own_handler_says(client: SuperTokensClient, app: Flask) -> None:
     """A theft that the app's own handler answers looks as the handler says."""
     app.register_error_handler(TokenTheftError, lambda error: ({"stolen": error.user_id}, 401))
     clock = FrozenClock().freeze(app)
@@ -172,7 +176,7 @@ print(sorted({"flask", "werkzeug", "sqlalchemy", "flask_supertokens", "flask_sup
 """
 
 
-def test_the_plugin_is_loaded_by_a_run_that_does_not_use_it(tmp_path: pathlib.Path) -> None:
+def test_the_plugin_costs_nothing_in_a_run_that_does_not_use_it(tmp_path: pathlib.Path) -> None:
     """It costs nothing: no library is imported, and the package isn't either."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-c", RUN]
@@ -212,7 +216,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
+def test_tokens_travel_as_the_app_sets_it_in_all_that_the_kit_does(name: str) -> None:
     """Unsafe calls, expiry, refresh, lost answers and theft work in each way."""
     app = app_with_client(add_redirect, **SETTINGS[name])
     client = app.test_client()
@@ -239,7 +243,7 @@ def test_tokens_travel_as_the_app_sets_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["header", "cookie"])
-def test_a_lost_answer_is_followed(name: str) -> None:
+def test_a_lost_response_takes_those_that_its_redirects_lead_to_along(name: str) -> None:
     """The answers that a redirect leads to are lost as well, and so is what the first one set."""
     app = app_with_client(add_redirect, SUPERTOKENS_TOKEN_TRANSFER_METHOD=name)
     client = app.test_client()

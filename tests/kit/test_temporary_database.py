@@ -61,7 +61,7 @@ def address(app: Flask) -> str:
     return str(json.loads(said.stdout)["facts"]["database"])
 
 
-def test_testing_is_set_after_the_app_was_made(
+def test_nothing_is_written_beside_an_app_that_sets_testing_after_it_was_made(
     create_app: Callable[..., Flask], tmp_path: pathlib.Path, temporary: pathlib.Path
 ) -> None:
     """As Flask's own recipe does it: nothing is written beside the app, whose instance folder may be there."""
@@ -75,13 +75,15 @@ def test_testing_is_set_after_the_app_was_made(
     assert (folder.stat().st_mode & 0o777, list((tmp_path / "instance").iterdir())) == (0o700, [])
 
 
-def test_two_tested_apps(create_app: Callable[..., Flask]) -> None:
+def test_two_tested_apps_have_a_database_each(create_app: Callable[..., Flask]) -> None:
     """Each has a database of its own."""
     one, other = create_app(TESTING=True), create_app(TESTING=True)
     assert not knows(other, log_in(one))
 
 
-def test_an_app_that_is_not_tested(create_app: Callable[..., Flask], tmp_path: pathlib.Path) -> None:
+def test_an_app_that_is_not_tested_has_its_database_in_the_instance_folder(
+    create_app: Callable[..., Flask], tmp_path: pathlib.Path
+) -> None:
     """Its database is the one in the instance folder; what is opened stays, whatever is set later."""
     app = create_app()
     handle = log_in(app)
@@ -91,7 +93,7 @@ def test_an_app_that_is_not_tested(create_app: Callable[..., Flask], tmp_path: p
 
 
 @pytest.mark.parametrize("creates_tables", [True, False])
-def test_an_app_names_its_database(
+def test_a_tested_app_has_the_database_that_it_names(
     create_app: Callable[..., Flask], tmp_path: pathlib.Path, temporary: pathlib.Path, creates_tables: bool
 ) -> None:
     """A tested app has what it names, also where that is the default's name."""
@@ -105,7 +107,9 @@ def test_an_app_names_its_database(
     assert (list(temporary.iterdir()), (tmp_path / OWN).exists()) == ([], True)
 
 
-def test_tables_are_not_created_by_themselves(create_app: Callable[..., Flask], tmp_path: pathlib.Path) -> None:
+def test_a_temporary_database_has_no_tables_where_they_are_not_created_by_themselves(
+    create_app: Callable[..., Flask], tmp_path: pathlib.Path
+) -> None:
     """The temporary database has none then, either; the command makes them there."""
     app = create_app(TESTING=True, SUPERTOKENS_CREATE_TABLES=False)
     assert app.test_cli_runner().invoke(args=["supertokens", "init-db"]).exit_code == 0
@@ -113,7 +117,7 @@ def test_tables_are_not_created_by_themselves(create_app: Callable[..., Flask], 
     assert not (tmp_path / "instance").exists()
 
 
-def test_a_server_is_forked_before_the_database_is_opened(create_app: Callable[..., Flask]) -> None:
+def test_a_server_forked_before_the_database_is_opened_shares_it(create_app: Callable[..., Flask]) -> None:
     """It shares the test's database: a session that it makes is known here."""
     app = create_app()
     app.config["TESTING"] = True
@@ -137,7 +141,7 @@ def from_a_fork(act: Callable[[], str]) -> str:
         return said.read()
 
 
-def test_there_is_no_room_for_temporary_files(
+def test_without_room_for_temporary_files_the_error_is_ours(
     create_app: Callable[..., Flask], temporary: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """The error is one of ours and says so; the developer's database is not taken instead."""
@@ -150,7 +154,7 @@ def test_there_is_no_room_for_temporary_files(
     assert knows(app, log_in(app))
 
 
-def test_the_app_is_gone(create_app: Callable[..., Flask], temporary: pathlib.Path) -> None:
+def test_the_temporary_database_goes_with_its_app(create_app: Callable[..., Flask], temporary: pathlib.Path) -> None:
     """So is its temporary database."""
     app = create_app(TESTING=True)
     log_in(app)
@@ -178,7 +182,9 @@ print(*os.listdir(os.environ["TMPDIR"]))
 """
 
 
-def test_the_process_ends(tmp_path: pathlib.Path, temporary: pathlib.Path) -> None:
+def test_the_process_that_made_the_temporary_database_removes_it_at_its_end(
+    tmp_path: pathlib.Path, temporary: pathlib.Path
+) -> None:
     """Who made the temporary database removes it; a child of it does not."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", APP]

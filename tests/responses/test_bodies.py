@@ -24,7 +24,7 @@ def mine(error: Exception) -> ResponseReturnValue:
 
 
 @pytest.mark.parametrize("render", [None, mine], ids=["ours", "own"])
-def test_a_refused_body_is_read(render: Any) -> None:
+def test_a_refused_body_is_read_to_its_end(render: Any) -> None:
     """To its end, whoever renders the refusal: a proxy that still sends it would make a 502 of a cut connection."""
     app, body = an_app(), BytesIO(b"a" * 200_000)
     if render is not None:
@@ -34,7 +34,7 @@ def test_a_refused_body_is_read(render: Any) -> None:
     assert (response.status_code, body.read()) == (401 if render is None else 418, b"")
 
 
-def test_a_refused_body_is_too_large() -> None:
+def test_a_refused_body_that_is_too_large_stays_unread() -> None:
     """It stays unread; the refusal is the same."""
     app, body = an_app(MAX_CONTENT_LENGTH=1000), BytesIO(b"a" * 1001)
     response = call(app, "POST", "/me", input_stream=body, content_length=1001)
@@ -56,7 +56,7 @@ class BrokenStream:
         raise OSError("invalid chunk size")
 
 
-def test_the_body_can_not_be_read() -> None:
+def test_a_body_that_cannot_be_read_changes_nothing_of_the_refusal() -> None:
     """The refusal is the response all the same, and its tokens are cleared."""
     app = an_app()
     environ = {"wsgi.input": BrokenStream(), "wsgi.input_terminated": True}
@@ -64,7 +64,7 @@ def test_the_body_can_not_be_read() -> None:
     assert (response.status_code, cleared(response)) == (401, {"cookie", "header"})
 
 
-def test_an_app_swallows_a_refusal_and_streams_the_body() -> None:
+def test_a_body_is_left_to_an_app_that_swallows_the_refusal() -> None:
     """The body is left to it: its response is no refusal."""
     app = an_app()
 

@@ -191,7 +191,7 @@ def test_the_warning_for_safari_does_not_swallow_that_for_another_host(caplog: p
     assert ["Safari" in text for text in caplog.messages if "Secure cookies" in text] == [True, False]
 
 
-def test_cookies_of_a_log_in() -> None:
+def test_cookies_of_a_sign_in_have_these_attributes() -> None:
     """Both cookies, attribute by attribute."""
     clock = Clock()
     app = an_app(clock=clock, SUPERTOKENS_COOKIE_SECURE=True)
@@ -206,7 +206,7 @@ def test_cookies_of_a_log_in() -> None:
     assert refresh.value
 
 
-def test_cookies_of_a_sign_out() -> None:
+def test_cookies_of_a_sign_out_are_the_same_but_empty_and_in_the_past() -> None:
     """The same names, paths and flags, empty, in the past."""
     app = an_app()
     lines = cookie_lines(ask(app, "POST", "/signout", f"sAccessToken={log_in(app).access}"))
@@ -243,7 +243,9 @@ def test_cookies_of_a_sign_out() -> None:
         ),
     ],
 )
-def test_names_and_paths_of_cookies(settings: dict[str, Any], root: str, names: tuple[str, ...]) -> None:
+def test_cookies_have_prefixes_and_paths_where_browsers_take_them(
+    settings: dict[str, Any], root: str, names: tuple[str, ...]
+) -> None:
     """A prefix where browsers take it; paths under the script root."""
     app = an_app(**settings)
     response = app.test_client(use_cookies=False).post("/login", environ_overrides={"SCRIPT_NAME": root})
@@ -252,7 +254,7 @@ def test_names_and_paths_of_cookies(settings: dict[str, Any], root: str, names: 
 
 
 @pytest.mark.parametrize("flag", ["DEBUG", "TESTING"])
-def test_cookies_while_developing(flag: str) -> None:
+def test_cookies_while_developing_are_not_secure_unless_that_is_set(flag: str) -> None:
     """Unless it is set, ``Secure`` is off in debug and testing, as it was when the first cookie was written."""
     app = an_app(SUPERTOKENS_COOKIE_SECURE=None)
     app.config[flag] = True
@@ -261,7 +263,7 @@ def test_cookies_while_developing(flag: str) -> None:
     assert not cookie_lines(app.test_client().post("/login"))[0].secure
 
 
-def test_d31_a_cookie_is_written_many_times() -> None:
+def test_a_cookie_that_is_written_many_times_is_one_line() -> None:
     """One line a cookie, each header name once."""
     app = an_app(expose_access_token=True)
 

@@ -55,7 +55,9 @@ by_name = pytest.mark.parametrize(
 
 
 @by_name
-def test_an_error_is_answered(error: SuperTokensError, status: int, body: dict[str, Any], clears: bool) -> None:
+def test_an_error_has_its_fixed_status_and_body_and_some_clear_the_tokens(
+    error: SuperTokensError, status: int, body: dict[str, Any], clears: bool
+) -> None:
     """Status and body are fixed; the description is for logs and not in the body; some clear the client's tokens."""
     with an_app().test_request_context():
         response = error.get_response()
@@ -68,7 +70,7 @@ def test_an_error_is_answered(error: SuperTokensError, status: int, body: dict[s
 @pytest.mark.parametrize(
     "copied", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy], ids=["pickled", "copied"]
 )
-def test_an_error_travels(
+def test_an_error_that_travels_comes_back_with_all_that_it_knew(
     copied: Any, error: SuperTokensError, status: int, body: dict[str, Any], clears: bool
 ) -> None:
     """It comes back with all that it knew."""
@@ -78,14 +80,14 @@ def test_an_error_travels(
     assert {name: getattr(back, name) for name in vars(error)} == vars(error)
 
 
-def test_the_samples_are_complete() -> None:
+def test_the_samples_hold_every_leaf_as_an_http_exception() -> None:
     """Every leaf is in the table above, and is an HTTP exception, so that any framework on Flask answers it."""
     assert {type(error) for error, *_ in SAMPLES} == set(LEAVES) == set(SuperTokensError.__subclasses__())
     assert issubclass(SuperTokensError, HTTPException)
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
-def test_an_error_is_raised_without_words(leaf: type[SuperTokensError]) -> None:
+def test_an_error_raised_without_words_has_the_message_of_its_class(leaf: type[SuperTokensError]) -> None:
     """It describes itself by the message of its class."""
     assert leaf().description == leaf.message
     assert leaf("words").description == "words"
@@ -97,13 +99,13 @@ def test_a_theft_says_whose_session_it_was() -> None:
     assert (error.user_id, error.session_handle) == ("u", "h")
 
 
-def test_claims_do_not_suffice() -> None:
+def test_the_error_of_claims_names_each_failed_validator_and_its_reason() -> None:
     """Each failed validator is named; a reason that is not there is not sent."""
     assert InvalidClaimError(errors=iter(FAILED)).errors == FAILED
     assert InvalidClaimError().data == {"message": "invalid claim", "claimValidationErrors": []}
 
 
-def test_the_engine_can_not_be_reached() -> None:
+def test_the_error_of_an_unreachable_engine_says_when_to_try_again_if_that_is_of_use() -> None:
     """The client is told when to try again, unless that is no use."""
     assert GeneralError().get_response().headers["Retry-After"] == "2"
     assert "Retry-After" not in GeneralError(retry=False).get_response().headers
@@ -122,7 +124,9 @@ def test_the_engine_can_not_be_reached() -> None:
         (DuplicateCookiesError, 500),
     ],
 )
-def test_an_app_has_statuses_of_its_own(error_class: type[SuperTokensError], status: int) -> None:
+def test_an_app_s_own_statuses_hold_for_ended_sessions_and_claims_only(
+    error_class: type[SuperTokensError], status: int
+) -> None:
     """The three of a session that is over have one, a claim has another, the rest have none."""
     app = an_app(session_expired_status_code=440, invalid_claim_status_code=418)
     with app.test_request_context():
@@ -140,14 +144,14 @@ def test_the_app_that_renders_an_error_decides_its_status() -> None:
         assert (error.get_response().status_code, made_here.code, an_own.get_response().status_code) == (419, 419, 410)
 
 
-def test_the_base_is_raised_by_an_app() -> None:
+def test_the_base_raised_by_an_app_is_an_error_of_the_server_in_json() -> None:
     """It is answered as an error of the server, in JSON."""
     app = an_app()
     app.add_url_rule("/view", view_func=lambda: (_ for _ in ()).throw(SuperTokensError("why")))
     asserted_answer(app.test_client().get("/view"), 500, {"message": "session error"})
 
 
-def test_what_holds_tokens_is_printed() -> None:
+def test_what_holds_tokens_is_printed_without_them() -> None:
     """No ``repr`` shows one."""
     app = an_app()
     session = a_session(app, anti_csrf=True)
@@ -164,7 +168,7 @@ def test_what_holds_tokens_is_printed() -> None:
 
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.__name__)
-def test_errors_pickle(leaf: type[SuperTokensError]) -> None:
+def test_errors_pickle_with_all_they_carry(leaf: type[SuperTokensError]) -> None:
     """With all they carry, inside an app and outside."""
     with an_app(SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=440).app_context():
         error = leaf("why")

@@ -91,7 +91,7 @@ def smorest_app() -> Flask:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the frameworks themselves
 @pytest.mark.parametrize("make", [restful_app, restx_app, smorest_app])
-def test_frameworks_that_handle_errors_themselves(make: Any) -> None:
+def test_frameworks_that_handle_errors_themselves_send_our_status_body_and_clearing(make: Any) -> None:
     """Status, body and clearing are right there too."""
     app = make()
     assert ask(app, "GET", "/guarded").json == {"message": "unauthorised"}
@@ -168,7 +168,9 @@ MOMENT = pytest.mark.parametrize("moment", ["before", "after"])
     ],
     ids=lambda error: f"{type(error).__name__}-{error.code}",
 )
-def test_a_framework_renders_an_error(framework: Any, moment: str, error: SuperTokensError) -> None:
+def test_an_error_rendered_by_a_framework_is_as_in_plain_flask(
+    framework: Any, moment: str, error: SuperTokensError
+) -> None:
     """Status, body and clearing are as in plain Flask."""
     _, response = thing(framework, moment, raising(error))
     assert (response.status_code, response.json) == (error.code, error.data)
@@ -178,7 +180,7 @@ def test_a_framework_renders_an_error(framework: Any, moment: str, error: SuperT
 
 @FRAMEWORK
 @MOMENT
-def test_a_framework_view_is_decorated(framework: Any, moment: str) -> None:
+def test_a_decorated_view_of_a_framework_runs_with_a_session_only(framework: Any, moment: str) -> None:
     """Without a session 401 with our body, with one it runs."""
     app, response = thing(framework, moment, verify_session(lambda: {"user": current_session.user_id}))
     assert (response.status_code, response.json, untouched(response)) == (401, UNAUTHORISED, True)
@@ -186,7 +188,7 @@ def test_a_framework_view_is_decorated(framework: Any, moment: str) -> None:
 
 
 @FRAMEWORK
-def test_a_framework_view_finds_a_theft(framework: Any) -> None:
+def test_a_theft_found_in_a_view_of_a_framework_revokes_the_session(framework: Any) -> None:
     """The session is revoked."""
     app = an_app()
     handle = a_session(app).handle
@@ -196,14 +198,14 @@ def test_a_framework_view_finds_a_theft(framework: Any) -> None:
 
 
 @pytest.mark.parametrize("framework", [with_restful, with_smorest])
-def test_a_framework_has_the_status_of_old_clients(framework: Any) -> None:
+def test_a_framework_sends_the_status_of_old_clients_unless_it_is_restx(framework: Any) -> None:
     """440 too; RESTX knows only the statuses of the standard library."""
     _, response = thing(framework, "after", verify_session(lambda: {}), session_expired_status_code=440)
     assert (response.status_code, response.json) == (440, UNAUTHORISED)
 
 
 @FRAMEWORK
-def test_the_store_fails_below_a_framework(framework: Any) -> None:
+def test_a_store_that_fails_below_a_framework_is_a_503_and_cookies_stay(framework: Any) -> None:
     """503, cookies as they are."""
     store = BrokenStore()
     app = an_app(store)

@@ -33,7 +33,7 @@ from ..support.wire import UNAUTHORISED, ask, call, cleared, run, untouched
 
 
 @pytest.mark.parametrize("when", ["before", "after", "blueprint"])
-def test_a_handler_of_the_apps_own(when: str) -> None:
+def test_a_handler_of_the_app_decides_the_looks_and_tokens_are_cleared(when: str) -> None:
     """It decides the looks; the tokens are cleared all the same."""
     app = Flask("own")
     app.config.update(SECRET_KEY="x", SUPERTOKENS_COOKIE_SECURE=False)
@@ -54,7 +54,7 @@ def test_a_handler_of_the_apps_own(when: str) -> None:
     assert (response.status_code, response.text, cleared_cookies(response)) == (418, "mine", BOTH_COOKIES)
 
 
-def test_handlers_for_something_else() -> None:
+def test_handlers_for_401_and_exception_do_not_replace_the_defaults() -> None:
     """Those for 401 and for Exception do not replace the defaults."""
     app = an_app()
     app.register_error_handler(401, lambda error: ("other", 418))
@@ -63,7 +63,9 @@ def test_handlers_for_something_else() -> None:
 
 
 @pytest.mark.parametrize(("clear", "cleared"), [(None, BOTH_COOKIES), (True, BOTH_COOKIES), (False, set())])
-def test_unauthorised_raised_by_the_app(clear: bool | None, cleared: set[str]) -> None:
+def test_unauthorised_raised_by_the_app_clears_the_tokens_unless_told_not_to(
+    clear: bool | None, cleared: set[str]
+) -> None:
     """It clears the tokens unless told not to."""
     app = an_app()
 
@@ -75,7 +77,7 @@ def test_unauthorised_raised_by_the_app(clear: bool | None, cleared: set[str]) -
 
 
 @pytest.mark.parametrize("on_blueprint", [False, True])
-def test_a_handler_for_the_base_class(on_blueprint: bool) -> None:
+def test_a_handler_for_the_base_class_renders_every_leaf_without_its_own(on_blueprint: bool) -> None:
     """The app's or a blueprint's handler for `SuperTokensError` renders every leaf that has no handler of its own."""
     from flask import Blueprint
 
@@ -89,7 +91,7 @@ def test_a_handler_for_the_base_class(on_blueprint: bool) -> None:
     assert (response.status_code, response.text) == (418, "UnauthorisedError")
 
 
-def test_an_error_class_of_the_apps_own_with_a_status_of_its_own() -> None:
+def test_an_error_class_of_the_app_keeps_its_status() -> None:
     """It keeps that status."""
 
     class Teapot(UnauthorisedError):
@@ -105,7 +107,7 @@ def test_an_error_class_of_the_apps_own_with_a_status_of_its_own() -> None:
     assert app.test_client().get("/me").status_code == 440
 
 
-def test_d6_an_app_renders_an_error_itself() -> None:
+def test_an_error_that_an_app_renders_itself_clears_the_tokens() -> None:
     """Its handler is asked, and the tokens are cleared all the same."""
     app = an_app()
     app.register_error_handler(UnauthorisedError, lambda error: ("mine", 418))
@@ -128,7 +130,9 @@ async def mine_async(error: Exception) -> ResponseReturnValue:
 @pytest.mark.parametrize("handled", ["leaf", "base"])
 @pytest.mark.parametrize("handler", [mine, mine_async], ids=["sync", "async"])
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_app_has_its_own_handler(moment: str, handler: Any, handled: str, leaf: type[SuperTokensError]) -> None:
+def test_a_handler_of_the_app_wins_whenever_it_was_registered(
+    moment: str, handler: Any, handled: str, leaf: type[SuperTokensError]
+) -> None:
     """For a leaf or for the base, registered before or after `init_app`: it wins."""
     app = Flask("handlers")
     app.config.update(SECRET_KEY=SECRET)
@@ -144,7 +148,9 @@ def test_an_app_has_its_own_handler(moment: str, handler: Any, handled: str, lea
 @LEAF
 @pytest.mark.parametrize("handled", ["leaf", "base"])
 @pytest.mark.parametrize("nested", [False, True])
-def test_a_blueprint_has_its_own_handler(nested: bool, handled: str, leaf: type[SuperTokensError]) -> None:
+def test_a_handler_of_a_blueprint_wins_for_its_own_views_only(
+    nested: bool, handled: str, leaf: type[SuperTokensError]
+) -> None:
     """It wins for its own views, nested ones too, and for no others."""
     app, blueprint, inner = an_app(), Blueprint("outer", __name__), Blueprint("inner", __name__)
     blueprint.register_error_handler(leaf if handled == "leaf" else SuperTokensError, mine)
@@ -155,7 +161,7 @@ def test_a_blueprint_has_its_own_handler(nested: bool, handled: str, leaf: type[
     assert call(app, "POST", "/refresh").json == UNAUTHORISED
 
 
-def test_a_leaf_and_the_base_are_handled() -> None:
+def test_a_handler_for_a_leaf_wins_over_the_one_for_the_base() -> None:
     """The handler for the leaf wins, the other one takes the rest."""
     app = an_app()
     app.register_error_handler(SuperTokensError, mine)
@@ -166,7 +172,7 @@ def test_a_leaf_and_the_base_are_handled() -> None:
 
 @pytest.mark.parametrize("handled", [401, Unauthorized, HTTPException, Exception], ids=str)
 @pytest.mark.parametrize("on_blueprint", [False, True])
-def test_a_handler_is_for_something_wider(handled: Any, on_blueprint: bool) -> None:
+def test_a_handler_for_something_wider_does_not_replace_ours(handled: Any, on_blueprint: bool) -> None:
     """Ours stays: web clients need its answer."""
     app, blueprint = an_app(), Blueprint("b", __name__)
     (blueprint if on_blueprint else app).register_error_handler(handled, mine)
@@ -176,7 +182,7 @@ def test_a_handler_is_for_something_wider(handled: Any, on_blueprint: bool) -> N
     assert (response.status_code, response.json) == (401, UNAUTHORISED)
 
 
-def test_an_app_derives_an_error() -> None:
+def test_a_derived_error_is_rendered_and_cleared_as_its_parent() -> None:
     """A subclass is answered and cleared as its parent, its own handler wins."""
 
     class GoneError(UnauthorisedError):
@@ -191,7 +197,7 @@ def test_an_app_derives_an_error() -> None:
 
 
 @pytest.mark.parametrize("setting", ["TRAP_HTTP_EXCEPTIONS", "TESTING", "DEBUG"])
-def test_an_app_is_developed(setting: str) -> None:
+def test_our_errors_are_rendered_and_not_thrown_while_developing(setting: str) -> None:
     """Our errors are answered, not thrown at the developer."""
     assert call(an_app(**{setting: True}), "GET", "/me").json == UNAUTHORISED
 
@@ -205,7 +211,7 @@ HANDLERS: list[Any] = [None, mine, mine_async, lambda error: ("", 204), broken]
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=["default", "own", "async", "204", "broken"])
 @pytest.mark.parametrize("leaf", [UnauthorisedError, TokenTheftError, SuperTokensError])
-def test_tokens_are_cleared(leaf: type[SuperTokensError], handler: Any) -> None:
+def test_tokens_are_cleared_whoever_raises_and_renders_the_error(leaf: type[SuperTokensError], handler: Any) -> None:
     """Whoever raises the error and whoever renders it."""
     app = an_app()
     session = a_session(app)
@@ -235,7 +241,9 @@ def test_tokens_are_cleared(leaf: type[SuperTokensError], handler: Any) -> None:
     ],
     ids=spelled,
 )
-def test_the_app_raises_an_error(error: SuperTokensError, clears: set[str]) -> None:
+def test_an_error_raised_by_the_app_clears_as_it_says_with_the_fixed_response(
+    error: SuperTokensError, clears: set[str]
+) -> None:
     """Tokens are cleared as the error says; the answer is the fixed one."""
     app = an_app()
     response = run(app, raising(error), verified=True, access=signed_in(app).access_token)
@@ -243,7 +251,7 @@ def test_the_app_raises_an_error(error: SuperTokensError, clears: set[str]) -> N
     assert clears or untouched(response)
 
 
-def test_the_app_raises_after_a_log_in() -> None:
+def test_an_error_raised_after_a_sign_in_drops_its_tokens() -> None:
     """The tokens that were about to leave are dropped."""
     app = an_app(anti_csrf="VIA_TOKEN")
 
@@ -256,7 +264,7 @@ def test_the_app_raises_after_a_log_in() -> None:
     assert (response.headers.getlist("front-token"), "anti-csrf" in response.headers) == (["remove"], False)
 
 
-def test_the_app_raises_and_keeps_the_tokens() -> None:
+def test_an_error_that_keeps_the_tokens_lets_new_ones_leave_too() -> None:
     """``clear_tokens=False``: those made in this request leave too."""
     app = an_app()
 
@@ -269,7 +277,7 @@ def test_the_app_raises_and_keeps_the_tokens() -> None:
     assert all(cookie.value for cookie in set_cookies(response).values())
 
 
-def test_the_app_logs_in_after_an_error_that_it_caught() -> None:
+def test_a_sign_in_after_a_caught_error_sends_its_tokens() -> None:
     """What comes later wins: the new tokens leave."""
     app = an_app()
 
@@ -287,7 +295,7 @@ def test_the_app_logs_in_after_an_error_that_it_caught() -> None:
     assert all(cookie.value for cookie in set_cookies(response).values())
 
 
-def test_a_theft_is_raised_twice() -> None:
+def test_a_theft_that_is_raised_twice_is_revoked_and_signalled_once() -> None:
     """Revoked and signalled once, though noted on every way out."""
 
     heard: list[str] = []

@@ -25,7 +25,7 @@ from ..support.plans import HOUR, Clock
 from ..support.wire import ask, call, cleared, contents, front, run, untouched, without
 
 
-def test_a_web_client_sends_headers() -> None:
+def test_the_list_of_a_web_client_s_headers_is_the_caller_s_own() -> None:
     """The list is the caller's own."""
     get_cors_headers().clear()
     assert get_cors_headers() == ["content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode"]
@@ -129,7 +129,7 @@ def test_tokens_are_written_to_a_response_that_an_after_request_replaced() -> No
     assert set(set_cookies(response)) == {"sAccessToken", "sRefreshToken"}
 
 
-def test_the_front_token_of_the_protocol() -> None:
+def test_the_front_token_is_standard_base64_of_compact_json() -> None:
     """Known answer: standard base64 of compact JSON."""
     claims = {"exp": 1795367955, "iat": 1795364355, "sub": "u1"}
     assert front_token(claims) == (
@@ -137,7 +137,7 @@ def test_the_front_token_of_the_protocol() -> None:
     )
 
 
-def test_headers_of_a_log_in() -> None:
+def test_headers_of_a_sign_in_have_front_token_no_store_vary_and_exposed_names() -> None:
     """Front-token with the whole payload, no-store, Vary, and a merged list of exposed headers."""
     clock = Clock()
     app = an_app(clock=clock, SUPERTOKENS_ANTI_CSRF="VIA_TOKEN")
@@ -158,13 +158,13 @@ def test_headers_of_a_log_in() -> None:
     assert "st-access-token" not in response.headers
 
 
-def test_an_exposed_access_token() -> None:
+def test_an_exposed_access_token_is_in_a_header_of_cookie_sessions_too() -> None:
     """A cookie session gets the header too, when the setting says so."""
     response = ask(an_app(SUPERTOKENS_EXPOSE_ACCESS_TOKEN=True), "POST", "/login")
     assert response.headers["st-access-token"] == cookie_values(response)["sAccessToken"]
 
 
-def test_an_event_that_clears_after_a_log_in() -> None:
+def test_an_event_that_clears_after_a_sign_in_lets_no_token_leave() -> None:
     """Pending sets are dropped: no token leaves anywhere."""
     app = an_app()
 
@@ -179,13 +179,13 @@ def test_an_event_that_clears_after_a_log_in() -> None:
     assert "anti-csrf" not in response.headers
 
 
-def test_headers_for_cors() -> None:
+def test_headers_for_cors_are_those_that_a_web_client_sends() -> None:
     """What a web client of another origin sends."""
     wanted = ["content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode"]
     assert get_cors_headers() == wanted
 
 
-def test_d2_a_view_raises_after_it_made_a_session() -> None:
+def test_a_view_that_raises_after_it_made_a_session_sends_no_tokens() -> None:
     """A clearing event cancels pending sets."""
 
     def view() -> NoReturn:
@@ -197,7 +197,7 @@ def test_d2_a_view_raises_after_it_made_a_session() -> None:
     assert all(cookie.cleared for cookie in set_cookies(response).values())
 
 
-def test_d8_a_session_is_made() -> None:
+def test_a_new_session_costs_one_write_and_no_look_up_of_users() -> None:
     """One write and no look-up of users, whoever they are."""
     store = CountingStore()
     app = an_app(store)
@@ -207,7 +207,7 @@ def test_d8_a_session_is_made() -> None:
     assert store.counted() == {"add": 1}
 
 
-def test_d9_a_request_has_nothing_to_do_with_sessions() -> None:
+def test_a_request_that_has_nothing_to_do_with_sessions_costs_nothing() -> None:
     """No work: nothing is kept on the request, no store is asked, the response is left alone."""
     store = CountingStore()
     app = an_app(store)
@@ -223,7 +223,7 @@ def test_d9_a_request_has_nothing_to_do_with_sessions() -> None:
     assert app.before_request_funcs == {}
 
 
-def test_d28_two_sessions_are_handled_in_one_request() -> None:
+def test_of_two_sessions_in_one_request_only_the_later_one_s_tokens_leave() -> None:
     """One plan: the later operation wins, and only one session's tokens leave."""
     app = an_app()
 

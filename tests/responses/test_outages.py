@@ -57,7 +57,7 @@ def test_the_store_is_down(path: str, tokens: set[str], caplog: pytest.LogCaptur
     assert call(app, "POST", path, **carried).status_code == 200
 
 
-def test_an_app_catches_the_failure_of_the_store(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_of_the_store_that_an_app_catches_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged once all the same, and the app answers what it likes."""
     store = BrokenStore()
     app = an_app(store)
@@ -87,7 +87,9 @@ class DownStore(MemoryStore):
 
 
 @pytest.mark.parametrize("path", ["/checked", "/optional", "/refresh"])
-def test_a_store_that_is_down(path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_is_down_is_a_503_logged_once_with_cookies_untouched(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """503, logged once, cookies untouched, nobody anonymous; the next request works when it is back."""
     store = DownStore()
     app = an_app(store)
@@ -116,7 +118,7 @@ def test_a_store_that_is_down(path: str, caplog: pytest.LogCaptureFixture) -> No
         ("/appid-shop", "/refresh", "has no app 'shop'"),
     ],
 )
-def test_a_core_has_no_such_tenant(
+def test_a_core_without_such_a_tenant_is_a_500_and_the_log_says_what_to_correct(
     core_server: Serving,
     keys_of_a_core: list[SigningKey],
     caplog: pytest.LogCaptureFixture,
@@ -144,7 +146,7 @@ def add_shops(app: Flask) -> None:
     app.add_url_rule("/shops", "shops", shops, methods=["POST"])
 
 
-def test_a_view_in_the_usual_case_when_the_store_is_down() -> None:
+def test_a_view_in_the_usual_case_works_while_the_store_is_down() -> None:
     """It needs no store."""
     store = DownStore()
     app = an_app(store)
@@ -153,7 +155,7 @@ def test_a_view_in_the_usual_case_when_the_store_is_down() -> None:
     assert ask(app, "GET", "/me", f"sAccessToken={tokens.access}").status_code == 200
 
 
-def test_forged_key_ids_while_the_store_is_down(caplog: pytest.LogCaptureFixture) -> None:
+def test_forged_key_ids_ask_the_store_once_in_a_cool_down_while_it_is_down(caplog: pytest.LogCaptureFixture) -> None:
     """Each is answered, none asks the store again within the cool-down, and the log has one line."""
 
     class Down(MemoryStore):
@@ -171,7 +173,7 @@ def test_forged_key_ids_while_the_store_is_down(caplog: pytest.LogCaptureFixture
     assert len([record for record in caplog.records if record.levelno >= logging.ERROR]) == 1
 
 
-def test_d22_the_store_fails() -> None:
+def test_a_store_that_fails_is_a_503_whose_text_is_in_the_log_only() -> None:
     """An error of our own, 503, and its text in the log only."""
     store = BrokenStore()
     app = an_app(store)

@@ -90,6 +90,6 @@ def test_only_the_routes_that_are_named_are_registered(names: list[str]) -> None
 
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
-def test_routes_take_post_only(path: str) -> None:
+def test_routes_refuse_get(path: str) -> None:
     """No side effects on GET."""
     assert ask(an_app(), "GET", path).status_code == 405

@@ -452,7 +452,7 @@ def test_a_change_that_is_not_json_raises_and_changes_nothing(what: str, value: 
 
 @pytest.mark.parametrize("claims", [{"antiCsrfToken": "\ud800"}, {"sub": "\ud800"}, {"exp": 1e308}, {"z": "\udfff"}])
 @pytest.mark.parametrize("path", ["/act", "/refresh"])
-def test_forged_tokens_with_what_utf8_and_json_can_not_hold(claims: dict[str, Any], path: str) -> None:
+def test_forged_tokens_that_utf8_and_json_cannot_hold_are_refused(claims: dict[str, Any], path: str) -> None:
     """They are refused, in every mode, and duplicated ones too."""
     app = an_app_with_users(SUPERTOKENS_ANTI_CSRF="VIA_TOKEN", SUPERTOKENS_OLDER_COOKIE_DOMAIN="old.example")
     app.post("/act")(verify_session(lambda: ""))
@@ -482,7 +482,7 @@ OURS = frozenset({"ES256"})
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "RS256", "EdDSA"])
-def test_d13_a_token_names_its_algorithm(algorithm: str) -> None:
+def test_a_token_of_another_algorithm_than_the_setting_s_is_foreign(algorithm: str) -> None:
     """The settings name it; a token of another one is foreign."""
     app = an_app()
     header, claims = contents(signed_in(app).access_token)
@@ -490,7 +490,7 @@ def test_d13_a_token_names_its_algorithm(algorithm: str) -> None:
     asserted_answer(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
 
 
-def test_d15_a_token_is_of_another_kind() -> None:
+def test_a_token_of_another_kind_is_foreign_and_no_payload_can_claim_it() -> None:
     """``stt`` other than 0 is an OAuth token; a payload can't claim it."""
     assert parse_access_token(forged({**CLAIMS, "stt": 1}), OURS) is None
     assert "stt" in PROTECTED_NAMES

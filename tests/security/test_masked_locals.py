@@ -257,7 +257,9 @@ OPERATIONS: dict[str, Callable[[Life], Any]] = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_app_s_own_code_fails(kind: str, operation: str, request: pytest.FixtureRequest) -> None:
+def test_no_frame_of_ours_shows_a_token_where_the_app_s_own_code_fails(
+    kind: str, operation: str, request: pytest.FixtureRequest
+) -> None:
     """In a hook, a receiver, its store or its database engine: no frame of ours shows a token, in none of these moments."""
     shown: set[str] = set()
     fails_at, moments = -1, 0
@@ -312,7 +314,7 @@ CALLS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_store_of_a_core_fails(name: str, keys_of_a_core: list[SigningKey]) -> None:
+def test_no_frame_of_a_core_shows_a_token_where_its_store_fails(name: str, keys_of_a_core: list[SigningKey]) -> None:
     """Its routes show no token either."""
     shown: set[str] = set()
     for fails_at in range(12):

@@ -118,7 +118,9 @@ def test_a_stolen_secret_key_alone_mints_nothing(robbed: Robbed) -> None:
 
 
 @pytest.mark.parametrize("secret_keys", [(SECRET_OF_ENGINES,), (SECRET_OF_ENGINES, "the new one")])
-def test_a_stolen_secret_key_ends_a_session(robbed: Robbed, clock: Clock, secret_keys: tuple[str, ...]) -> None:
+def test_a_stolen_secret_key_ends_a_session_only_by_its_handle(
+    robbed: Robbed, clock: Clock, secret_keys: tuple[str, ...]
+) -> None:
     """With its handle, by a false alarm; also when the stolen key is only a fallback. Without one it is not believed."""
     forged = RefreshTokenSigner((SECRET_OF_ENGINES,)).mint(robbed.record.handle, robbed.born, None).raw
     with pytest.raises(TokenTheftError):
@@ -133,7 +135,7 @@ def private_halves(store: MemoryStore) -> dict[str, Any]:
     return {kid: serialization.load_pem_private_key(pem, None) for kid, pem in opened.items() if pem is not None}
 
 
-def test_secret_key_and_database_are_stolen() -> None:
+def test_nothing_counts_after_secret_key_and_database_were_stolen_and_replaced() -> None:
     """With another `SECRET_KEY` nothing counts that was or is made of them: not at the first request, not later, for no view."""
     store = MemoryStore()
     before = an_app(store)
@@ -153,7 +155,7 @@ def test_secret_key_and_database_are_stolen() -> None:
         after.test_cli_runner().invoke(args=["supertokens", "rotate-keys", "--yes"])
 
 
-def test_the_guess_that_would_open_it(robbed: Robbed) -> None:
+def test_the_hash_of_the_current_refresh_token_would_open_the_session(robbed: Robbed) -> None:
     """With the hash of the current refresh token itself, which neither row nor access token holds."""
     signer = RefreshTokenSigner((SECRET_OF_ENGINES,))
     token = robbed.engine._refresh_tokens.read(refresh_token_of(robbed.grant))
@@ -206,7 +208,9 @@ DAMAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_row_of_the_key_table_is_damaged(damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_sign_ins_and_tokens_work_in_spite_of_a_damaged_row_of_the_key_table(
+    damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A new process answers every call: log-ins work, old access tokens are good or refreshed, keys are published."""
     store = MemoryStore()
     app = an_app(store)
@@ -222,7 +226,7 @@ def test_a_row_of_the_key_table_is_damaged(damage: str, caplog: pytest.LogCaptur
     assert other.test_cli_runner().invoke(args=["supertokens", "status"]).exit_code in (0, 1)
 
 
-def test_the_key_table_is_emptied(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_emptied_key_table_makes_everybody_refresh_and_signs_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
     """Everybody refreshes once, nobody is logged out."""
     store = MemoryStore()
     tokens = signed_in(an_app(store))
@@ -312,7 +316,7 @@ COMMANDS = (
 )
 
 
-def test_no_secret_is_told(ears: Ears) -> None:
+def test_no_secret_is_told_of_an_app_with_its_own_engine(ears: Ears) -> None:
     """Not by logs, signals, warnings, reprs, bodies and commands of an app with its own engine."""
     app = an_app(SUPERTOKENS_ANTI_CSRF="VIA_TOKEN")
     life(app, ears, clock_of(app))
@@ -330,7 +334,7 @@ def test_no_secret_is_told(ears: Ears) -> None:
     assert ears.told() == []
 
 
-def test_no_secret_is_told_of_a_core(ears: Ears) -> None:
+def test_no_secret_is_told_of_an_app_on_a_core_nor_of_the_core(ears: Ears) -> None:
     """Nor by those of an app on a core, and of the core; the API key is one more."""
     clock = Clock()
     with serving(a_core(MemoryStore(), clock, api_keys=(API_KEY,))) as (uri, _):

@@ -71,7 +71,7 @@ def asked(app: Flask) -> Callable[[str, str], str]:
     return lambda _user, access: call(app, "GET", "/view", access=access).text
 
 
-def test_users_come_in_threads() -> None:
+def test_users_who_come_in_threads_see_only_themselves() -> None:
     """Also when a view waits in the middle, so that others run there."""
     meeting = threading.Barrier(USERS)
 
@@ -85,7 +85,7 @@ def test_users_come_in_threads() -> None:
     everybody(app, asked(app))
 
 
-def test_users_come_to_async_views() -> None:
+def test_users_who_come_to_async_views_see_only_themselves() -> None:
     """A coroutine that was put aside goes on with its own user."""
 
     async def view() -> str:
@@ -98,14 +98,14 @@ def test_users_come_to_async_views() -> None:
     everybody(app, asked(app))
 
 
-def test_users_come_inside_of_one_application_context() -> None:
+def test_users_inside_of_one_application_context_see_only_themselves() -> None:
     """It was pushed by somebody, for example a shell, and outlives all requests."""
     app = add(an_app(), verify_session(me))
     with app.app_context():
         everybody(app, asked(app))
 
 
-def test_a_view_hands_its_context_to_a_thread() -> None:
+def test_only_a_copied_context_takes_the_user_to_a_thread() -> None:
     """`copy_current_request_context` takes the user along, and only there."""
 
     def view() -> str:
@@ -120,7 +120,7 @@ def test_a_view_hands_its_context_to_a_thread() -> None:
     everybody(app, asked(app))
 
 
-def test_a_thread_without_a_context() -> None:
+def test_a_thread_without_a_context_has_nobody() -> None:
     """There is nobody."""
     app = an_app()
     outside: list[bool] = []
@@ -137,7 +137,7 @@ def test_a_thread_without_a_context() -> None:
     assert outside == [False]
 
 
-def test_users_read_streams() -> None:
+def test_users_who_read_streams_get_only_their_own() -> None:
     """Each part of a streamed answer is written for the user who asked."""
 
     def view() -> Response:
@@ -154,7 +154,7 @@ def test_users_read_streams() -> None:
 # -- one inside of another ---------------------------------------------------------------------------------------------
 
 
-def test_a_test_client_calls_inside_of_a_view() -> None:
+def test_a_test_client_inside_of_a_view_has_its_own_user() -> None:
     """The inner request has its own user, also nobody, and the outer one keeps his."""
     app = an_app()
     other = signed_in(app, "user-2").access_token
@@ -168,7 +168,7 @@ def test_a_test_client_calls_inside_of_a_view() -> None:
     assert response.json == {"outer": "user-1", "inner": ["user-2", None]}
 
 
-def test_a_test_request_context_inside_of_a_view() -> None:
+def test_a_test_request_context_inside_of_a_view_is_of_nobody_and_sets_no_cookie() -> None:
     """It is a request of nobody; a session that is made there sets no cookie for the outer one."""
     app = an_app()
 
@@ -183,7 +183,7 @@ def test_a_test_request_context_inside_of_a_view() -> None:
     assert (response.json, set_cookies(response)) == ({"user": "user-1"}, {})
 
 
-def test_apps_with_other_keys_take_turns() -> None:
+def test_apps_with_other_keys_that_take_turns_do_not_take_each_other_s_tokens() -> None:
     """In one process, one mounted below the other: the tokens of one are nothing to the other."""
     one, two = an_app(SECRET_KEY="the secret of one"), an_app(SECRET_KEY="the secret of two")
     mounted = Client(DispatcherMiddleware(one, {"/two": two}), use_cookies=False)
@@ -197,7 +197,7 @@ def test_apps_with_other_keys_take_turns() -> None:
             assert told[number].json["user"] == f"user-{number + 1}"
 
 
-def test_what_a_view_keeps_in_g() -> None:
+def test_a_session_object_kept_in_g_is_refused_in_the_next_request() -> None:
     """A session object from the request before is refused in the next one's name."""
     app = an_app()
     kept: list[Any] = []
@@ -279,7 +279,7 @@ def make_a_session() -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_tokens_were_made_before_something_raised(place: str) -> None:
+def test_tokens_made_before_something_raised_reach_nobody(place: str) -> None:
     """They reach nobody, whatever answer the client gets, and the session is ended."""
     app = an_app()
     PLACES[place](app, make_a_session)
@@ -288,7 +288,7 @@ def test_tokens_were_made_before_something_raised(place: str) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_tokens_were_refreshed_before_something_raised(place: str) -> None:
+def test_tokens_refreshed_before_something_raised_arrive(place: str) -> None:
     """The old refresh token is used up, so the new one must arrive."""
     app = an_app()
     PLACES[place](app, lambda: refresh_session() and None)
@@ -296,7 +296,7 @@ def test_tokens_were_refreshed_before_something_raised(place: str) -> None:
     assert set(set_cookies(response)) == BOTH
 
 
-def test_a_teardown_raises() -> None:
+def test_a_teardown_that_raises_loses_the_response_and_the_client_goes_on() -> None:
     """The server loses the whole answer then, as a network would: the client asks again with what it has, and gets new tokens."""
     app = an_app()
     fails: list[bool] = []
@@ -327,7 +327,7 @@ def test_an_error_that_clears_tokens_clears_them(place: str) -> None:
     assert cleared(response) == {"cookie", "header"}
 
 
-def test_a_receiver_of_a_signal_raises() -> None:
+def test_a_receiver_that_raises_fails_the_sign_in_and_no_tokens_arrive() -> None:
     """The log-in failed, so no tokens arrive; the next user is himself."""
     app = an_app()
     signals.session_created.connect(failing, app)
@@ -462,7 +462,7 @@ def test_a_view_without_the_decorator_has_no_session_of_the_request_before() -> 
     assert call(app, "GET", "/view", access=access).json == {"there": False}
 
 
-def test_a_session_object_that_is_used_in_another_users_request() -> None:
+def test_a_session_object_in_another_user_s_request_changes_no_response() -> None:
     """It changes the store, and never the response to somebody else."""
     app, kept = an_app_with_users(), {}
 
@@ -486,7 +486,7 @@ def test_a_session_object_that_is_used_in_another_users_request() -> None:
     assert bob.get("/me").json == {"user": "bob", "role": "admin"}
 
 
-def test_tokens_that_change_while_a_response_is_streamed(caplog: pytest.LogCaptureFixture) -> None:
+def test_tokens_that_change_while_a_response_is_streamed_are_logged_as_lost(caplog: pytest.LogCaptureFixture) -> None:
     """They can't reach the client any more, and the log says so."""
     app = an_app_with_users()
 
@@ -516,7 +516,7 @@ def test_a_pushed_application_context_carries_nobody() -> None:
         assert not vars(g).get("supertokens")
 
 
-def test_d4_requests_share_a_view() -> None:
+def test_eight_users_of_one_view_are_each_served_as_who_they_are() -> None:
     """Eight users at once on one view: each is served as who it is."""
     app = add(an_app(), verify_session(lambda: current_session.user_id))
     users = {f"user-{number}": signed_in(app, f"user-{number}").access_token for number in range(8)}

@@ -100,7 +100,9 @@ class NoWrites(BrokenStore):
 
 
 @pytest.mark.parametrize("mode", ["cookie", "header"])
-def test_a_stolen_session_can_not_be_revoked(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stolen_session_that_cannot_be_revoked_is_a_503_and_alarms_again(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """503 with tokens untouched, logged; the same token rings again, and then the revoke works."""
     store = NoRevoke()
     app = an_app(store)
@@ -118,7 +120,7 @@ def test_a_stolen_session_can_not_be_revoked(mode: str, caplog: pytest.LogCaptur
     assert handles(app) == []
 
 
-def test_a_stolen_session_can_not_be_revoked_without_a_request() -> None:
+def test_a_stolen_session_that_cannot_be_revoked_is_found_again_without_a_request() -> None:
     """`GeneralError` instead of `TokenTheftError`; later the theft is found again."""
     store = NoRevoke()
     app = an_app(store)
@@ -133,7 +135,9 @@ def test_a_stolen_session_can_not_be_revoked_without_a_request() -> None:
     assert handles(app) == []
 
 
-def test_a_core_can_not_revoke_a_stolen_session(core_server: Serving, keys_of_a_core: list[SigningKey]) -> None:
+def test_a_core_that_cannot_revoke_a_stolen_session_makes_a_503_and_alarms_again(
+    core_server: Serving, keys_of_a_core: list[SigningKey]
+) -> None:
     """The app on it answers 503 with cookies untouched, and rings when the core works again."""
     store, clock, (uri, put) = NoRevoke(), Clock(), core_server
     put(a_core(store, clock, *keys_of_a_core))
@@ -151,7 +155,7 @@ def test_a_core_can_not_revoke_a_stolen_session(core_server: Serving, keys_of_a_
     assert store.read(tokens.handle) is None
 
 
-def test_a_core_on_a_database_that_takes_no_writes(keys_of_a_core: list[SigningKey]) -> None:
+def test_a_core_on_a_database_that_takes_no_writes_gives_no_verdict_of_theft(keys_of_a_core: list[SigningKey]) -> None:
     """It gives no verdict of theft that the service could not act upon: 503."""
     store, clock = NoWrites(), Clock()
     client = make_core_app(a_core(store, clock, *keys_of_a_core)).test_client()
@@ -171,7 +175,7 @@ def test_a_core_on_a_database_that_takes_no_writes(keys_of_a_core: list[SigningK
 
 
 @pytest.mark.parametrize("fault", ["locked", "read-only"])
-def test_a_theft_on_a_database_that_takes_no_writes(
+def test_a_theft_on_a_database_that_takes_no_writes_alarms_afterwards(
     fault: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite locked by another process, or opened read-only: 503, cookies untouched, no verdict; it rings afterwards."""
@@ -197,7 +201,7 @@ def test_a_theft_on_a_database_that_takes_no_writes(
     store._engine.dispose()
 
 
-def test_a_process_dies_while_a_theft_is_told(tmp_path: pathlib.Path) -> None:
+def test_a_process_that_dies_while_a_theft_is_told_leaves_the_alarm_to_the_next(tmp_path: pathlib.Path) -> None:
     """Killed in the signal, before the revoke: the same token rings again in the next process, and the session is ended."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -232,7 +236,7 @@ def test_receivers_hear_of_a_theft_before_it_is_ended() -> None:
         ("VIA_CUSTOM_HEADER", {"x": "y"}),
     ],
 )
-def test_a_stale_token_comes_without_anti_csrf(anti_csrf: str, headers: dict[str, str]) -> None:
+def test_a_stale_token_without_anti_csrf_is_a_theft(anti_csrf: str, headers: dict[str, str]) -> None:
     """It is a theft, acted upon: the alarm does not wait for a thief who brings all headers."""
     app = an_app(anti_csrf=anti_csrf)
     response = present(app, stolen(app), **headers)
@@ -241,7 +245,7 @@ def test_a_stale_token_comes_without_anti_csrf(anti_csrf: str, headers: dict[str
 
 
 @pytest.mark.parametrize("anti_csrf", ["VIA_TOKEN", "VIA_CUSTOM_HEADER"])
-def test_a_good_token_comes_without_anti_csrf(anti_csrf: str) -> None:
+def test_a_good_token_without_anti_csrf_is_unauthorised_and_changes_no_row(anti_csrf: str) -> None:
     """It is unauthorised, and nothing is counted, promoted or marked: the row stays as it was."""
     app = an_app(anti_csrf=anti_csrf)
     store = app.extensions["supertokens"].engine.store
@@ -254,7 +258,7 @@ def test_a_good_token_comes_without_anti_csrf(anti_csrf: str) -> None:
     assert store.read(tokens.handle) == before
 
 
-def test_a_browser_brings_a_stale_token_without_its_access_cookie() -> None:
+def test_a_stale_token_without_its_access_cookie_is_a_theft() -> None:
     """The ``__Host-`` cookie that belongs beside it is missing: a theft all the same; a good token stays unauthorised."""
     app = an_app(cookie_secure=True)
     for tokens, message in ((stolen_secure(app), "token theft detected"), (log_in(app), "unauthorised")):
@@ -278,7 +282,7 @@ def stolen_secure(app: Flask) -> Tokens:
     return tokens
 
 
-def test_a_stale_token_comes_beside_another_session() -> None:
+def test_a_stale_token_beside_another_session_is_a_theft() -> None:
     """The access token is of another session: a theft all the same. With a good token it is a cookie that was tossed in."""
     app = an_app()
     for tokens, message in ((stolen(app), "token theft detected"), (log_in(app), "unauthorised")):
@@ -287,14 +291,14 @@ def test_a_stale_token_comes_beside_another_session() -> None:
         assert call(app, "GET", "/me", access=other.access).status_code == 200
 
 
-def test_a_stale_token_comes_from_another_site() -> None:
+def test_a_stale_token_from_another_site_is_refused_without_an_alarm() -> None:
     """It is refused before anything is judged: nobody else can ring the alarm."""
     app = an_app()
     response = present(app, stolen(app), **{"Sec-Fetch-Site": "cross-site"})
     assert (response.status_code, len(handles(app))) == (403, 1)
 
 
-def test_the_alarm_without_a_request_and_without_anti_csrf() -> None:
+def test_a_wrong_anti_csrf_token_without_a_request_does_not_hide_the_theft() -> None:
     """A given token that is wrong does not hide the theft."""
     app = an_app(anti_csrf="VIA_TOKEN")
     tokens = stolen(app)
@@ -326,7 +330,7 @@ def test_a_theft_that_a_view_raises_is_not_spent_while_the_store_is_down(caplog:
     assert handles(app) == []
 
 
-def test_a_theft_with_a_handler_that_forgets_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_theft_whose_handler_forgets_it_revokes_the_session(caplog: pytest.LogCaptureFixture) -> None:
     """The session is revoked, the tokens are cleared, whatever the handler answers; signal and log name both."""
     clock, told = Clock(), []
     app = an_app(clock=clock)
@@ -343,7 +347,7 @@ def test_a_theft_with_a_handler_that_forgets_it(caplog: pytest.LogCaptureFixture
     assert ask(app, "POST", "/refresh", f"sRefreshToken={child['sRefreshToken']}").json == {"message": "unauthorised"}
 
 
-def test_a_theft_that_the_app_found() -> None:
+def test_a_theft_that_the_app_found_ends_the_session_of_its_handle() -> None:
     """Raised with a handle it ends that session."""
     app = an_app()
 
@@ -357,7 +361,7 @@ def test_a_theft_that_the_app_found() -> None:
 
 
 @pytest.mark.parametrize("signal", [token_theft_detected, session_revoked])
-def test_a_receiver_that_fails_does_not_keep_a_thief_logged_in(signal: Any) -> None:
+def test_a_receiver_that_fails_does_not_keep_a_thief_signed_in(signal: Any) -> None:
     """Tokens are cleared and the session has ended, whatever a listener does."""
     clock = Clock()
     app = an_app_with_users(clock=clock)

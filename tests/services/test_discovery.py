@@ -13,7 +13,7 @@ from ..support.jwks import API
 from ..support.wire import asserted_answer, call, contents
 
 
-def test_another_service_discovers_us(make: Make) -> None:
+def test_another_service_discovers_issuer_keys_and_algorithms(make: Make) -> None:
     """Issuer, address of the keys and algorithms; readable by everybody."""
     app = make(api_domain=API, api_base_path="/auth")
     response = call(app, "GET", "/auth/.well-known/openid-configuration")
@@ -29,7 +29,7 @@ def test_another_service_discovers_us(make: Make) -> None:
     assert "max-age=" in response.headers["Cache-Control"]
 
 
-def test_what_is_discovered_stands_in_the_tokens(make: Make) -> None:
+def test_the_issuer_that_is_discovered_stands_in_the_tokens(make: Make) -> None:
     """The issuer is that of access tokens and JWTs; a setting of its own wins."""
     app = make(api_domain=API, issuer="https://issuer.example")
     issuer = call(app, "GET", "/.well-known/openid-configuration").json["issuer"]
@@ -38,12 +38,12 @@ def test_what_is_discovered_stands_in_the_tokens(make: Make) -> None:
     assert [contents(token)[1]["iss"] for token in tokens] == [issuer] * 2 == ["https://issuer.example"] * 2
 
 
-def test_an_app_says_not_where_it_is(make: Make) -> None:
+def test_an_app_that_says_not_where_it_is_has_no_discovery(make: Make) -> None:
     """Without an API domain there is no issuer to be told, and no route."""
     assert call(make(), "GET", "/.well-known/openid-configuration").status_code == 404
 
 
-def test_the_app_is_below_a_path() -> None:
+def test_the_address_of_the_keys_is_below_the_app_s_path() -> None:
     """The address of the keys is below it where the settings say so."""
     app = an_app(api_domain=API, APPLICATION_ROOT="/shop/")
     response = call(app, "GET", "/.well-known/openid-configuration")
@@ -51,7 +51,7 @@ def test_the_app_is_below_a_path() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/shop", "@evil.example", "//evil.example"])
-def test_a_header_says_where_the_app_is(prefix: str) -> None:
+def test_discovery_does_not_listen_to_a_header_that_says_where_the_app_is(prefix: str) -> None:
     """Discovery does not listen: what one request says would be cached for others."""
     app = an_app(api_domain=API)
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1, x_prefix=1)  # type: ignore[method-assign]

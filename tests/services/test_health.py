@@ -13,7 +13,7 @@ from ..support.both import Make
 from ..support.wire import asserted_answer, call, untouched
 
 
-def test_all_is_well(make: Make) -> None:
+def test_health_is_200_without_a_session_where_all_is_well(make: Make) -> None:
     """200, without a session; the function says nothing."""
     app = make(health_path="/health")
     response = call(app, "GET", "/health", access="garbage")
@@ -23,12 +23,12 @@ def test_all_is_well(make: Make) -> None:
         assert check_health() is None  # type: ignore[func-returns-value]
 
 
-def test_nobody_asks_for_health(make: Make) -> None:
+def test_there_is_no_health_route_unless_the_settings_name_one(make: Make) -> None:
     """There is no such route unless the settings name one."""
     assert call(make(), "GET", "/health").status_code == 404
 
 
-def test_the_store_is_down() -> None:
+def test_health_is_503_while_the_store_is_down_and_well_again_later() -> None:
     """503 with Retry-After; the function raises; later all is well."""
     store = BrokenStore()
     app = an_app(store, health_path="/healthz")
@@ -42,7 +42,7 @@ def test_the_store_is_down() -> None:
     assert call(app, "GET", "/healthz").status_code == 200
 
 
-def test_the_core_is_down() -> None:
+def test_health_is_503_while_the_core_is_down() -> None:
     """503 as well."""
     app = Flask("app")
     from flask_supertokens import SuperTokens

@@ -20,7 +20,7 @@ NOW = 1_700_000_000
 
 
 @pytest.mark.parametrize("static", [True, False])
-def test_a_jwt_is_made(make: Make, static: bool) -> None:
+def test_a_jwt_is_verified_by_another_service_with_our_jwks(make: Make, static: bool) -> None:
     """Another service verifies it by our JWKS, with either kind of key; it has issuer, times and the payload."""
     app = make(api_domain=API)
     with app.app_context():
@@ -30,7 +30,7 @@ def test_a_jwt_is_made(make: Make, static: bool) -> None:
     assert contents(token)[0]["kid"][0] == ("s" if static else "d")
 
 
-def test_a_jwt_is_the_first_thing_that_is_made(make: Make) -> None:
+def test_a_jwt_that_is_made_first_has_its_key_in_the_jwks_read_before(make: Make) -> None:
     """Whoever read the keys before it finds its key among them."""
     app = make()
     known = {key["kid"] for key in jwks(app)}
@@ -39,7 +39,7 @@ def test_a_jwt_is_the_first_thing_that_is_made(make: Make) -> None:
     assert made <= known
 
 
-def test_a_jwt_names_its_issuer(make: Make) -> None:
+def test_a_jwt_names_the_issuer_of_its_payload_before_the_settings_one(make: Make) -> None:
     """The payload's wins over the settings'."""
     app = make(api_domain=API)
     with app.app_context():
@@ -48,7 +48,7 @@ def test_a_jwt_names_its_issuer(make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", ["remote"], indirect=True)
-def test_a_core_is_told_who_the_issuer_is(make: Make) -> None:
+def test_a_core_is_told_the_same_issuer_as_the_payload_says(make: Make) -> None:
     """The same as the payload says, so that it does not matter which of the two a core prefers."""
     app, told = make(api_domain=API), []
     client = state_of(app).engine.client  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def test_a_core_is_told_who_the_issuer_is(make: Make) -> None:
     assert told == [API, "https://other.example"]
 
 
-def test_a_jwt_is_no_access_token(make: Make) -> None:
+def test_a_jwt_opens_no_view(make: Make) -> None:
     """It opens no view, whatever it says; and what would make it one is refused."""
     app = make()
     claims = {"sub": "user-1", "tId": "public", "rsub": "user-1", "refreshTokenHash1": "a" * 64}
@@ -73,7 +73,7 @@ def test_a_jwt_is_no_access_token(make: Make) -> None:
 
 
 @pytest.mark.parametrize("validity", [0, 0.5, -1, None, True, "60", float("nan"), float("inf"), datetime.timedelta(0)])
-def test_a_jwt_is_valid_for_no_time(make: Make, validity: Any) -> None:
+def test_a_jwt_that_is_valid_for_no_time_is_a_value_error(make: Make, validity: Any) -> None:
     """A ValueError, on each engine."""
     app = make()
     with app.app_context(), pytest.raises(ValueError, match="must be"):
@@ -81,14 +81,14 @@ def test_a_jwt_is_valid_for_no_time(make: Make, validity: Any) -> None:
 
 
 @pytest.mark.parametrize("payload", [None, [], "text", {"x": {1}}, {"x": float("inf")}], ids=str)
-def test_a_jwt_has_no_payload(make: Make, payload: Any) -> None:
+def test_a_jwt_without_a_payload_is_a_value_error(make: Make, payload: Any) -> None:
     """A ValueError, on each engine."""
     app = make()
     with app.app_context(), pytest.raises(ValueError, match="payload must be"):
         create_jwt(payload, validity=60)
 
 
-def test_an_access_token_is_verified_by_another_service(make: Make) -> None:
+def test_an_access_token_is_verified_by_another_service_all_its_life(make: Make) -> None:
     """At log-in, after a refresh and after a change of its payload."""
     app = make(api_domain=API)
     session = a_session(app)
@@ -100,14 +100,14 @@ def test_an_access_token_is_verified_by_another_service(make: Make) -> None:
     assert [verified(app, token, issuer=API).get("role") for token in tokens] == [None, None, "admin"]
 
 
-def test_a_token_of_another_app_is_verified(make: Make) -> None:
+def test_our_keys_do_not_verify_a_token_of_another_app(make: Make) -> None:
     """Our keys do not verify it."""
     app = make()
     with pytest.raises(jwt.PyJWTError):
         verified(app, signed_in(an_app(MemoryStore(), access_token_algorithm="EdDSA")).access_token)
 
 
-def test_our_own_app_verifies_by_its_own_means(make: Make) -> None:
+def test_our_own_app_verifies_by_the_keys_that_are_published(make: Make) -> None:
     """The published keys are those that it goes by."""
     app = make()
     token = signed_in(app).access_token

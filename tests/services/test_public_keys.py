@@ -18,7 +18,7 @@ PUBLIC = {"ES256": {"kty", "crv", "x", "y"}, "RS256": {"kty", "n", "e"}, "EdDSA"
 
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
-def test_keys_are_public(algorithm: str) -> None:
+def test_published_keys_are_one_of_each_kind_and_public_parts_only(algorithm: str) -> None:
     """One of each kind, public parts only, whether there was a session before or not."""
     app = an_app(access_token_algorithm=algorithm)
     keys = jwks(app)
@@ -30,7 +30,7 @@ def test_keys_are_public(algorithm: str) -> None:
     assert jwks(app) == keys
 
 
-def test_keys_of_a_core_are_public(make: Make) -> None:
+def test_published_keys_of_a_core_have_no_private_part(make: Make) -> None:
     """The same on each engine: no private part of any key, and the key of a token is there."""
     app = make()
     kid = contents(signed_in(app).access_token)[0]["kid"]
@@ -40,7 +40,7 @@ def test_keys_of_a_core_are_public(make: Make) -> None:
 
 
 @pytest.mark.parametrize("make", ["remote"], indirect=True)
-def test_a_core_gives_away_its_private_key(make: Make) -> None:
+def test_a_private_key_that_a_core_gives_away_is_not_published(make: Make) -> None:
     """Such a key is not published here."""
     app = make()
     client = state_of(app).engine.client  # type: ignore[attr-defined]
@@ -48,7 +48,7 @@ def test_a_core_gives_away_its_private_key(make: Make) -> None:
     assert jwks(app) == [{"kid": "d-2"}]
 
 
-def test_everybody_may_read_the_keys(make: Make) -> None:
+def test_everybody_may_read_the_keys_from_any_origin_without_a_session(make: Make) -> None:
     """Pages of other origins too; for as long as there is no new key; no session is looked at or needed."""
     app = make(check_database=True)
     response = call(app, "GET", "/.well-known/jwks.json", access="garbage", headers={"Origin": "https://other.example"})
@@ -60,7 +60,7 @@ def test_everybody_may_read_the_keys(make: Make) -> None:
     assert call(app, "POST", "/.well-known/jwks.json").status_code == 405
 
 
-def test_keys_are_kept_as_long_as_they_are_said_to_be() -> None:
+def test_keys_kept_for_max_age_hold_the_key_of_every_token() -> None:
     """Whoever keeps them for ``max-age`` has the key of every token, also after a rotation by hand."""
     app = an_app()
     answer = call(app, "GET", "/.well-known/jwks.json")
@@ -73,7 +73,7 @@ def test_keys_are_kept_as_long_as_they_are_said_to_be() -> None:
     assert contents(signed_in(app).access_token)[0]["kid"] not in kept
 
 
-def test_a_core_tells_how_long() -> None:
+def test_keys_of_a_core_that_does_not_tell_how_long_are_kept_for_a_minute() -> None:
     """A minute, where it does not."""
     app = an_app()
     engine = state_of(app).engine
@@ -81,7 +81,7 @@ def test_a_core_tells_how_long() -> None:
     assert call(app, "GET", "/.well-known/jwks.json").headers["Cache-Control"] == "max-age=60, must-revalidate"
 
 
-def test_a_key_is_replaced() -> None:
+def test_a_replaced_key_is_published_as_long_as_its_tokens_live() -> None:
     """Old and new one are published as long as tokens of the old one live."""
     app = an_app()
     token = signed_in(app).access_token
@@ -100,7 +100,7 @@ def test_a_key_is_replaced() -> None:
         ({"api_base_path": "/auth", "jwks_path": "/keys"}, "/keys"),
     ],
 )
-def test_keys_have_a_path(make: Make, settings: dict[str, str], path: str) -> None:
+def test_keys_are_at_the_path_of_the_settings_and_nowhere_else(make: Make, settings: dict[str, str], path: str) -> None:
     """Of the settings, or below the base path; nowhere else."""
     app = make(api_domain=API, **settings)
     assert verified(app, signed_in(app).access_token, path)["sub"] == "user-1"
@@ -110,14 +110,14 @@ def test_keys_have_a_path(make: Make, settings: dict[str, str], path: str) -> No
         assert call(app, "GET", "/.well-known/jwks.json").status_code == 404
 
 
-def test_an_app_has_no_routes_of_ours() -> None:
+def test_an_app_without_routes_of_ours_publishes_no_keys() -> None:
     """Then there are no keys to be read either."""
     app = an_app(register_routes=False, api_domain=API, health_path="/health")
     for path in ("/.well-known/jwks.json", "/.well-known/openid-configuration", "/health"):
         assert call(app, "GET", path).status_code == 404
 
 
-def test_the_store_is_down_when_keys_are_asked_for() -> None:
+def test_known_keys_are_published_while_the_store_is_down() -> None:
     """Known keys are published all the same; without any it is 503."""
     store = BrokenStore()
     app = an_app(store)

@@ -152,7 +152,9 @@ def test_a_sign_in_sends_the_anti_csrf_token_of_its_access_token() -> None:
         ("VIA_TOKEN", {"anti_csrf": "right"}, 200),
     ],
 )
-def test_anti_csrf_of_an_unsafe_view(mode: str, headers: dict[str, str], status: int) -> None:
+def test_anti_csrf_is_checked_for_unsafe_views_of_cookie_sessions_only(
+    mode: str, headers: dict[str, str], status: int
+) -> None:
     """Cookie sessions are checked, safe methods and header sessions are not."""
     app = an_app(SUPERTOKENS_ANTI_CSRF=mode)
     tokens = log_in(app)
@@ -165,7 +167,7 @@ def test_anti_csrf_of_an_unsafe_view(mode: str, headers: dict[str, str], status:
     assert ask(app, "POST", "/me", bearer=tokens.access).status_code == 200
 
 
-def test_anti_csrf_of_a_refresh() -> None:
+def test_a_refresh_by_cookie_without_anti_csrf_is_unauthorised_and_clears() -> None:
     """Without its marker or token a refresh by cookie is *unauthorised*, and clears."""
     for mode in ("VIA_CUSTOM_HEADER", "VIA_TOKEN"):
         app = an_app(SUPERTOKENS_ANTI_CSRF=mode)
@@ -176,7 +178,7 @@ def test_anti_csrf_of_a_refresh() -> None:
         assert ask(app, "POST", "/refresh", f"sRefreshToken={tokens.refresh}", **good).status_code == 200
 
 
-def test_d29_answers_are_not_cached_and_secrets_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_responses_are_not_cached_and_secrets_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """``no-store`` on what sets or clears; ``hmac.compare_digest`` for the anti-CSRF token."""
     app = an_app(anti_csrf="VIA_TOKEN")
     compared: list[bytes] = []

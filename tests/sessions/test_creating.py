@@ -23,7 +23,7 @@ from ..support.plans import HOUR, SECOND, Clock
 from ..support.wire import ask, call, contents, front, log_in, logging_in, run, untouched
 
 
-def test_a_session_is_made() -> None:
+def test_a_new_session_knows_user_tenant_payload_and_moment() -> None:
     """`Session` knows user, tenant, payload and moment; the token says the same."""
     app = an_app()
     with app.test_request_context():
@@ -38,7 +38,7 @@ def test_a_session_is_made() -> None:
         assert current_session._get_current_object() is session  # type: ignore[attr-defined]
 
 
-def test_a_session_is_older_than_its_access_token(app: Flask) -> None:
+def test_authenticated_at_is_the_sign_in_after_a_refresh_and_a_change_too(app: Flask) -> None:
     """`authenticated_at` is the moment of the log-in, after a refresh and a change too."""
     logged_in_at = clock_of(app)()
     tokens = signed_in(app)
@@ -49,7 +49,7 @@ def test_a_session_is_older_than_its_access_token(app: Flask) -> None:
     assert session.access_token_payload["iat"] * SECOND == clock_of(app)()
 
 
-def test_the_header_of_an_access_token() -> None:
+def test_the_header_of_an_access_token_has_kind_and_moment_of_its_key_and_version_5() -> None:
     """Kind and moment of its key, version 5."""
     assert contents(signed_in(an_app()).access_token)[0] == {
         "alg": "ES256",
@@ -60,7 +60,7 @@ def test_the_header_of_an_access_token() -> None:
 
 
 @pytest.mark.parametrize("user_id", ["", "x" * 256, "a\0b", "\ud800", 5, None], ids=ascii)
-def test_a_user_id_is_not_acceptable(user_id: Any) -> None:
+def test_a_user_id_that_is_not_acceptable_is_a_value_error_and_makes_no_session(user_id: Any) -> None:
     """A ValueError, and no session."""
     app = an_app()
     with app.test_request_context(), pytest.raises(ValueError, match="user_id must"):
@@ -84,7 +84,7 @@ def test_a_user_id_is_not_acceptable(user_id: Any) -> None:
     ],
     ids=str,
 )
-def test_an_argument_is_not_acceptable(arguments: dict[str, Any]) -> None:
+def test_an_argument_that_is_not_acceptable_is_a_value_error_and_makes_no_session(arguments: dict[str, Any]) -> None:
     """A ValueError that names it, no new session, and the session of the request goes on."""
     app = an_app()
     tokens = signed_in(app)
@@ -101,7 +101,7 @@ def test_an_argument_is_not_acceptable(arguments: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("by", ["access", "bearer", "refresh"])
-def test_a_session_is_there_at_log_in(by: str) -> None:
+def test_a_sign_in_ends_the_session_that_is_there(by: str) -> None:
     """A valid access token or a current refresh token in the request: that session ends (fixation)."""
     app = an_app()
     tokens = signed_in(app)
@@ -110,7 +110,7 @@ def test_a_session_is_there_at_log_in(by: str) -> None:
     assert (handles(app), handles(app, "new")) == ([], [response.json])
 
 
-def test_a_refreshed_session_is_there_at_log_in() -> None:
+def test_a_sign_in_ends_a_refreshed_session_that_is_there() -> None:
     """The child that the browser just got counts as current."""
     app = an_app()
     refreshed = call(app, "POST", "/refresh", refresh=signed_in(app).refresh_token)
@@ -118,7 +118,7 @@ def test_a_refreshed_session_is_there_at_log_in() -> None:
     assert handles(app) == []
 
 
-def test_an_expired_access_token_is_there_at_log_in() -> None:
+def test_a_sign_in_with_an_expired_access_token_ends_nothing_of_another_user() -> None:
     """It ends nothing of another user: its holder could log the owner out. An outdated refresh token neither."""
     app = an_app()
     tokens = signed_in(app)
@@ -133,7 +133,7 @@ def test_an_expired_access_token_is_there_at_log_in() -> None:
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "x" * 100_000])
-def test_garbage_is_there_at_log_in(token: str) -> None:
+def test_garbage_that_is_there_at_a_sign_in_is_left_alone(token: str) -> None:
     """It is looked at and left alone."""
     app = an_app()
     signed_in(app)
@@ -141,14 +141,14 @@ def test_garbage_is_there_at_log_in(token: str) -> None:
     assert (len(handles(app)), len(handles(app, "new"))) == (1, 1)
 
 
-def test_the_session_that_is_there_is_kept() -> None:
+def test_a_sign_in_keeps_the_session_that_is_there_if_the_app_says_so() -> None:
     """By request of the app."""
     app = an_app()
     logging_in(app, keep_existing=True, tokens={"access": signed_in(app).access_token})
     assert (len(handles(app)), len(handles(app, "new"))) == (1, 1)
 
 
-def test_two_sessions_are_made_in_one_request() -> None:
+def test_the_second_session_of_a_request_ends_the_first() -> None:
     """The second one ends the first, and only its tokens leave."""
     app = an_app()
 
@@ -160,7 +160,7 @@ def test_two_sessions_are_made_in_one_request() -> None:
     assert handles(app, "new") == [response.json[1]] == [claims["sessionHandle"]]
 
 
-def test_a_session_is_made_after_sign_out() -> None:
+def test_a_session_made_after_a_sign_out_sends_its_tokens() -> None:
     """In one request: the new tokens leave, not the clearing."""
     app = an_app()
 
@@ -174,7 +174,7 @@ def test_a_session_is_made_after_sign_out() -> None:
     assert (handles(app), handles(app, "new")) == ([], [response.json])
 
 
-def test_the_browser_shall_forget() -> None:
+def test_cookies_without_remember_have_no_expiry_after_refreshes_and_changes_too() -> None:
     """``remember=False``: cookies without an expiry, at log-in, after a refresh and after a change."""
     app = an_app()
     response = logging_in(app, remember=False)
@@ -190,7 +190,7 @@ def test_the_browser_shall_forget() -> None:
     assert [cookie.expires for cookie in cookies] == [None] * 5
 
 
-def test_tokens_that_were_made_before_the_view_failed() -> None:
+def test_tokens_made_before_the_view_failed_do_not_leave_with_the_500() -> None:
     """They do not reach the client with the 500: the session is ended."""
     app = an_app()
 
@@ -207,7 +207,7 @@ def test_tokens_that_were_made_before_the_view_failed() -> None:
 @pytest.mark.parametrize(
     "user_id", ["", "x" * 256, "a\0b", "\ud800", 5, None], ids=["empty", "long", "NUL", "surrogate", "int", "None"]
 )
-def test_a_user_id_that_can_not_be_kept(user_id: Any) -> None:
+def test_a_user_id_that_cannot_be_kept_is_a_value_error_and_makes_no_session(user_id: Any) -> None:
     """A ValueError, and no session."""
     app = an_app()
     with app.test_request_context("/", method="POST"):
@@ -218,7 +218,7 @@ def test_a_user_id_that_can_not_be_kept(user_id: Any) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
 @pytest.mark.parametrize("user_id", ["用" * 255, "🙂" * 255, "ü'\"; -- " * 31, "a b"])
-def test_a_user_id_of_any_script(user_id: str, algorithm: str) -> None:
+def test_a_user_id_of_255_characters_of_any_script_fits_a_cookie_session(user_id: str, algorithm: str) -> None:
     """255 characters fit a cookie session with every algorithm."""
     app = an_app(SUPERTOKENS_ACCESS_TOKEN_ALGORITHM=algorithm)
     app.post("/as")(lambda: {"handle": create_new_session(user_id).handle})
@@ -232,7 +232,7 @@ def test_a_user_id_of_any_script(user_id: str, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["valid", "expired", "refresh", "keep"])
-def test_a_session_that_the_log_in_finds(case: str) -> None:
+def test_a_sign_in_ends_a_session_that_it_finds_unless_it_is_another_user_s_old_one(case: str) -> None:
     """A valid or refreshable one ends (fixation), and an expired one of the same user."""
     clock = Clock()
     app = an_app(clock=clock)
@@ -246,7 +246,7 @@ def test_a_session_that_the_log_in_finds(case: str) -> None:
     assert lives == (case == "keep")
 
 
-def test_a_log_in_twice_in_one_request() -> None:
+def test_a_second_sign_in_in_one_request_ends_the_first_session() -> None:
     """The first session ends, one pair of cookies leaves."""
     app = an_app()
 
@@ -261,7 +261,7 @@ def test_a_log_in_twice_in_one_request() -> None:
         assert flask_supertokens.get_session_information(response.json["second"]) is not None
 
 
-def test_a_session_that_ends_with_the_browser() -> None:
+def test_a_session_that_ends_with_the_browser_sets_cookies_without_expires() -> None:
     """No Expires at the log-in, nor after a refresh."""
     app = an_app()
     app.post("/short")(lambda: {"handle": create_new_session("u", remember=False).handle})
@@ -270,7 +270,7 @@ def test_a_session_that_ends_with_the_browser() -> None:
     assert not any(line.expires for line in cookie_lines(response) + cookie_lines(again))
 
 
-def test_d33_a_handler_of_the_apps_forgets_to_revoke() -> None:
+def test_a_theft_is_revoked_though_the_app_s_handler_forgets_it() -> None:
     """It was done before the handler was called; one that fails leaves the answer as it is."""
     app = an_app()
     handle = a_session(app).handle

@@ -42,23 +42,23 @@ def logging_in_with(app: Flask, agent: str | None, address: str = "192.0.2.7") -
     ],
     ids=ascii,
 )
-def test_a_browser_says_what_it_is(store: Store, agent: str, kept: str) -> None:
+def test_a_browser_s_name_is_kept_as_far_as_a_page_can_hold_it(store: Store, agent: str, kept: str) -> None:
     """That is kept, as far as a table and a page can hold it: 255 characters, none of them a control character."""
     assert logging_in_with(an_app(store), agent).user_agent == kept
 
 
-def test_devices_are_not_wanted() -> None:
+def test_nothing_of_devices_is_kept_where_they_are_not_wanted() -> None:
     """Then nothing is kept."""
     assert logging_in_with(an_app(store_user_agent=False), "browser").user_agent is None
 
 
 @pytest.mark.parametrize(("settings", "kept"), [({}, None), ({"store_ip": True}, "2001:db8::7")])
-def test_an_address_is_personal_data(settings: dict[str, Any], kept: str | None) -> None:
+def test_an_address_is_kept_only_where_that_was_switched_on(settings: dict[str, Any], kept: str | None) -> None:
     """It is kept only where that was switched on."""
     assert logging_in_with(an_app(**settings), "browser", "2001:db8::7").ip == kept
 
 
-def test_a_device_stays_what_it_was() -> None:
+def test_a_device_keeps_its_name_though_it_refreshes_from_elsewhere() -> None:
     """A refresh from elsewhere changes the moment only."""
     app = an_app(store_ip=True)
     known = logging_in_with(app, "first")
@@ -70,7 +70,7 @@ def test_a_device_stays_what_it_was() -> None:
         assert list_sessions("user-1")[0] == known
 
 
-def test_a_session_is_made_without_a_request() -> None:
+def test_a_session_made_without_a_request_knows_no_device() -> None:
     """Nothing is known of a device."""
     app = an_app(store_ip=True)
     with app.app_context():
@@ -79,7 +79,7 @@ def test_a_session_is_made_without_a_request() -> None:
     assert (info.user_agent, info.ip) == (None, None)
 
 
-def test_a_user_looks_at_their_devices(make: Make) -> None:
+def test_only_the_session_of_this_request_is_marked_among_the_user_s_devices(make: Make) -> None:
     """The session of this request is marked, no other, and none outside of a request; a core tells no devices."""
     app = make()
     other, mine = a_session(app), a_session(app)
@@ -94,7 +94,7 @@ def test_a_user_looks_at_their_devices(make: Make) -> None:
         assert not any(info.is_current or info.user_agent or info.ip for info in list_sessions("user-1"))
 
 
-def test_devices_of_another_app_are_looked_at() -> None:
+def test_no_device_of_another_app_is_current() -> None:
     """In a request of this one: none of them is current."""
     app, other = an_app(), an_app()
     session = a_session(other)

@@ -54,7 +54,9 @@ def logging_in(
 
 
 @pytest.mark.parametrize("way", FAILURES)
-def test_a_log_in_fails_afterwards(way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sign_in_that_fails_afterwards_ends_its_session_and_sends_no_token(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The session is ended and told so, no token leaves, the log says why and holds no token."""
     app, told = an_app(), []
     with signals.session_revoked.connected_to(lambda sender, session_handle: told.append(session_handle), app):
@@ -65,7 +67,7 @@ def test_a_log_in_fails_afterwards(way: str, caplog: pytest.LogCaptureFixture) -
 
 
 @pytest.mark.parametrize("kind", [flask_restful.Api, flask_restx.Api])
-def test_a_resource_answers_409_after_a_log_in(kind: Any) -> None:
+def test_a_resource_that_answers_409_after_a_sign_in_keeps_the_session(kind: Any) -> None:
     """Frameworks tell Flask of an exception for such an answer too; it is a choice of the app's, and the session stays."""
     app = an_app()
 
@@ -80,7 +82,7 @@ def test_a_resource_answers_409_after_a_log_in(kind: Any) -> None:
     assert len(handles(app)) == 1
 
 
-def test_a_kept_session_beside_two_log_ins() -> None:
+def test_a_kept_session_beside_two_sign_ins_keeps_its_cookies() -> None:
     """Its cookies stay: the second log-in of the request has ended the first one, and nothing that the browser held."""
     app = an_app()
     old = signed_in(app)
@@ -93,7 +95,7 @@ def test_a_kept_session_beside_two_log_ins() -> None:
 
 
 @pytest.mark.parametrize("way", NO_FAILURES)
-def test_a_log_in_answers_what_it_likes(way: str) -> None:
+def test_tokens_of_a_sign_in_leave_with_any_status_that_the_view_returns(way: str) -> None:
     """Tokens leave with 4xx, with a redirect, and with a 500 that the view returned itself."""
     app = an_app()
     response = logging_in(app, NO_FAILURES[way])
@@ -102,7 +104,7 @@ def test_a_log_in_answers_what_it_likes(way: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [Exception, KeyError, InternalServerError, HTTPException, 500, GeneralError])
-def test_the_app_answers_the_failure_itself(kind: Any) -> None:
+def test_a_failure_that_the_app_answers_itself_is_no_sign_in_either(kind: Any) -> None:
     """With 200, say: the log-in is none all the same."""
     app = an_app()
     app.register_error_handler(kind, lambda error: ("sorry", 200))
@@ -111,7 +113,7 @@ def test_the_app_answers_the_failure_itself(kind: Any) -> None:
     assert (response.text, untouched(response), handles(app)) == ("sorry", True, [])
 
 
-def test_the_failure_propagates_to_a_test_client() -> None:
+def test_a_failure_that_propagates_to_a_test_client_ends_the_session() -> None:
     """The exception arrives, and the session is ended."""
     app = an_app(TESTING=True)
     with pytest.raises(KeyError):
@@ -120,7 +122,7 @@ def test_the_failure_propagates_to_a_test_client() -> None:
 
 
 @pytest.mark.parametrize("user_id", ["user-1", "user-2"])
-def test_the_log_in_replaced_a_session(user_id: str) -> None:
+def test_a_failed_sign_in_that_replaced_a_session_clears_its_cookies(user_id: str) -> None:
     """Its cookies are cleared: that session has ended, and there is no other."""
     app = an_app()
     old = signed_in(app)
@@ -129,7 +131,7 @@ def test_the_log_in_replaced_a_session(user_id: str) -> None:
     assert (handles(app), handles(app, "user-2")) == ([], [])
 
 
-def test_the_log_in_kept_the_session_that_was_there() -> None:
+def test_a_failed_sign_in_leaves_the_cookies_of_a_session_that_it_kept() -> None:
     """An expired token of another user's is left as it was, cookies too."""
     app = an_app()
     old = signed_in(app)
@@ -138,14 +140,14 @@ def test_the_log_in_kept_the_session_that_was_there() -> None:
     assert (untouched(response), len(handles(app)), handles(app, "user-2")) == (True, 1, [])
 
 
-def test_two_log_ins_fail() -> None:
+def test_two_failed_sign_ins_end_all_sessions_of_the_request() -> None:
     """All sessions of the request are ended."""
     app = an_app()
     response = logging_in(app, FAILURES["exception"], before=lambda: create_new_session("user-1"))
     assert (bool(handles(app)), "sAccessToken" in set_cookies(response) and not cleared(response)) == (False, False)
 
 
-def test_a_function_for_after_request_fails() -> None:
+def test_tokens_do_not_leave_where_a_function_for_after_request_fails() -> None:
     """Also what comes after the view: the tokens do not leave with the 500."""
     app = an_app()
 
@@ -158,7 +160,7 @@ def test_a_function_for_after_request_fails() -> None:
     assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
 
 
-def test_the_log_in_is_in_before_request() -> None:
+def test_a_sign_in_in_before_request_ends_with_the_view_s_failure() -> None:
     """A session that was made there ends with the view's failure too."""
     app = an_app()
     app.before_request(lambda: create_new_session("user-1") and None)
@@ -167,7 +169,7 @@ def test_the_log_in_is_in_before_request() -> None:
     assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
 
 
-def test_a_receiver_fails_at_log_in() -> None:
+def test_a_receiver_that_fails_at_a_sign_in_fails_the_sign_in() -> None:
     """A failure in `session_created` is one of the view."""
     app = an_app()
 
@@ -179,7 +181,9 @@ def test_a_receiver_fails_at_log_in() -> None:
     assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
 
 
-def test_the_session_can_not_be_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_token_leaves_where_the_session_of_a_failed_sign_in_cannot_be_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """That is logged, and still no token leaves."""
     store = BrokenStore()
     app = an_app(store)
@@ -194,7 +198,7 @@ def test_the_session_can_not_be_ended(caplog: pytest.LogCaptureFixture) -> None:
     assert "eyJ" not in all_tokens(caplog).replace("KeyError", "")
 
 
-def test_a_refresh_fails_afterwards() -> None:
+def test_refreshed_tokens_leave_with_the_500_of_a_later_failure() -> None:
     """Refreshed tokens leave with the 500: without them the browser would hold none."""
     app = an_app()
     tokens = signed_in(app)
@@ -214,7 +218,7 @@ def test_a_refresh_fails_afterwards() -> None:
 
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
-def test_the_same_user_logs_in_with_an_expired_token(make: Make, by: str) -> None:
+def test_a_sign_in_of_the_same_user_with_an_expired_token_ends_the_old_session(make: Make, by: str) -> None:
     """The old session ends, so that a thief's copy of its refresh token is worth nothing from then on."""
     app = make()
     old = a_session(app)
@@ -224,7 +228,7 @@ def test_the_same_user_logs_in_with_an_expired_token(make: Make, by: str) -> Non
     assert len(handles(app)) == 1
 
 
-def test_another_user_logs_in_with_an_expired_token(make: Make) -> None:
+def test_a_sign_in_of_another_user_with_an_expired_token_ends_nothing(make: Make) -> None:
     """It ends nothing: who holds an old token could sign its owner out."""
     app = make()
     old = a_session(app)
@@ -234,7 +238,7 @@ def test_another_user_logs_in_with_an_expired_token(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("user_id", "left"), [("user-1", 0), ("user-2", 1)])
-def test_the_key_of_the_old_token_is_gone(user_id: str, left: int) -> None:
+def test_a_session_named_by_a_token_of_a_lost_key_ends_at_its_own_user_s_sign_in_only(user_id: str, left: int) -> None:
     """The name of a session is believed for its own user's log-in only."""
     app = an_app()
     old = a_session(app)
@@ -246,7 +250,7 @@ def test_the_key_of_the_old_token_is_gone(user_id: str, left: int) -> None:
     assert handles(app).count(old.handle) == left
 
 
-def test_the_browser_holds_two_sessions() -> None:
+def test_both_sessions_that_a_browser_holds_end_at_a_sign_in() -> None:
     """By cookie and by header: both are overwritten or cleared, so both end."""
     app = an_app()
     cookie, header = a_session(app), a_session(app, "user-2")

@@ -35,7 +35,7 @@ NOW = 1_700_000_000_000
 
 
 @pytest.mark.parametrize("limit", [1800, datetime.timedelta(minutes=30)])
-def test_a_session_is_shorter_than_its_tokens(limit: Any) -> None:
+def test_tokens_and_cookies_end_with_a_session_that_is_shorter(limit: Any) -> None:
     """Access token, refresh token and cookies all end with it."""
     app = an_app(session_max_lifetime=limit)
     end = NOW + 1_800_000
@@ -47,7 +47,7 @@ def test_a_session_is_shorter_than_its_tokens(limit: Any) -> None:
         assert list_sessions("user-1")[0].expires_at == end
 
 
-def test_a_session_is_refreshed_until_its_end() -> None:
+def test_no_refresh_outlives_the_end_of_a_session() -> None:
     """No token ever outlives it, however it was made; at the end a refresh is *unauthorised*."""
     app = an_app(session_max_lifetime=2 * HOUR // SECOND, access_token_lifetime=2400)
     end, session = NOW + 2 * HOUR, a_session(app)
@@ -65,7 +65,7 @@ def test_a_session_is_refreshed_until_its_end() -> None:
         assert list_sessions("user-1") == []
 
 
-def test_the_limit_is_introduced_later() -> None:
+def test_a_limit_introduced_later_counts_for_the_sessions_that_are_there() -> None:
     """It counts for the sessions that are there: those that are too old have ended, the others get no longer tokens."""
     store = MemoryStore()
     old = a_session(an_app(store))
@@ -84,14 +84,14 @@ def test_the_limit_is_introduced_later() -> None:
             get_session_without_request(old.access_token, check_database=True)
 
 
-def test_the_limit_is_longer_than_the_refresh_token() -> None:
+def test_a_limit_longer_than_the_refresh_token_leaves_the_shorter_one() -> None:
     """Then the shorter one counts: a session that nobody uses ends by itself."""
     app = an_app(session_max_lifetime=datetime.timedelta(days=365))
     assert signed_in(app).refresh_token_expires_at == NOW + 100 * DAY
 
 
 @pytest.mark.parametrize("key", ["SUPERTOKENS_SESSION_MAX_LIFETIME", "SUPERTOKENS_MAX_SESSIONS_PER_USER"])
-def test_a_core_can_not_do_that(key: str) -> None:
+def test_a_limit_that_a_core_cannot_keep_is_refused_at_the_start(key: str) -> None:
     """Refused when the app starts, by name."""
     app = Flask("app")
     app.config.update({"SUPERTOKENS_CONNECTION_URI": "http://core.example", key: 5})
@@ -100,7 +100,7 @@ def test_a_core_can_not_do_that(key: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "-5", 1.5, 10**30])
-def test_a_limit_makes_no_sense(value: Any) -> None:
+def test_a_limit_that_makes_no_sense_is_refused_at_the_start(value: Any) -> None:
     """Refused when the app starts, by name."""
     keys = ["max_sessions_per_user"] if value in (1.5, 10**30) else ["max_sessions_per_user", "session_max_lifetime"]
     for key in keys if value != 10**30 else ["session_max_lifetime"]:
@@ -108,7 +108,7 @@ def test_a_limit_makes_no_sense(value: Any) -> None:
             an_app(**{key: value})
 
 
-def test_a_user_has_too_many_sessions() -> None:
+def test_the_oldest_session_of_a_user_with_too_many_ends() -> None:
     """The oldest goes, and is signalled; other users keep theirs."""
     app = an_app(max_sessions_per_user=2)
     other, first = a_session(app, "user-2").handle, a_session(app).handle
@@ -121,7 +121,7 @@ def test_a_user_has_too_many_sessions() -> None:
     assert (handles(app), handles(app, "user-2"), gone) == ([second, third], [other], [first])
 
 
-def test_a_user_may_have_one_session() -> None:
+def test_each_sign_in_ends_the_one_before_where_a_user_may_have_one_session() -> None:
     """Each log-in ends the one before, at once where the database is asked."""
     app = an_app(max_sessions_per_user=1)
     first = a_session(app)
@@ -131,7 +131,7 @@ def test_a_user_may_have_one_session() -> None:
     assert handles(app) == [second.handle]
 
 
-def test_a_log_in_replaces_a_session_at_the_limit() -> None:
+def test_a_sign_in_that_replaces_a_session_at_the_limit_ends_no_other() -> None:
     """The replaced one makes the room: no other has to go."""
     app = an_app(max_sessions_per_user=2)
     other = a_session(app).handle
@@ -141,7 +141,7 @@ def test_a_log_in_replaces_a_session_at_the_limit() -> None:
     assert set(handles(app)) == {other, new}
 
 
-def test_expired_sessions_do_not_count() -> None:
+def test_expired_sessions_do_not_count_for_the_limit() -> None:
     """They are over already."""
     app = an_app(max_sessions_per_user=1)
     signed_in(app)
@@ -152,7 +152,7 @@ def test_expired_sessions_do_not_count() -> None:
     assert gone == []
 
 
-def test_the_limit_was_lowered() -> None:
+def test_the_next_sign_in_ends_all_that_are_too_many_for_a_lowered_limit() -> None:
     """The next log-in ends all that are too many, the oldest ones."""
     store = MemoryStore()
     before = an_app(store)
@@ -166,7 +166,7 @@ def test_the_limit_was_lowered() -> None:
     assert handles(app) == [made[3], new]
 
 
-def test_a_user_logs_in_many_times_at_once(store: Store) -> None:
+def test_many_sign_ins_of_a_user_at_once_use_the_limit_up_and_never_exceed_it(store: Store) -> None:
     """Eight log-ins in eight threads, three times: never more than the limit, and it is used up."""
     app = an_app(store, max_sessions_per_user=3)
     signed_in(app, "somebody else")
@@ -183,7 +183,7 @@ def test_a_user_logs_in_many_times_at_once(store: Store) -> None:
     assert len(handles(app, "somebody else")) == 1
 
 
-def test_a_clock_of_a_core_and_ours_agree(make: Make) -> None:
+def test_times_of_a_list_are_ms_on_both_engines(make: Make) -> None:
     """Times of a list are ms, on both engines."""
     app = make()
     engine: Engine = state_of(app).engine

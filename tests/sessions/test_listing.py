@@ -26,7 +26,7 @@ from ..support.plans import DAY, HOUR, SECOND
 from ..support.records import sql_store, sqlite_uri
 
 
-def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
+def test_living_sessions_of_a_user_are_listed_oldest_first(app: Flask) -> None:
     """Oldest first, with what is known of each; expired ones are not."""
     first = new_handle(session_data={"cart": [1]})
     clock_of(app).wait(DAY)
@@ -43,7 +43,7 @@ def test_the_sessions_of_a_user_are_listed(app: Flask) -> None:
     assert get_session_information(first) is None
 
 
-def test_the_sessions_of_a_user_are_listed_in_pages(app: Flask) -> None:
+def test_a_page_of_sessions_begins_behind_a_position_or_a_living_handle(app: Flask) -> None:
     """A page begins behind a position, whatever became of that session, or behind the handle of one that is there."""
     handles = []
     for _ in range(5):
@@ -67,7 +67,7 @@ def somewhere(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterato
         yield app
 
 
-def test_the_times_of_a_session_are_datetimes_too(somewhere: Flask) -> None:
+def test_the_times_of_a_session_are_aware_datetimes_too(somewhere: Flask) -> None:
     """Aware, in UTC, exact to the millisecond; a core does not tell when a session was refreshed; a template shows them."""
     clock_of(somewhere).wait(5)
     tokens = create_new_session_without_request("user-1").tokens
@@ -83,7 +83,7 @@ def test_the_times_of_a_session_are_datetimes_too(somewhere: Flask) -> None:
     assert shown == "2023-11-14 22:13:20.005000+00:00 2024"
 
 
-def test_the_sessions_of_one_tenant_are_listed(somewhere: Flask) -> None:
+def test_the_sessions_of_one_tenant_are_listed_without_the_others(somewhere: Flask) -> None:
     """In pages too; another user has none there, and without a tenant those of all are listed."""
     made_in = []
     for tenant in ("public", "t1", "public", "t1", "t1"):
@@ -101,7 +101,7 @@ def test_the_sessions_of_one_tenant_are_listed(somewhere: Flask) -> None:
 
 @pytest.mark.parametrize("page", [{"limit": 0}, {"limit": True}, {"limit": "5"}, {"after": 5}, {"after": "unknown"}])
 @pytest.mark.parametrize("ask", [list_sessions, get_all_session_handles_for_user])
-def test_a_page_makes_no_sense(app: Flask, ask: Callable[..., Any], page: dict[str, Any]) -> None:
+def test_a_page_that_makes_no_sense_is_a_value_error(app: Flask, ask: Callable[..., Any], page: dict[str, Any]) -> None:
     """A ValueError that says what it may be."""
     with pytest.raises(ValueError, match="must be"):
         ask("user-1", **page)

@@ -78,7 +78,7 @@ def test_the_status_for_old_web_clients_replaces_401_at_our_routes() -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
-def test_the_cookie_of_an_old_sdk(path: str) -> None:
+def test_the_owner_of_an_old_sdk_s_cookie_is_sent_to_refresh(path: str) -> None:
     """Its owner is sent to refresh, where a session is optional too."""
     response = ask(an_app(), "GET", path, "sIdRefreshToken=x")
     assert (response.status_code, response.json) == (401, {"message": "try refresh token"})
@@ -93,7 +93,7 @@ def test_the_cookie_of_an_old_sdk_is_removed_by_a_refresh() -> None:
 
 
 @pytest.mark.parametrize("version", ["MSIsInR", "x"])
-def test_an_access_token_of_an_old_version(version: str) -> None:
+def test_an_access_token_of_an_old_version_is_sent_to_refresh(version: str) -> None:
     """An old session is sent to refresh; it is not *absent*."""
     old = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsInZlcnNpb24iOiIxIn0=.x.y" if version != "x" else "a.b.c"
     expected = "try refresh token" if version != "x" else "unauthorised"
@@ -102,7 +102,7 @@ def test_an_access_token_of_an_old_version(version: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 440])
-def test_statuses_by_setting(status: int) -> None:
+def test_the_status_of_an_expired_session_follows_the_setting(status: int) -> None:
     """Old web clients expect 440 for a session that has expired."""
     app = an_app(SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=status)
     assert ask(app, "GET", "/me").status_code == status
@@ -113,14 +113,14 @@ OURS = frozenset({"ES256"})
 
 
 @pytest.mark.parametrize("version", ["4", "5"])
-def test_d14_the_tenant_is_missing(version: str) -> None:
+def test_a_missing_tenant_is_foreign_in_versions_4_and_5(version: str) -> None:
     """``tId`` is required in version 4 and 5."""
     header = {**HEADER, "version": version}
     assert parse_access_token(forged(without(CLAIMS, "tId"), header), OURS) is None
     assert parse_access_token(forged(CLAIMS, header), OURS) is not None
 
 
-def test_d16_an_old_token_counts_in_milliseconds() -> None:
+def test_an_old_token_that_counts_in_milliseconds_is_sent_to_refresh() -> None:
     """Versions 1 and 2 are answered with *try refresh token*; one unit inside."""
     app = an_app()
     claims = encoded({"userId": "u", "expiryTime": 99_999_999_999_999, "sessionHandle": "h", "refreshTokenHash1": "x"})

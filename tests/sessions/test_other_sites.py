@@ -196,7 +196,7 @@ ORIGINS = [
 @pytest.mark.parametrize("mode", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
 @pytest.mark.parametrize(("headers", "foreign"), ORIGINS)
 @pytest.mark.parametrize("path", ["/me", "/refresh", "/signout"])
-def test_unsafe_requests_with_cookies_from_elsewhere(
+def test_unsafe_requests_with_cookies_from_elsewhere_are_403_and_do_nothing(
     mode: str, headers: dict[str, str], foreign: bool, path: str
 ) -> None:
     """In every mode they are refused with 403, nothing is cleared, nothing is done."""
@@ -211,7 +211,7 @@ def test_unsafe_requests_with_cookies_from_elsewhere(
         assert ask(app, "GET", "/me", f"sAccessToken={tokens.access}").status_code == 200
 
 
-def test_a_safe_request_from_elsewhere() -> None:
+def test_a_safe_request_from_elsewhere_works() -> None:
     """A link from another site works."""
     app = an_app()
     response = ask(app, "GET", "/me", f"sAccessToken={log_in(app).access}", sec_fetch_site="cross-site")
@@ -219,7 +219,7 @@ def test_a_safe_request_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("method", ["any", "header"])
-def test_a_foreign_form_that_posts_to_the_refresh_route_without_cookies(method: str) -> None:
+def test_a_foreign_post_to_the_refresh_route_without_cookies_is_refused(method: str) -> None:
     """Lax cookies stay at home, but the answer would clear them: it is refused, and clears nothing."""
     client = an_app_with_users(SUPERTOKENS_TOKEN_TRANSFER_METHOD=method).test_client()
     response = client.post("/refresh", headers={"Sec-Fetch-Site": "cross-site"})

@@ -31,7 +31,7 @@ from ..support.threads import at_once
 from ..support.wire import ask, contents, front, handed_out, log_in, run, without
 
 
-def test_a_payload_is_looked_at() -> None:
+def test_changing_a_payload_that_was_read_changes_nothing() -> None:
     """It is a copy: changing it changes nothing."""
     session = a_session(an_app(), access_token_payload={"roles": ["user"]})
     session.access_token_payload["roles"].append("admin")
@@ -39,7 +39,7 @@ def test_a_payload_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("method", ["access", "bearer"])
-def test_a_payload_is_changed(method: str) -> None:
+def test_a_changed_payload_is_stored_and_brings_a_new_access_token_of_the_old_expiry(method: str) -> None:
     """Store and response: a new access token by the same method, fresh ``iat``, the old expiry, no refresh token."""
     app = an_app()
     tokens = signed_in(app, access_token_payload={"a": {"x": 1}, "b": 1})
@@ -58,7 +58,7 @@ def test_a_payload_is_changed(method: str) -> None:
     assert "st-refresh-token" not in response.headers
 
 
-def test_a_payload_is_changed_right_after_log_in() -> None:
+def test_a_payload_changed_right_after_sign_in_sends_the_newest_access_token_only() -> None:
     """One access token leaves, the newest, with the refresh token and the anti-CSRF token from before."""
     app = an_app(anti_csrf="VIA_TOKEN")
 
@@ -74,7 +74,7 @@ def test_a_payload_is_changed_right_after_log_in() -> None:
     assert response.headers["anti-csrf"] == claims["antiCsrfToken"]
 
 
-def test_data_is_kept_on_the_server() -> None:
+def test_data_is_kept_on_the_server_and_in_no_token() -> None:
     """It is read and replaced, and is in no token."""
     app = an_app()
     session = a_session(app, session_data={"cart": [1, None]})
@@ -111,7 +111,7 @@ def test_something_is_merged_into_the_data() -> None:
         assert (revoke_session(session.handle), merge_into_session_data(session.handle, {})) == (True, False)
 
 
-def test_a_payload_is_merged_by_handle(app: Flask) -> None:
+def test_a_payload_merged_by_handle_shows_at_the_next_refresh(app: Flask) -> None:
     """Shallow, ``None`` deletes; the next refresh shows it."""
     session = a_session(app, access_token_payload={"a": {"x": 1}, "b": 1})
     assert merge_into_access_token_payload(session.handle, {"a": {"y": None}, "b": None}) is True
@@ -123,7 +123,7 @@ def test_a_payload_is_merged_by_handle(app: Flask) -> None:
     assert "b" not in refreshed.access_token_payload
 
 
-def test_the_payload_is_a_copy() -> None:
+def test_the_payload_is_a_copy_of_the_session_s() -> None:
     """Changing what one was handed changes nothing."""
     with an_app().test_request_context("/", method="POST"):
         mine = {"roles": ["admin"]}
@@ -132,7 +132,7 @@ def test_the_payload_is_a_copy() -> None:
         assert session.access_token_payload["roles"] == ["admin"]
 
 
-def test_a_payload_that_would_not_fit_a_cookie() -> None:
+def test_a_payload_that_would_not_fit_a_cookie_is_a_value_error_and_changes_nothing() -> None:
     """A ValueError with bytes and limit at creation and at a merge; the old state stays, and nothing is half sent."""
     app = an_app()
 
@@ -157,13 +157,13 @@ def test_a_payload_that_would_not_fit_a_cookie() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800", b"x"], ids=spelled)
-def test_a_payload_that_is_no_json(value: Any) -> None:
+def test_a_payload_that_is_no_json_is_a_value_error(value: Any) -> None:
     """A ValueError that says which argument."""
     with an_app().app_context(), pytest.raises(ValueError, match="access_token_payload must be JSON"):
         flask_supertokens.create_new_session_without_request("u", {"x": value})
 
 
-def test_a_payload_with_nested_nulls_and_big_integers() -> None:
+def test_nested_nulls_and_big_integers_survive_in_a_payload() -> None:
     """It survives the store and the token; ``None`` deletes a key in a merge."""
     payload = {"a": {"b": None, "c": [None, 2**70]}, "n": None}
     with an_app().app_context():
@@ -173,7 +173,7 @@ def test_a_payload_with_nested_nulls_and_big_integers() -> None:
     assert (again["a"], again["d"], "n" in again) == (payload["a"], 1, False)
 
 
-def test_names_that_are_no_strings_in_a_payload() -> None:
+def test_names_that_are_no_strings_become_what_json_makes_of_them() -> None:
     """They are what JSON makes of them: a merge finds them again."""
     with an_app_with_users().test_request_context("/", method="POST"):
         session = create_new_session("u", {1: "a"})  # type: ignore[dict-item]
@@ -181,7 +181,7 @@ def test_names_that_are_no_strings_in_a_payload() -> None:
         assert "1" not in session.access_token_payload
 
 
-def test_d18_a_payload_is_changed_by_its_caller() -> None:
+def test_a_payload_is_copied_on_the_way_in_and_on_the_way_out() -> None:
     """It is copied on the way in and on the way out."""
     payload: dict[str, Any] = {"roles": ["user"]}
     session = a_session(an_app(), access_token_payload=payload, session_data=payload)
@@ -191,7 +191,7 @@ def test_d18_a_payload_is_changed_by_its_caller() -> None:
     assert payload == {"roles": ["user", "admin"]}
 
 
-def test_d32_payloads_are_merged_at_once() -> None:
+def test_eight_payload_merges_at_once_lose_nothing() -> None:
     """Eight merges by handle: none is lost."""
     app = an_app()
     handle = a_session(app).handle

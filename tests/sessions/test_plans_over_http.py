@@ -47,12 +47,12 @@ def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[F
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_a_scenario_is_played_over_http(server: FlaskServer, scenario: Scenario) -> None:
+def test_a_scenario_over_http_gets_the_responses_of_the_rule(server: FlaskServer, scenario: Scenario) -> None:
     """The answers are those of the rule, whatever lies between."""
     assert play(server, scenario.steps) == scenario.outcome
 
 
-def test_one_browser_is_honest_over_http(
+def test_no_plan_of_an_honest_browser_over_http_raises_an_alarm(
     server: FlaskServer, report: Callable[[str], None], request: pytest.FixtureRequest
 ) -> None:
     """No plan of two honest rounds raises an alarm."""
@@ -63,7 +63,7 @@ def test_one_browser_is_honest_over_http(
     report(f"{request.node.name}: {len(HONEST)} plans, 0 false alarms")
 
 
-def test_owner_and_thief_refresh_in_turn_over_http(
+def test_a_thief_who_refreshes_in_turn_over_http_is_found_by_round_two(
     server: FlaskServer, report: Callable[[str], None], request: pytest.FixtureRequest
 ) -> None:
     """In a sample of the duels the thief is found in the second round at the latest."""

@@ -245,7 +245,7 @@ REFRESH_ROWS = [
 
 
 @pytest.mark.parametrize(("allowed", "header", "cookie", "status", "sets", "clears"), REFRESH_ROWS)
-def test_refresh_by_what_was_sent(
+def test_a_refresh_sets_and_clears_by_what_was_sent(
     allowed: str, header: int, cookie: int, status: int, sets: str | None, clears: str | None
 ) -> None:
     """Twelve rows: what is set, what is cleared, and a front-token that is never ``remove`` on success."""
@@ -303,7 +303,7 @@ def test_a_payload_that_changes_does_not_make_a_fork_young_again() -> None:
 
 
 @pytest.mark.parametrize("lifetime", [1, 2, 10, 30])
-def test_a_client_with_a_short_lived_access_token_refreshes_when_it_expires(lifetime: int) -> None:
+def test_a_client_with_short_lived_access_tokens_gets_two_new_tokens_at_every_refresh(lifetime: int) -> None:
     """Both tokens are new at every refresh: the window ends before the access token does."""
     clock = Clock(1_700_000_000_700)
     client = an_app_with_users(clock=clock, SUPERTOKENS_ACCESS_TOKEN_LIFETIME=lifetime).test_client()
@@ -315,7 +315,7 @@ def test_a_client_with_a_short_lived_access_token_refreshes_when_it_expires(life
 
 
 @pytest.mark.parametrize("payload", [{"word": "st-static"}, {"a": {"st-static": 1}}])
-def test_a_payload_that_holds_the_name_of_a_mark_of_ours(payload: dict[str, Any]) -> None:
+def test_a_payload_that_holds_the_name_of_a_mark_of_ours_refreshes_well(payload: dict[str, Any]) -> None:
     """It is a word like any other: with the static key the tokens of a refresh are good."""
     app = an_app(use_dynamic_signing_key=False)
     tokens = signed_in(app, access_token_payload=payload)
@@ -323,7 +323,7 @@ def test_a_payload_that_holds_the_name_of_a_mark_of_ours(payload: dict[str, Any]
     assert call(app, "GET", "/me", access=fresh["sAccessToken"]).status_code == 200
 
 
-def test_d1_a_refresh_has_both_tokens() -> None:
+def test_a_refresh_with_both_tokens_clears_the_other_method_and_keeps_the_new_ones() -> None:
     """The other method is cleared first, then the new tokens are set: ``front-token`` and ``anti-csrf`` survive."""
     app = an_app(anti_csrf="VIA_TOKEN", token_transfer_method="cookie")
     issued = signed_in(app, anti_csrf=True)

@@ -75,7 +75,7 @@ def state_claims(app: Flask) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_refusal_is_logged(situation: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_is_logged_in_one_line_without_a_token(situation: str, caplog: pytest.LogCaptureFixture) -> None:
     """One line: level, what was answered, method and path, and the sentence; no token."""
     act, settings, level, sentence = SITUATIONS[situation]
     app = an_app(**settings)
@@ -88,7 +88,9 @@ def test_a_refusal_is_logged(situation: str, caplog: pytest.LogCaptureFixture) -
 
 
 @pytest.mark.parametrize("error", [UnauthorisedError, TryRefreshTokenError])
-def test_a_refusal_without_a_request_is_logged(error: type[Exception], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_without_a_request_is_logged_as_such(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
     """It says that there was no request."""
     app = an_app()
     caplog.set_level(logging.DEBUG, logger="flask_supertokens")
@@ -99,7 +101,9 @@ def test_a_refusal_without_a_request_is_logged(error: type[Exception], caplog: p
     assert sum("(no request): " in record.getMessage() for record in caplog.records) == 1
 
 
-def test_an_app_raises_a_refusal_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_that_an_app_raises_is_in_the_log_once_and_not_in_the_response(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Its sentence is in the log once, and not in the response."""
     caplog.set_level(logging.DEBUG, logger="flask_supertokens")
 
@@ -111,7 +115,7 @@ def test_an_app_raises_a_refusal_of_its_own(caplog: pytest.LogCaptureFixture) ->
     assert "locked" not in response.text
 
 
-def test_a_query_may_hold_a_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_query_is_not_logged_and_a_path_cannot_break_the_line(caplog: pytest.LogCaptureFixture) -> None:
     """It is not logged, and a path can't break the line."""
     caplog.set_level(logging.DEBUG, logger="flask_supertokens")
     app = an_app()
@@ -121,7 +125,7 @@ def test_a_query_may_hold_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     assert "'/p/a\\tb'" in caplog.text
 
 
-def test_strangers_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_strangers_who_fill_the_log_are_limited_to_so_many_lines_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     """Above DEBUG a minute has so many lines of one kind, and one that says that there were more; then it begins anew."""
     caplog.set_level(logging.INFO, logger="flask_supertokens")
     app, now = an_app(), [0.0]
@@ -142,7 +146,9 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "X-Forwarded-Prefix" in record.getMessage()]
 
 
-def test_a_refresh_comes_without_its_cookie(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refresh_without_its_cookie_is_told_once_with_the_fixes_for_a_stripped_prefix(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Once, the log says what a stripped prefix looks like and the two ways to fix it."""
     app = an_app()
     token = signed_in(app).access_token
@@ -155,7 +161,9 @@ def test_a_refresh_comes_without_its_cookie(caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.mark.parametrize("refreshes", [True, False])
-def test_access_tokens_expire_and_nobody_refreshes(refreshes: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_says_once_that_access_tokens_expire_and_nobody_refreshes(
+    refreshes: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """After some of them the log says so, once; where a refresh came it does not."""
     app = an_app()
     tokens = signed_in(app)
@@ -168,7 +176,9 @@ def test_access_tokens_expire_and_nobody_refreshes(refreshes: bool, caplog: pyte
     assert len(told(caplog)) == (not refreshes)
 
 
-def test_a_refresh_cookie_has_expired(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_expired_refresh_cookie_is_not_blamed_on_a_proxy_where_refreshes_came(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """The access cookie outlives it. Where refreshes have come with their cookie nothing is said of a proxy."""
     app = an_app()
     tokens = signed_in(app)
@@ -178,7 +188,9 @@ def test_a_refresh_cookie_has_expired(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"token_transfer_method": "header"}, {"register_routes": False}])
-def test_nobody_refreshes_here_by_a_cookie(settings: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_service_where_nobody_refreshes_by_cookie_is_not_told_of_a_proxy(
+    settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """A service that only verifies is not told of a proxy."""
     app = an_app(**settings)
     token = signed_in(app).access_token
@@ -188,7 +200,9 @@ def test_nobody_refreshes_here_by_a_cookie(settings: dict[str, Any], caplog: pyt
     assert told(caplog) == []
 
 
-def test_cookies_are_there_twice_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_cookies_that_are_there_twice_are_an_error_in_the_log_so_many_times_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """ERROR, since only the operator can fix it; but so many lines a minute, as anybody can send such cookies."""
     caplog.set_level(logging.INFO, logger="flask_supertokens")
     app = an_app()

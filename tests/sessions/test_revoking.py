@@ -31,7 +31,7 @@ from ..support.wire import ask, call, cleared, front, log_in, run, untouched
 
 
 @pytest.mark.parametrize("method", ["access", "bearer"])
-def test_a_session_is_revoked(method: str) -> None:
+def test_a_revoked_session_is_gone_from_store_response_and_request(method: str) -> None:
     """Store and response: the tokens of its method are removed, `current_session` is gone."""
     app = an_app()
     token = signed_in(app).access_token
@@ -58,7 +58,7 @@ def test_a_session_is_revoked(method: str) -> None:
     ],
     ids=["get_data", "get_information", "replace_data", "merge_data", "merge"],
 )
-def test_a_session_ended_elsewhere(action: Callable[[Session], Any]) -> None:
+def test_a_session_ended_elsewhere_is_unauthorised_and_its_tokens_are_cleared(action: Callable[[Session], Any]) -> None:
     """Its methods raise *unauthorised*, and the client's tokens are cleared."""
     app = an_app()
     session = a_session(app)
@@ -69,7 +69,7 @@ def test_a_session_ended_elsewhere(action: Callable[[Session], Any]) -> None:
     assert cleared(response) == {"cookie", "header"}
 
 
-def test_the_old_session_is_revoked_after_a_new_one_was_made() -> None:
+def test_revoking_the_old_session_lets_the_new_one_s_tokens_leave() -> None:
     """The new one's tokens leave all the same."""
     app = an_app()
 
@@ -100,13 +100,13 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
     assert untouched(response)
 
 
-def test_a_handle_is_unknown(app: Flask) -> None:
+def test_an_unknown_handle_does_nothing_and_says_so(app: Flask) -> None:
     """Nothing happens, and the answer says so."""
     assert not any([revoke_session("h"), replace_session_data("h", {}), merge_into_access_token_payload("h", {})])
     assert (get_session_information("h"), revoke_multiple_sessions(["h"])) == (None, [])
 
 
-def test_sessions_are_ended(app: Flask) -> None:
+def test_ended_sessions_are_named_if_they_were_there(app: Flask) -> None:
     """One, several, all of a user, all of a tenant, all but one; the answer names those that were there."""
     one, two, three = new_handle(), new_handle(), new_handle(tenant_id="t")
     other = new_handle("user-2")
@@ -120,7 +120,7 @@ def test_sessions_are_ended(app: Flask) -> None:
     assert get_all_session_handles_for_user("user-2") == [other]
 
 
-def test_one_handle_is_given_for_a_list(app: Flask) -> None:
+def test_one_handle_given_for_a_list_is_a_value_error(app: Flask) -> None:
     """A ValueError, not a search for its letters."""
     with pytest.raises(ValueError, match="must be a list"):
         revoke_multiple_sessions("handle")
@@ -150,7 +150,7 @@ def test_functions_by_handle_touch_no_cookies_and_headers() -> None:
     assert (response.json, set(cookie_values(response))) == ({"x": 2}, {"sAccessToken"})
 
 
-def test_an_older_session_is_revoked_after_a_newer_one_was_made() -> None:
+def test_revoking_an_older_session_lets_the_newer_one_s_tokens_leave() -> None:
     """The tokens of the newer one are sent all the same."""
     app = an_app_with_users()
 
@@ -170,7 +170,7 @@ def test_an_older_session_is_revoked_after_a_newer_one_was_made() -> None:
     assert client.get("/me").json["user"] == "u2"
 
 
-def test_somebody_logs_out_everywhere_else(make: Make) -> None:
+def test_other_sessions_are_over_at_once_where_the_database_is_asked(make: Make) -> None:
     """Elsewhere it is over at once where the database is asked, and with the access token everywhere; here it goes on."""
     app = make()
     other, mine = a_session(app), a_session(app)

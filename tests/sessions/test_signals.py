@@ -51,7 +51,7 @@ def heard() -> Iterator[list[tuple[str, Any, dict[str, Any]]]]:
         yield calls
 
 
-def test_a_session_is_signalled_all_its_life(
+def test_a_session_is_signalled_all_its_life_without_a_token(
     heard: list[tuple[str, Any, dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Made, refreshed, raced, used, stolen: the sender is the app, arguments are user and handle, tokens nowhere."""
@@ -88,7 +88,9 @@ def assert_no_token(text: str, responses: list[TestResponse]) -> None:
         assert all(len(value) > 20 and value not in text for value in values)
 
 
-def test_sessions_are_ended_by_others(heard: list[tuple[str, Any, dict[str, Any]]], app: Flask) -> None:
+def test_each_session_that_others_end_is_signalled_once(
+    heard: list[tuple[str, Any, dict[str, Any]]], app: Flask
+) -> None:
     """One signal a session, only for those that were there."""
     one, two = new_handle(), new_handle()
     heard.clear()
@@ -98,7 +100,7 @@ def test_sessions_are_ended_by_others(heard: list[tuple[str, Any, dict[str, Any]
     assert [arguments["session_handle"] for _, _, arguments in heard] == [one, two]
 
 
-def test_sessions_are_ended_until_the_store_fails(
+def test_sessions_ended_before_the_store_failed_are_signalled(
     heard: list[tuple[str, Any, dict[str, Any]]], app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Those that were ended before are signalled; the error is logged, and says how many they are."""
@@ -115,7 +117,9 @@ def test_sessions_are_ended_until_the_store_fails(
     assert f"{BATCH} of {BATCH + 5}" in caplog.text
 
 
-def test_a_log_in_replaces_a_session(heard: list[tuple[str, Any, dict[str, Any]]]) -> None:
+def test_a_sign_in_that_replaces_a_session_signals_its_end_and_the_new_one(
+    heard: list[tuple[str, Any, dict[str, Any]]],
+) -> None:
     """The old one is signalled as revoked, the new one as created."""
     app = an_app()
     old = a_session(app)
@@ -126,7 +130,9 @@ def test_a_log_in_replaces_a_session(heard: list[tuple[str, Any, dict[str, Any]]
 
 
 @pytest.mark.parametrize("part", ["was created", "was revoked", "race window", "theft"])
-def test_the_log_tells(part: str, caplog: pytest.LogCaptureFixture, app: Flask) -> None:
+def test_the_log_tells_creation_end_races_and_theft_at_their_levels(
+    part: str, caplog: pytest.LogCaptureFixture, app: Flask
+) -> None:
     """Creation, end and races at INFO, theft at ERROR, with user or handle."""
     caplog.set_level(logging.DEBUG, logger="flask_supertokens")
     session = a_session(app)
@@ -141,7 +147,9 @@ def test_the_log_tells(part: str, caplog: pytest.LogCaptureFixture, app: Flask) 
     assert record.levelno == (logging.ERROR if part == "theft" else logging.INFO)
 
 
-def test_a_receiver_of_a_theft_fails(caplog: pytest.LogCaptureFixture, app: Flask) -> None:
+def test_a_receiver_of_a_theft_that_fails_is_logged_and_the_session_revoked(
+    caplog: pytest.LogCaptureFixture, app: Flask
+) -> None:
     """The session is revoked all the same, the answer stays *theft*, the failure is logged."""
 
     def fail(sender: Any, **_: Any) -> None:

@@ -81,7 +81,7 @@ def test_a_sign_out_is_checked_for_anti_csrf(mode: str, proof: str) -> None:
     assert call(app, "POST", "/signout", access=tokens.access_token, headers=headers).status_code == 200
 
 
-def test_sign_out() -> None:
+def test_a_sign_out_ends_the_session_and_clears_its_method() -> None:
     """The session ends, its method is cleared, and the body is what the web client wants."""
     app = an_app()
     tokens = log_in(app)
@@ -92,7 +92,7 @@ def test_sign_out() -> None:
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_sign_out_without_a_valid_session(expired: bool) -> None:
+def test_a_sign_out_without_a_valid_session_is_a_401_that_clears_nothing(expired: bool) -> None:
     """401, and nothing is cleared: the client refreshes and repeats."""
     clock = Clock()
     app = an_app(clock=clock)

@@ -44,7 +44,7 @@ def by_another_sdk(app: Flask, **payload: Any) -> str:
 
 
 @pytest.mark.parametrize("max_age", [60, 60.5, datetime.timedelta(minutes=1)])
-def test_a_log_in_is_fresh(make: Make, max_age: Any) -> None:
+def test_a_sign_in_is_fresh_to_the_last_second(make: Make, max_age: Any) -> None:
     """The view runs, to the last second."""
     app = make()
     token = signed_in(app).access_token
@@ -53,7 +53,7 @@ def test_a_log_in_is_fresh(make: Make, max_age: Any) -> None:
     assert (response.status_code, untouched(response)) == (200, True)
 
 
-def test_a_function_asks_for_a_fresh_log_in(make: Make) -> None:
+def test_a_function_that_asks_for_a_fresh_sign_in_refuses_as_the_decorator_does(make: Make) -> None:
     """``get_session`` knows ``max_age`` as the decorator does."""
     app = make()
     token = signed_in(app).access_token
@@ -63,7 +63,7 @@ def test_a_function_asks_for_a_fresh_log_in(make: Make) -> None:
 
 
 @pytest.mark.parametrize("max_age", [60, datetime.timedelta(minutes=1)])
-def test_a_token_without_a_request_must_be_of_a_fresh_log_in(make: Make, max_age: Any) -> None:
+def test_a_token_without_a_request_is_refused_if_its_sign_in_is_too_old(make: Make, max_age: Any) -> None:
     """``get_session_without_request`` knows ``max_age`` too: good to the last second, then *invalid claim* with both ages."""
     app = make()
     token = signed_in(app).access_token
@@ -80,7 +80,7 @@ def test_a_token_without_a_request_must_be_of_a_fresh_log_in(make: Make, max_age
     assert caught.value.errors == [{"id": "st-auth-time", "reason": reason}]
 
 
-def test_a_log_in_is_too_old(make: Make) -> None:
+def test_a_sign_in_that_is_too_old_is_a_403_with_both_ages(make: Make) -> None:
     """403 with the id ``st-auth-time``, both ages, and nothing cleared; other views go on."""
     app = make()
     token = signed_in(app).access_token
@@ -93,7 +93,7 @@ def test_a_log_in_is_too_old(make: Make) -> None:
     assert call(app, "GET", "/me", access=token).status_code == 200
 
 
-def test_a_second_is_a_second(make: Make) -> None:
+def test_a_sign_in_in_the_middle_of_a_second_counts_from_its_beginning(make: Make) -> None:
     """A log-in in the middle of a second counts from its beginning, as the token tells it; nobody is refused for that."""
     app = make()
     clock_of(app).wait(900)
@@ -104,7 +104,7 @@ def test_a_second_is_a_second(make: Make) -> None:
     assert guarded(app, token, 1).status_code == 403
 
 
-def test_no_age_is_allowed(make: Make) -> None:
+def test_a_max_age_of_0_allows_this_second_only(make: Make) -> None:
     """0 is 0: the log-in must be of this second."""
     app = make()
     token = signed_in(app).access_token
@@ -127,7 +127,7 @@ def test_a_refresh_makes_no_log_in_fresh(make: Make) -> None:
     assert guarded(app, session.access_token).status_code == 403
 
 
-def test_somebody_proves_again_who_they_are(make: Make) -> None:
+def test_a_proof_of_who_they_are_makes_the_sign_in_fresh(make: Make) -> None:
     """`reauthenticate` makes the log-in fresh: a new access token by the same method, the old expiry, no other session."""
     app = make()
     session = a_session(app)
@@ -145,7 +145,7 @@ def test_somebody_proves_again_who_they_are(make: Make) -> None:
     assert guarded(app, session.access_token).status_code == 403
 
 
-def test_a_fresh_log_in_lasts(make: Make) -> None:
+def test_a_fresh_sign_in_lasts_over_the_next_refresh(make: Make) -> None:
     """The next refresh keeps it."""
     app = make()
     session = a_session(app)
@@ -156,7 +156,7 @@ def test_a_fresh_log_in_lasts(make: Make) -> None:
     assert refreshed.authenticated_at == (NOW + 61) * SECOND
 
 
-def test_the_session_ended_before_it_was_proved(make: Make) -> None:
+def test_a_proof_after_the_session_ended_is_unauthorised(make: Make) -> None:
     """`reauthenticate` is *unauthorised*."""
     app = make()
     session = a_session(app)
@@ -179,8 +179,8 @@ def test_the_session_ended_before_it_was_proved(make: Make) -> None:
     ],
     ids=str,
 )
-def test_a_session_says_not_when_it_began(make: Make, payload: dict[str, Any]) -> None:
-    """Another SDK made it: no log-in of it is fresh; `authenticated_at` is the age of the token; a proof mends it."""
+def test_a_session_that_says_not_when_it_began_is_not_fresh_until_a_proof(make: Make, payload: dict[str, Any]) -> None:
+    """Another SDK made it; `authenticated_at` is the age of the token."""
     app = make()
     token = by_another_sdk(app, **payload)
     response = guarded(app, token, 10**9)
@@ -193,20 +193,20 @@ def test_a_session_says_not_when_it_began(make: Make, payload: dict[str, Any]) -
     assert guarded(app, session.access_token).status_code == 200
 
 
-def test_the_clocks_of_two_hosts_differ(make: Make) -> None:
+def test_a_sign_in_a_little_ahead_of_this_host_s_clock_is_fresh(make: Make) -> None:
     """A log-in that lies a little ahead is fresh."""
     app = make()
     assert guarded(app, by_another_sdk(app, auth_time=NOW + 60)).status_code == 200
 
 
-def test_there_is_no_session(make: Make) -> None:
+def test_without_a_session_no_age_is_judged(make: Make) -> None:
     """Where it is optional nothing is asked; where it is required that is said first."""
     app = make()
     assert guarded(app, None, session_required=False).json == "nobody"
     assert guarded(app, None).json == {"message": "unauthorised"}
 
 
-def test_a_claim_does_not_suffice_either(make: Make) -> None:
+def test_claims_are_judged_before_the_age_of_the_sign_in(make: Make) -> None:
     """Claims are judged first; a view may ask for both."""
     app = make()
     token = signed_in(app).access_token
@@ -214,7 +214,7 @@ def test_a_claim_does_not_suffice_either(make: Make) -> None:
     assert guarded(app, token, claim_validators=[]).json["claimValidationErrors"][0]["id"] == "st-auth-time"
 
 
-def test_a_log_in_is_judged_without_a_request(make: Make) -> None:
+def test_a_sign_in_may_be_judged_without_a_request(make: Make) -> None:
     """`Session.assert_recent_login`, for workers and websockets."""
     app = make()
     session = a_session(app)
@@ -225,7 +225,7 @@ def test_a_log_in_is_judged_without_a_request(make: Make) -> None:
             session.assert_recent_login(60)
 
 
-def test_auth_time_is_in_the_token(make: Make) -> None:
+def test_auth_time_is_in_the_token_in_seconds(make: Make) -> None:
     """In seconds, as OpenID Connect has it."""
     session: Session = a_session(make())
     assert contents(session.access_token)[1]["auth_time"] == NOW

@@ -172,7 +172,7 @@ def test_a_tossed_cookie_of_an_old_sdk_is_ignored_where_our_names_have_a_prefix(
 NOBODY = {"user": None, "method": None}
 
 
-def test_two_access_cookies_in_a_view() -> None:
+def test_two_access_cookies_in_a_view_are_refused_since_neither_can_be_trusted() -> None:
     """Which one is right can't be told; values with ``=`` and quotes are counted too."""
     app = an_app()
     access = log_in(app).access
@@ -182,7 +182,7 @@ def test_two_access_cookies_in_a_view() -> None:
 
 
 @pytest.mark.parametrize("name", ["sAccessToken", "sRefreshToken"])
-def test_two_cookies_of_a_name_at_a_refresh(name: str) -> None:
+def test_two_cookies_of_a_name_at_a_refresh_are_a_500_that_names_the_setting(name: str) -> None:
     """A 500 that names the setting; the session is kept."""
     app = an_app()
     tokens = log_in(app)
@@ -196,7 +196,7 @@ def test_two_cookies_of_a_name_at_a_refresh(name: str) -> None:
 
 
 @pytest.mark.parametrize(("older", "domain"), [("", None), ("old.example", "old.example")])
-def test_two_cookies_of_a_name_and_the_older_domain_known(older: str, domain: str | None) -> None:
+def test_two_cookies_of_a_name_are_cleared_where_the_older_domain_is_known(older: str, domain: str | None) -> None:
     """The duplicated one is cleared there, with a 200 and a placeholder that keeps the web client going."""
     clock = Clock()
     app = an_app(clock=clock, SUPERTOKENS_OLDER_COOKIE_DOMAIN=older, SUPERTOKENS_COOKIE_DOMAIN="example.com")
@@ -212,7 +212,7 @@ def test_two_cookies_of_a_name_and_the_older_domain_known(older: str, domain: st
     assert (front["ate"], front["uid"], front["up"]["iat"]) == (0, "user-1", clock.now // 1000)
 
 
-def test_a_refresh_cookie_that_was_tossed_in() -> None:
+def test_a_refresh_cookie_that_was_tossed_in_is_unauthorised() -> None:
     """A genuine access cookie of another session, expired or not, makes the refresh *unauthorised*."""
     clock = Clock()
     app = an_app(clock=clock)
@@ -223,7 +223,7 @@ def test_a_refresh_cookie_that_was_tossed_in() -> None:
         clock.wait(2 * HOUR)
 
 
-def test_d30_doubled_cookies_have_equal_signs() -> None:
+def test_doubled_cookies_with_equal_signs_are_counted() -> None:
     """Pairs are split at the first ``=`` only."""
     cookies = ["sAccessToken=a=b", "sAccessToken=a=b"]
     assert call(an_app(), "POST", "/refresh", cookies=cookies).status_code == 500

@@ -22,7 +22,9 @@ from ..support.wire import UNAUTHORISED, ask, call, cleared, contents, front, ha
         ("cookie", {"access": "anything"}, "cookie", set()),
     ],
 )
-def test_a_client_changes_its_method(mode: str | None, other: dict[str, str], chosen: str, emptied: set[str]) -> None:
+def test_a_client_that_changes_its_method_has_the_other_one_cleared(
+    mode: str | None, other: dict[str, str], chosen: str, emptied: set[str]
+) -> None:
     """An access token by the other method, of any form, clears that method; the front-token is the new one."""
     app = an_app()
     response = call(app, "POST", "/login", headers={"st-auth-mode": mode} if mode else {}, **other)
@@ -68,7 +70,7 @@ def test_a_transfer_function_that_returns_nonsense_raises() -> None:
     ("mode", "expected"),
     [("header", "header"), ("HEADER", "header"), ("cookie", "cookie"), ("", "cookie"), ("x", "cookie")],
 )
-def test_how_a_new_session_travels(mode: str, expected: str) -> None:
+def test_a_new_session_travels_by_header_only_where_the_client_asks(mode: str, expected: str) -> None:
     """By header only when the client asks for it; plain browsers, forms and curl get cookies."""
     response = ask(an_app(), "POST", "/login", st_auth_mode=mode)
     assert ("st-access-token" in response.headers) == (expected == "header")

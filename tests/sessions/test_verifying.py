@@ -255,7 +255,9 @@ def which_counts(allowed: str, header: bool, cookie: bool) -> str | None:
 @pytest.mark.parametrize("cookie", [False, True])
 @pytest.mark.parametrize("required", [False, True])
 @pytest.mark.parametrize("expired", [False, True])
-def test_which_access_token_counts(allowed: str, header: bool, cookie: bool, required: bool, expired: bool) -> None:
+def test_one_access_token_counts_by_the_table(
+    allowed: str, header: bool, cookie: bool, required: bool, expired: bool
+) -> None:
     """24 outcomes, and 24 with expired tokens: those are *try refresh token* wherever one would have counted."""
     clock = Clock()
     app = an_app(clock=clock, SUPERTOKENS_TOKEN_TRANSFER_METHOD=lambda _, create: "any" if create else allowed)
@@ -281,7 +283,7 @@ def test_which_access_token_counts(allowed: str, header: bool, cookie: bool, req
     assert "front-token" not in response.headers
 
 
-def test_a_request_that_has_nothing_to_do_with_sessions() -> None:
+def test_a_request_that_has_nothing_to_do_with_sessions_is_left_alone() -> None:
     """Its response is left alone."""
     app = an_app()
     app.get("/plain")(lambda: "plain")
@@ -289,7 +291,7 @@ def test_a_request_that_has_nothing_to_do_with_sessions() -> None:
     assert {"Vary", "Cache-Control", "Set-Cookie", "front-token"}.isdisjoint(response.headers.keys())
 
 
-def test_no_session() -> None:
+def test_without_a_session_the_proxy_is_falsy_and_names_the_decorator() -> None:
     """The proxy is falsy, and any attribute is a RuntimeError that names the decorator."""
     app = an_app()
     assert not current_session
@@ -299,7 +301,7 @@ def test_no_session() -> None:
             current_session.user_id  # noqa: B018
 
 
-def test_a_checked_view_after_a_cheap_check_in_the_same_request() -> None:
+def test_a_checked_view_after_a_cheap_check_sees_what_was_stored_meanwhile() -> None:
     """What was stored meanwhile is seen at once, and the new access token is sent."""
     app = an_app_with_users()
     app.before_request(lambda: get_session(session_required=False) and None)
@@ -318,7 +320,7 @@ def test_a_checked_view_after_a_cheap_check_in_the_same_request() -> None:
     assert "sAccessToken" in set_cookies(response)
 
 
-def test_the_time_of_the_last_refresh_is_not_that_of_the_first_use() -> None:
+def test_the_time_of_the_last_refresh_moves_with_a_refresh_only() -> None:
     """`last_refreshed_at` moves with a refresh only."""
     clock = Clock()
     app = an_app_with_users(clock=clock)
@@ -335,7 +337,7 @@ def test_the_time_of_the_last_refresh_is_not_that_of_the_first_use() -> None:
     assert information.last_refreshed_at == refreshed_at
 
 
-def test_d20_a_session_is_only_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verifying_a_token_seen_before_parses_and_serialises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a token seen before nothing is parsed and nothing serialised."""
     app = add(an_app(), verify_session(lambda: current_session.user_id))
     access = signed_in(app).access_token

@@ -28,7 +28,7 @@ from ..support.plans import HOUR, SECOND
 from ..support.wire import run, untouched
 
 
-def test_a_session_lives_without_requests(app: Flask) -> None:
+def test_a_session_lives_its_whole_life_without_requests(app: Flask) -> None:
     """Made, verified, refreshed, changed and ended; its tokens are in `tokens`."""
     tokens = create_new_session_without_request("u", {"a": 1}, {"b": 2}).tokens
     session = get_session_without_request(tokens.access_token)
@@ -44,7 +44,7 @@ def test_a_session_lives_without_requests(app: Flask) -> None:
         get_session_without_request(refreshed.tokens.access_token, check_database=True)
 
 
-def test_a_young_child_is_refreshed_again(app: Flask) -> None:
+def test_a_second_refresh_of_a_young_child_returns_the_token_that_was_given(app: Flask) -> None:
     """The answer has a new access token and the refresh token that was given."""
     child = refresh_session_without_request(str(signed_in(app).refresh_token)).tokens
     clock_of(app).wait(SECOND)
@@ -54,7 +54,7 @@ def test_a_young_child_is_refreshed_again(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "garbage", "a.b.c", "\ud800", "ä.b.c"], ids=ascii)
-def test_no_token_of_ours_is_given(app: Flask, token: str) -> None:
+def test_a_string_that_is_no_token_of_ours_is_unauthorised(app: Flask, token: str) -> None:
     """A string that is no token of ours is *unauthorised*."""
     for function in (get_session_without_request, refresh_session_without_request):
         with pytest.raises(UnauthorisedError):
@@ -62,14 +62,14 @@ def test_no_token_of_ours_is_given(app: Flask, token: str) -> None:
 
 
 @pytest.mark.parametrize("token", [None, 5, b"a.b.c"])
-def test_something_else_than_a_token_is_given(app: Flask, token: Any) -> None:
+def test_something_else_than_a_token_is_a_value_error(app: Flask, token: Any) -> None:
     """A ValueError says what is expected."""
     for function in (get_session_without_request, refresh_session_without_request):
         with pytest.raises(ValueError, match="must be a string"):
             function(token)
 
 
-def test_tokens_are_swapped(app: Flask) -> None:
+def test_neither_token_counts_for_the_other_without_a_request(app: Flask) -> None:
     """A refresh token is no access token, nor the other way."""
     tokens = signed_in(app)
     with pytest.raises(UnauthorisedError):
@@ -80,7 +80,7 @@ def test_tokens_are_swapped(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(("given", "passes"), [("own", True), ("wrong", False), (None, False)])
-def test_an_anti_csrf_token_is_compared(app: Flask, given: str | None, passes: bool) -> None:
+def test_an_anti_csrf_token_is_compared_when_it_is_asked_for(app: Flask, given: str | None, passes: bool) -> None:
     """When it is asked for."""
     tokens = signed_in(app, anti_csrf=True)
     with ExitStack() as expected:
@@ -109,7 +109,9 @@ CSRF_ARGUMENTS = pytest.mark.parametrize(
 
 
 @CSRF_ARGUMENTS
-def test_an_anti_csrf_token_is_given_or_asked_for(make: Make, given: str | None, asked: bool, passes: bool) -> None:
+def test_a_given_anti_csrf_token_is_always_compared_and_none_refused_where_asked_for(
+    make: Make, given: str | None, asked: bool, passes: bool
+) -> None:
     """A given one is always compared; none is a refusal only where the caller asks. The same for both functions."""
     app = make(anti_csrf="VIA_TOKEN")
     tokens = signed_in(app, anti_csrf=True)
@@ -126,7 +128,7 @@ def test_an_anti_csrf_token_is_given_or_asked_for(make: Make, given: str | None,
     assert refreshed.user_id == "user-1"
 
 
-def test_a_session_without_an_anti_csrf_token_is_given_one(make: Make) -> None:
+def test_a_session_without_an_anti_csrf_token_gets_one_by_a_refresh(make: Make) -> None:
     """Whoever gives or asks for one is told to refresh, and gets one by that."""
     app = make(anti_csrf="VIA_TOKEN")
     tokens = signed_in(app)
@@ -140,13 +142,13 @@ def test_a_session_without_an_anti_csrf_token_is_given_one(make: Make) -> None:
 
 
 @pytest.mark.parametrize("function", [get_session_without_request, refresh_session_without_request])
-def test_something_else_than_an_anti_csrf_token_is_given(app: Flask, function: Any) -> None:
+def test_something_else_than_an_anti_csrf_token_is_a_value_error(app: Flask, function: Any) -> None:
     """A ValueError says what is expected."""
     with pytest.raises(ValueError, match="anti_csrf_token must be a string"):
         function(signed_in(app).access_token, anti_csrf_token=5)
 
 
-def test_a_theft_is_found_without_a_request(app: Flask) -> None:
+def test_a_theft_found_without_a_request_is_revoked_and_signalled_before_the_error(app: Flask) -> None:
     """The session is revoked, and signalled, before the error arrives."""
     first = str(signed_in(app).refresh_token)
     child = str(refresh_session_without_request(first).tokens.refresh_token)
@@ -158,7 +160,7 @@ def test_a_theft_is_found_without_a_request(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("caught", ["ended", "expired", "theft", "foreign"])
-def test_another_session_is_looked_at_in_a_view(caught: str) -> None:
+def test_looking_at_another_session_in_a_view_leaves_the_client_s_tokens_alone(caught: str) -> None:
     """What the functions without a request find, and the view catches, does not touch the client's tokens."""
     app = an_app()
     admin, other = signed_in(app, "admin"), a_session(app)
@@ -181,7 +183,7 @@ def test_another_session_is_looked_at_in_a_view(caught: str) -> None:
     assert untouched(response)
 
 
-def test_functions_without_a_request_inside_a_request() -> None:
+def test_functions_without_a_request_sign_nobody_out_inside_of_one() -> None:
     """A foreign token that is refused there is no reason to log the caller out."""
     app = an_app_with_users()
 
@@ -209,7 +211,7 @@ def test_functions_without_a_request_inside_a_request() -> None:
         lambda: flask_supertokens.list_sessions(""),
     ],
 )
-def test_arguments_that_are_no_strings(call: Callable[[], Any]) -> None:
+def test_arguments_that_are_no_strings_are_a_value_error(call: Callable[[], Any]) -> None:
     """A clear ValueError: nothing is silently done for nobody."""
     with an_app_with_users().app_context(), pytest.raises(ValueError, match="must be a"):
         call()

@@ -28,7 +28,7 @@ from ..support.wire import encoded
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_an_access_token_is_signed(shelves: dict[str, Shelf], algorithm: str) -> None:
+def test_a_signed_access_token_is_read_as_genuine_by_another_process(shelves: dict[str, Shelf], algorithm: str) -> None:
     """Another process reads the same claims, and finds the signature good; the header is that of version 5."""
     token = a_signer(shelves[algorithm], algorithm=algorithm).sign(CLAIMS, NOW)
     other = a_signer(shelves[algorithm], algorithm=algorithm)
@@ -39,7 +39,9 @@ def test_an_access_token_is_signed(shelves: dict[str, Shelf], algorithm: str) ->
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("extra", [{}, {"a": "x"}, {"a": "xx"}, {"a": "好😀", "n": [None, 2**70]}])
-def test_the_size_is_foretold(shelves: dict[str, Shelf], algorithm: str, extra: dict[str, Any]) -> None:
+def test_the_size_of_a_token_is_foretold_to_the_byte(
+    shelves: dict[str, Shelf], algorithm: str, extra: dict[str, Any]
+) -> None:
     """To the byte, for each algorithm."""
     signer = a_signer(shelves[algorithm], algorithm=algorithm)
     claims = {**extra, **CLAIMS}
@@ -47,7 +49,7 @@ def test_the_size_is_foretold(shelves: dict[str, Shelf], algorithm: str, extra: 
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_token_of_another_database_comes(shelves: dict[str, Shelf], algorithm: str) -> None:
+def test_a_token_of_another_database_is_not_genuine(shelves: dict[str, Shelf], algorithm: str) -> None:
     """Its key has the same name and is another key: not genuine."""
     stranger = Shelf(make_key(replace(SETTINGS, algorithm=algorithm), Sealer((SECRET,)), NOW))
     token = a_signer(stranger, algorithm=algorithm).sign(CLAIMS, NOW)
@@ -66,7 +68,9 @@ def respelled(part: str) -> set[str]:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("number", range(3))
-def test_an_access_token_is_spelled_otherwise(shelves: dict[str, Shelf], algorithm: str, number: int) -> None:
+def test_an_access_token_that_is_spelled_otherwise_is_refused(
+    shelves: dict[str, Shelf], algorithm: str, number: int
+) -> None:
     """The same bytes in other letters are refused in each of the three parts: one token, one text, one entry of the cache."""
     signer = a_signer(shelves[algorithm], algorithm=algorithm)
     parts = signer.sign({**CLAIMS, "odd": "ÿÿ>>??"}, NOW).raw.split(".")
@@ -76,7 +80,7 @@ def test_an_access_token_is_spelled_otherwise(shelves: dict[str, Shelf], algorit
     assert len(signer._verified) == 1
 
 
-def test_the_structure_is_spelled_otherwise_by_whoever_signs() -> None:
+def test_a_structure_that_its_signer_spells_otherwise_is_foreign() -> None:
     """Header and claims in letters that no core writes are foreign, though the signature over them be good."""
     shelf = Shelf()
     signer = a_signer(shelf)
@@ -142,14 +146,14 @@ ATTACKS: dict[str, Attack] = {
 
 
 @pytest.mark.parametrize("letter", ["é", "\ud800"])
-def test_a_signature_holds_no_base64(shelves: dict[str, Shelf], letter: str) -> None:
+def test_a_signature_that_is_no_base64_is_no_error(shelves: dict[str, Shelf], letter: str) -> None:
     """A letter that no header can carry is no error either: a token may have come some other way."""
     signer = a_signer(shelves["ES256"])
     assert refused(signer, signer.sign(dict(CLAIMS), NOW).raw + letter)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_token_is_forged(shelves: dict[str, Shelf], attack: str) -> None:
+def test_a_forged_token_is_not_genuine_whatever_its_header_says(shelves: dict[str, Shelf], attack: str) -> None:
     """Whatever its header says, only our key decides."""
     header, sign = ATTACKS[attack]
     text = f"{encoded(header)}.{encoded(CLAIMS)}"
@@ -171,7 +175,9 @@ def test_a_token_is_forged(shelves: dict[str, Shelf], attack: str) -> None:
         {"kid": "x-1"},
     ],
 )
-def test_our_key_has_signed_something_else(shelves: dict[str, Shelf], change: dict[str, Any]) -> None:
+def test_something_else_that_our_key_signed_is_no_access_token(
+    shelves: dict[str, Shelf], change: dict[str, Any]
+) -> None:
     """A good signature does not make it an access token."""
     signer = a_signer(shelves["ES256"])
     _, private = signer.keys.signing_key(NOW)
@@ -181,7 +187,7 @@ def test_our_key_has_signed_something_else(shelves: dict[str, Shelf], change: di
     assert refused(signer, raw)
 
 
-def test_the_claims_are_of_another_token(shelves: dict[str, Shelf]) -> None:
+def test_a_token_that_was_seen_makes_no_other_one_genuine(shelves: dict[str, Shelf]) -> None:
     """A token that was seen lends its good name to no other one."""
     signer = a_signer(shelves["ES256"])
     raw = signer.sign(CLAIMS, NOW).raw
@@ -190,14 +196,14 @@ def test_the_claims_are_of_another_token(shelves: dict[str, Shelf]) -> None:
     assert refused(signer, f"{header}.{encoded({**CLAIMS, 'sub': 'admin'})}.{signature}")
 
 
-def test_an_expired_token_is_genuine(shelves: dict[str, Shelf]) -> None:
+def test_an_expired_token_is_genuine_and_not_cached(shelves: dict[str, Shelf]) -> None:
     """It takes no room in the cache."""
     signer, token = a_signer(shelves["ES256"]), a_signer(shelves["ES256"]).sign(CLAIMS, NOW)
     assert signer.is_genuine(token, token.expires_at)
     assert len(signer._verified) == 0
 
 
-def test_nothing_secret_is_shown(caplog: pytest.LogCaptureFixture, minted: RefreshToken) -> None:
+def test_no_token_or_key_is_shown(caplog: pytest.LogCaptureFixture, minted: RefreshToken) -> None:
     """`repr` and log hold no token and no key."""
     caplog.set_level(logging.DEBUG)
     shelf = Shelf()

@@ -14,7 +14,7 @@ from ..support.threads import at_once
 
 
 @pytest.mark.parametrize(("cache_size", "checks"), [(100, 1), (0, 3)])
-def test_a_token_is_seen_again(
+def test_a_token_that_is_seen_again_has_its_signature_checked_once(
     shelves: dict[str, Shelf], monkeypatch: pytest.MonkeyPatch, cache_size: int, checks: int
 ) -> None:
     """Its signature is checked once, or every time if nothing may be remembered."""
@@ -26,7 +26,7 @@ def test_a_token_is_seen_again(
     assert len(seen) == checks
 
 
-def test_sessions_are_forgotten(shelves: dict[str, Shelf]) -> None:
+def test_tokens_of_forgotten_sessions_leave_the_cache(shelves: dict[str, Shelf]) -> None:
     """Their tokens leave the cache, the others stay."""
     signer = a_signer(shelves["ES256"])
     tokens = [signer.sign({**CLAIMS, "sessionHandle": handle}, NOW) for handle in ("a", "b", "c")]
@@ -34,7 +34,7 @@ def test_sessions_are_forgotten(shelves: dict[str, Shelf]) -> None:
     assert [signer._verified.get(token.raw) is not None for token in tokens] == [False, True, False]
 
 
-def test_the_cache_is_full() -> None:
+def test_a_full_cache_forgets_its_oldest_entry() -> None:
     """It forgets its oldest entry."""
     cache: BoundedCache[int] = BoundedCache(2)
     for number in range(3):
@@ -43,14 +43,14 @@ def test_the_cache_is_full() -> None:
     assert len(cache) == 2
 
 
-def test_the_cache_has_no_room() -> None:
+def test_a_cache_without_room_keeps_nothing() -> None:
     """Size 0 keeps nothing."""
     cache: BoundedCache[int] = BoundedCache(0)
     cache.put("a", 1)
     assert (cache.get("a"), len(cache)) == (None, 0)
 
 
-def test_entries_of_the_cache_are_dropped() -> None:
+def test_dropped_entries_leave_the_cache() -> None:
     """Those that are unwanted, or all."""
     cache: BoundedCache[int] = BoundedCache(10)
     for number in range(6):
@@ -61,7 +61,7 @@ def test_entries_of_the_cache_are_dropped() -> None:
     assert len(cache) == 0
 
 
-def test_the_entries_of_an_owner_are_forgotten() -> None:
+def test_forgetting_an_owner_drops_its_entries_and_keeps_nothing_of_it() -> None:
     """Those that are there still, and nothing is kept of an owner who has none."""
     cache: BoundedCache[int] = BoundedCache(3)
     for number, owner in enumerate("aabca"):
@@ -73,7 +73,7 @@ def test_the_entries_of_an_owner_are_forgotten() -> None:
     assert cache._keys_of == {}
 
 
-def test_many_threads_use_the_cache() -> None:
+def test_a_cache_used_by_many_threads_never_grows_over_its_size() -> None:
     """It never grows over its size, and what it answers is what was put."""
     cache: BoundedCache[int] = BoundedCache(50)
 

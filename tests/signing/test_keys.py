@@ -45,7 +45,7 @@ def test_a_key_whose_lifetime_was_shortened_stays_for_its_last_tokens(tmp_path: 
     assert client.get("/me", headers={"Cookie": f"sAccessToken={early}"}).json == {"message": "try refresh token"}
 
 
-def test_there_is_no_key_yet() -> None:
+def test_the_first_key_is_made_at_first_use_and_signs_at_once() -> None:
     """The first one is made at first use, signs at once, and verifies."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -56,7 +56,7 @@ def test_there_is_no_key_yet() -> None:
 
 
 @pytest.mark.parametrize(("algorithm", "bits"), [("ES256", 256), ("EdDSA", 256), ("RS256", 3072)])
-def test_a_key_is_strong(algorithm: str, bits: int) -> None:
+def test_a_key_has_128_bits_of_security_at_least(algorithm: str, bits: int) -> None:
     """128 bits of security at least: curves of 256 bits, RSA of 3072."""
     pem = make_key(replace(SETTINGS, algorithm=algorithm), Sealer((SECRET,)), NOW).public_pem
     key: Any = serialization.load_pem_public_key(pem.encode())
@@ -64,7 +64,7 @@ def test_a_key_is_strong(algorithm: str, bits: int) -> None:
     assert size == bits
 
 
-def test_the_private_half_is_stored() -> None:
+def test_the_private_half_is_stored_sealed_only() -> None:
     """Only sealed; the public half is in clear."""
     key = make_key(SETTINGS, Sealer((SECRET,)), NOW)
     assert "PUBLIC KEY" in key.public_pem
@@ -73,7 +73,7 @@ def test_the_private_half_is_stored() -> None:
 
 
 @pytest.mark.parametrize("sees_the_empty_shelf", [True, False])
-def test_two_processes_start_one_after_the_other(sees_the_empty_shelf: bool) -> None:
+def test_two_processes_that_start_one_after_the_other_agree_on_one_key(sees_the_empty_shelf: bool) -> None:
     """They agree on one key, whether or not the second one has looked before the first one made it."""
     shelf = Shelf()
     one, other = a_ring(shelf), a_ring(shelf)
@@ -83,7 +83,7 @@ def test_two_processes_start_one_after_the_other(sees_the_empty_shelf: bool) -> 
     assert len(shelf.kids) == 1
 
 
-def test_eight_processes_start_at_once() -> None:
+def test_eight_processes_that_start_at_once_agree_on_one_key() -> None:
     """They agree on one key, even if all would give it the same name."""
     shelf = Shelf()
     shelf.slow = 0.01
@@ -93,14 +93,14 @@ def test_eight_processes_start_at_once() -> None:
     assert len(shelf.kids) == 1
 
 
-def test_eight_threads_of_a_process_sign_first() -> None:
+def test_eight_threads_that_sign_first_agree_on_one_key() -> None:
     """They agree on one key."""
     shelf = Shelf()
     ring = a_ring(shelf)
     assert len(set(at_once(8, lambda _: signs_with(ring, NOW)))) == len(shelf.kids) == 1
 
 
-def test_other_processes_are_always_faster() -> None:
+def test_other_processes_that_are_always_faster_are_our_error_after_some_attempts() -> None:
     """After some attempts it is our error."""
     shelf = Shelf()
     shelf.swap_keys = lambda seen, new, gone: False  # type: ignore[method-assign]
@@ -108,7 +108,7 @@ def test_other_processes_are_always_faster() -> None:
         a_ring(shelf).signing_key(NOW)
 
 
-def test_a_key_reaches_its_lifetime() -> None:
+def test_the_next_key_is_published_60_s_before_it_signs() -> None:
     """The next one is published 60 s before it signs; meanwhile, and after that, both verify in all processes."""
     shelf = Shelf()
     one, other = a_ring(shelf), a_ring(shelf)
@@ -122,7 +122,7 @@ def test_a_key_reaches_its_lifetime() -> None:
 
 
 @pytest.mark.parametrize("lifetime", [1000, 3600, PUBLISH_AHEAD])
-def test_a_key_lives_no_longer_than_the_next_one_waits(lifetime: int) -> None:
+def test_a_next_key_signs_at_once_where_the_old_one_lives_no_longer_than_it_waits(lifetime: int) -> None:
     """The next one signs at once; both verify."""
     shelf = Shelf()
     ring = a_ring(shelf, lifetime=lifetime)
@@ -131,7 +131,7 @@ def test_a_key_lives_no_longer_than_the_next_one_waits(lifetime: int) -> None:
     assert all(ring.public_key(kid, NOW + lifetime) for kid in shelf.kids)
 
 
-def test_the_next_key_is_published_by_another_process() -> None:
+def test_all_processes_know_the_next_key_before_it_signs() -> None:
     """All processes know it before it signs, since they read the keys every 30 s."""
     shelf = Shelf()
     one, other = a_ring(shelf), a_ring(shelf)
@@ -141,7 +141,7 @@ def test_the_next_key_is_published_by_another_process() -> None:
     assert f"d-{NOW + LIFETIME}" in [key.kid for key in other.stored(NOW + LIFETIME - 1 + RELOAD_EVERY)]
 
 
-def test_the_last_token_of_an_old_key_lives() -> None:
+def test_the_last_token_of_an_old_key_verifies_until_it_expires() -> None:
     """It verifies until it expires, also when a key is published by hand meanwhile."""
     shelf = Shelf()
     signer = a_signer(shelf, cache_size=0)
@@ -154,7 +154,7 @@ def test_the_last_token_of_an_old_key_lives() -> None:
     assert signer.is_genuine(token, last + HOUR)
 
 
-def test_a_key_is_outlived() -> None:
+def test_an_outlived_key_goes_with_the_key_after_the_next() -> None:
     """With the key after the next it goes, from the shelf and from all processes, and with it what they had verified."""
     shelf = Shelf()
     one, other = a_signer(shelf), a_signer(shelf)
@@ -167,7 +167,7 @@ def test_a_key_is_outlived() -> None:
     assert [len(signer._verified) for signer in (one, other)] == [0, 0]
 
 
-def test_nobody_signs_for_a_year() -> None:
+def test_after_a_year_without_signing_the_old_key_signs_60_s_more() -> None:
     """As at any other time the old key signs 60 s more, and its last token verifies."""
     signer, later = a_signer(Shelf(), cache_size=0), NOW + 52 * LIFETIME
     signer.sign(CLAIMS, NOW)
@@ -177,7 +177,7 @@ def test_nobody_signs_for_a_year() -> None:
     assert signer.is_genuine(last, later + HOUR)
 
 
-def test_a_key_is_published_by_hand() -> None:
+def test_a_key_published_by_hand_signs_after_60_s() -> None:
     """It signs after 60 s."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -187,7 +187,7 @@ def test_a_key_is_published_by_hand() -> None:
     assert signs_with(ring, NOW + HOUR + PUBLISH_AHEAD) == f"d-{NOW + HOUR}"
 
 
-def test_keys_are_not_replaced() -> None:
+def test_static_keys_are_not_replaced() -> None:
     """A static key has a random name and signs for ever; it is not taken for a dynamic one, nor the other way round."""
     shelf = Shelf()
     ring = a_ring(shelf, dynamic=False)
@@ -201,7 +201,7 @@ def test_keys_are_not_replaced() -> None:
 TEN_YEARS = 520 * LIFETIME
 
 
-def test_a_key_comes_from_the_future() -> None:
+def test_hosts_sign_with_keys_of_their_own_time_beside_a_key_from_the_future() -> None:
     """A host whose clock was ten years ahead made it: the others sign with keys of their own time, and replace them."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW + TEN_YEARS)
@@ -211,7 +211,7 @@ def test_a_key_comes_from_the_future() -> None:
     assert signs_with(ring, NOW + LIFETIME + PUBLISH_AHEAD) == f"d-{NOW + LIFETIME}"
 
 
-def test_a_key_from_the_future_is_passed_over() -> None:
+def test_a_key_from_the_future_goes_with_the_next_key_that_is_due() -> None:
     """It goes with the next key that is due, so that what it signed is over; one that is not due takes no other along."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW + TEN_YEARS)
@@ -222,7 +222,7 @@ def test_a_key_from_the_future_is_passed_over() -> None:
     assert shelf.kids == [f"d-{NOW}", f"d-{NOW + LIFETIME}"]
 
 
-def test_a_key_is_published_by_hand_beside_one_from_the_future() -> None:
+def test_a_key_published_by_hand_beside_one_from_the_future_signs_after_60_s() -> None:
     """It signs after 60 s all the same."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW + TEN_YEARS)
@@ -233,7 +233,7 @@ def test_a_key_is_published_by_hand_beside_one_from_the_future() -> None:
 
 
 @pytest.mark.parametrize(("apart", "most"), [(2 * 60_000, 5), (8 * 60_000, 6), (TEN_YEARS, 20)])
-def test_the_clocks_of_two_hosts_are_apart(apart: int, most: int) -> None:
+def test_hosts_whose_clocks_are_apart_make_no_more_keys_than_needed(apart: int, most: int) -> None:
     """They sign for four weeks without making a key more than their lifetimes ask for, and each with one that it knows."""
     shelf, made = Shelf(), 0
     rings = [(a_ring(shelf), 0), (a_ring(shelf), apart)]
@@ -247,7 +247,7 @@ def test_the_clocks_of_two_hosts_are_apart(apart: int, most: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [TEN_YEARS, -TEN_YEARS])
-def test_the_database_has_a_clock(wrong: int) -> None:
+def test_the_database_s_clock_keeps_a_host_from_ending_keys_that_others_sign_with(wrong: int) -> None:
     """A host whose clock is ahead ends no key that the others sign with; nor one whose clock is behind."""
     shelf, clock = Shelf(), Clock(NOW)
     shelf.server_time = clock  # type: ignore[method-assign,assignment]
@@ -259,7 +259,7 @@ def test_the_database_has_a_clock(wrong: int) -> None:
         clock.wait(HOUR)
 
 
-def test_old_keys_are_ended() -> None:
+def test_ending_old_keys_makes_a_new_one_sign_and_ends_what_they_signed() -> None:
     """One new key signs at once; what the old ones signed is not genuine, in other processes after 30 s at most."""
     shelf = Shelf()
     one, other = a_signer(shelf), a_signer(shelf)
@@ -282,7 +282,7 @@ def test_the_new_key_tells_other_processes_that_old_ones_ended() -> None:
     assert not other.is_genuine(token, NOW + COOL_DOWN)
 
 
-def test_the_algorithm_was_changed() -> None:
+def test_a_changed_algorithm_makes_a_new_key_and_the_old_one_verifies_no_new_token() -> None:
     """A new key of the new kind signs; a token that names the old key with the new algorithm is not genuine."""
     shelf = Shelf()
     old = a_signer(shelf, algorithm="EdDSA").sign(CLAIMS, NOW)

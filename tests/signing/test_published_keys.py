@@ -61,7 +61,7 @@ def settled(shop: Shop, fetches: int) -> bool:
     return len(shop.fetches) == fetches
 
 
-def test_a_key_is_known() -> None:
+def test_a_known_key_is_fetched_once() -> None:
     """It is fetched once, and used without asking from then on."""
     shop = Shop("d-1", "s-1")
     keys = shop.keys()
@@ -69,7 +69,7 @@ def test_a_key_is_known() -> None:
     assert shop.fetches == ["d-1"]
 
 
-def test_many_threads_need_a_key_at_the_start() -> None:
+def test_one_of_many_threads_fetches_the_first_key() -> None:
     """No key is known yet: one fetches, the others wait for it."""
     shop = Shop("d-1")
     shop.slow = 0.1
@@ -78,7 +78,7 @@ def test_many_threads_need_a_key_at_the_start() -> None:
     assert len(shop.fetches) == 1
 
 
-def test_many_threads_need_a_new_key() -> None:
+def test_one_of_many_threads_fetches_a_new_key_and_the_others_do_not_wait() -> None:
     """One fetches; the others, and whoever knows its key though it be stale, do not wait."""
     shop = Shop("d-1")
     keys = shop.keys(COOL_DOWN)
@@ -97,7 +97,7 @@ def test_many_threads_need_a_new_key() -> None:
     assert len(shop.fetches) == 2
 
 
-def test_a_core_hangs() -> None:
+def test_one_thread_waits_for_a_core_that_hangs_and_the_others_are_told_at_once() -> None:
     """It has failed before: one thread waits for it, the others are told at once that it could not be asked."""
     shop = Shop()
     shop.down = True
@@ -121,7 +121,7 @@ def test_a_core_hangs() -> None:
 
 
 @pytest.mark.parametrize("down", [True, False])
-def test_a_fetch_takes_longer_than_the_cool_down(down: bool) -> None:
+def test_threads_that_come_during_a_long_fetch_share_its_outcome(down: bool) -> None:
     """Those who came meanwhile, however late, share its outcome; they do not fetch one after the other."""
     shop = Shop("d-1")
     shop.down, shop.slow = down, 0.3
@@ -137,7 +137,7 @@ def test_a_fetch_takes_longer_than_the_cool_down(down: bool) -> None:
     assert len(shop.fetches) == 1
 
 
-def test_a_forged_id_comes_again_and_again() -> None:
+def test_a_forged_id_makes_one_fetch_in_a_cool_down() -> None:
     """It is nobody's, and makes one fetch in a cool-down."""
     shop = Shop("d-1")
     keys = shop.keys()
@@ -147,7 +147,7 @@ def test_a_forged_id_comes_again_and_again() -> None:
     assert len(shop.fetches) == 2
 
 
-def test_a_new_key_is_published() -> None:
+def test_a_new_key_is_found_by_its_first_token_after_the_cool_down() -> None:
     """Its first token finds it, once the cool-down is over."""
     shop = Shop("d-1")
     keys = shop.keys()
@@ -159,7 +159,7 @@ def test_a_new_key_is_published() -> None:
 @pytest.mark.parametrize(
     ("max_age", "interval", "fresh"), [(60, 4 * HOUR, 60_000), (None, HOUR, HOUR), (10**6, HOUR, HOUR)]
 )
-def test_keys_grow_stale(max_age: int | None, interval: int, fresh: int) -> None:
+def test_stale_keys_are_fetched_anew_aside_and_used_meanwhile(max_age: int | None, interval: int, fresh: int) -> None:
     """After the smaller of setting and ``max-age`` they are fetched anew, aside; the known key is used meanwhile."""
     shop = Shop("d-1", max_age=max_age)
     keys = shop.keys(interval)
@@ -173,7 +173,7 @@ def test_keys_grow_stale(max_age: int | None, interval: int, fresh: int) -> None
     assert settled(shop, 2)
 
 
-def test_the_core_is_down() -> None:
+def test_known_keys_go_on_while_the_core_is_down_and_an_unknown_one_is_a_failure() -> None:
     """Known keys go on for as long as that lasts; an unknown one is a failure, not a refusal."""
     shop = Shop("d-1")
     keys = shop.keys(HOUR)
@@ -188,7 +188,7 @@ def test_the_core_is_down() -> None:
     assert keys.public_key("d-1", 102 * HOUR) is not None
 
 
-def test_keys_are_stale_at_once() -> None:
+def test_keys_that_are_stale_at_once_do_not_make_a_fetch_a_request() -> None:
     """``max-age=0`` does not make a fetch per request."""
     shop = Shop("d-1", max_age=0)
     keys = shop.keys()
@@ -199,7 +199,7 @@ def test_keys_are_stale_at_once() -> None:
     assert settled(shop, 2)
 
 
-def test_stale_keys_are_used_by_many_threads() -> None:
+def test_one_of_many_threads_renews_stale_keys() -> None:
     """One of them renews."""
     shop = Shop("d-1")
     keys = shop.keys(HOUR)
@@ -209,7 +209,7 @@ def test_stale_keys_are_used_by_many_threads() -> None:
     assert settled(shop, 2)
 
 
-def test_the_core_stays_down_while_keys_are_stale() -> None:
+def test_a_core_that_stays_down_is_asked_once_in_a_cool_down_for_stale_keys() -> None:
     """It is asked once in a cool-down, not once a request."""
     shop = Shop("d-1")
     keys = shop.keys(HOUR)
@@ -220,7 +220,7 @@ def test_the_core_stays_down_while_keys_are_stale() -> None:
     assert settled(shop, 2)
 
 
-def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_known_key_goes_on_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """The known key goes on, and an unknown one is still looked for."""
     shop = Shop("d-1")
     keys = shop.keys(HOUR)
@@ -236,7 +236,7 @@ def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys.public_key("d-2", HOUR + COOL_DOWN) is None
 
 
-def test_a_core_has_no_keys() -> None:
+def test_tokens_of_a_core_without_keys_are_nobody_s_until_the_next_fetch() -> None:
     """That is an answer: tokens are nobody's, and the next fetch brings the keys back."""
     shop = Shop()
     keys = shop.keys()
@@ -245,7 +245,7 @@ def test_a_core_has_no_keys() -> None:
     assert keys.public_key("d-1", COOL_DOWN) is not None
 
 
-def test_the_core_is_down_at_the_start() -> None:
+def test_a_core_that_is_down_at_the_start_is_told_once_a_failure() -> None:
     """Each failure is told once in the log, not once a request; the next fetch comes after the cool-down."""
     shop = Shop("d-1")
     shop.down = True
@@ -283,7 +283,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
-def test_a_key_is_of_another_kind(odd: Any) -> None:
+def test_a_key_of_another_kind_is_skipped(odd: Any) -> None:
     """It is skipped; the good ones beside it are taken."""
     shop = Shop("d-1")
     shop.jwks.insert(0, odd)
@@ -292,7 +292,7 @@ def test_a_key_is_of_another_kind(odd: Any) -> None:
     assert keys.public_key("odd", 0) is None
 
 
-def test_a_key_is_withdrawn() -> None:
+def test_tokens_of_a_withdrawn_key_are_nobody_s_after_the_next_fetch() -> None:
     """With the next fetch its tokens are nobody's."""
     shop = Shop("d-1", "d-2")
     keys = shop.keys(HOUR)
@@ -304,7 +304,7 @@ def test_a_key_is_withdrawn() -> None:
 
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_a_process_forks_while_keys_are_fetched(fork: Callable[[], int]) -> None:
+def test_a_child_forked_while_keys_are_fetched_does_not_wait_for_its_parent_s_thread(fork: Callable[[], int]) -> None:
     """The child does not wait for a thread that it does not have."""
     shop = Shop("d-1")
     shop.slow = 0.5
@@ -320,7 +320,7 @@ def test_a_process_forks_while_keys_are_fetched(fork: Callable[[], int]) -> None
 
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_a_process_forks_while_keys_are_renewed(fork: Callable[[], int]) -> None:
+def test_a_child_forked_while_keys_are_renewed_looks_for_a_new_key_by_itself(fork: Callable[[], int]) -> None:
     """The child looks for a new key by itself, though its parent's thread held the lock."""
     shop = Shop("d-1", max_age=0)
     keys = shop.keys()
@@ -335,7 +335,7 @@ def test_a_process_forks_while_keys_are_renewed(fork: Callable[[], int]) -> None
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-def test_hosts_of_a_core_differ() -> None:
+def test_a_key_that_one_host_lacks_is_looked_for_at_the_next_in_one_flight() -> None:
     """One flight looks for the key at the next host; a key that is nowhere is nobody's, whoever answered."""
     old, new = ({"keys": [{**JWK, "kid": kid} for kid in kids]} for kids in (["d-1"], ["d-1", "d-2"]))
     with scripted(jwks=reply(old)) as one, scripted(jwks=reply(new)) as two:

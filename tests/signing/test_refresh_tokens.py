@@ -19,7 +19,7 @@ from ..support.keys import SECRET
 from ..support.records import NOW
 
 
-def test_a_refresh_token_is_minted(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
+def test_a_minted_refresh_token_reads_as_it_was_made(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
     """It reads as it was made, and its fingerprint is twice SHA-256 of the string."""
     assert refresh_tokens.read(minted.raw) == minted
     assert (minted.handle, minted.born, minted.parent_preimage, minted.parent_fingerprint) == (
@@ -31,14 +31,18 @@ def test_a_refresh_token_is_minted(refresh_tokens: RefreshTokenSigner, minted: R
     assert minted.fingerprint == fingerprint(preimage(minted.raw))
 
 
-def test_a_child_is_minted(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
+def test_a_minted_child_carries_the_proof_of_its_parent(
+    refresh_tokens: RefreshTokenSigner, minted: RefreshToken
+) -> None:
     """It carries the proof of its parent, from which the hash in the row follows."""
     child = refresh_tokens.read(refresh_tokens.mint("handle-1", NOW + 1, minted).raw)
     assert child is not None
     assert (child.parent_preimage, child.parent_fingerprint) == (preimage(minted.raw), minted.fingerprint)
 
 
-def test_refresh_tokens_are_minted_in_the_same_millisecond(refresh_tokens: RefreshTokenSigner) -> None:
+def test_refresh_tokens_minted_in_the_same_millisecond_have_256_random_bits_each(
+    refresh_tokens: RefreshTokenSigner,
+) -> None:
     """Each has 256 random bits of its own."""
     tokens = {refresh_tokens.mint("handle-1", NOW, None).raw for _ in range(100)}
     assert len(tokens) == 100
@@ -46,7 +50,7 @@ def test_refresh_tokens_are_minted_in_the_same_millisecond(refresh_tokens: Refre
     assert len(base64_decode(content[3])) == 32
 
 
-def test_a_refresh_token_is_cut(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
+def test_a_refresh_token_that_is_cut_is_none(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
     """No part of it is a token, from the left or from the right."""
     raw = minted.raw
     assert not any(
@@ -54,7 +58,9 @@ def test_a_refresh_token_is_cut(refresh_tokens: RefreshTokenSigner, minted: Refr
     )
 
 
-def test_one_character_of_a_refresh_token_is_changed(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
+def test_a_refresh_token_with_one_character_changed_is_none(
+    refresh_tokens: RefreshTokenSigner, minted: RefreshToken
+) -> None:
     """At every place, to every character of base64: none is a token."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.= "
     for place, was in enumerate(minted.raw):
@@ -62,7 +68,9 @@ def test_one_character_of_a_refresh_token_is_changed(refresh_tokens: RefreshToke
             assert refresh_tokens.read(minted.raw[:place] + char + minted.raw[place + 1 :]) is None
 
 
-def test_the_same_signature_is_spelled_otherwise(refresh_tokens: RefreshTokenSigner, minted: RefreshToken) -> None:
+def test_a_refresh_token_whose_signature_is_spelled_otherwise_is_refused(
+    refresh_tokens: RefreshTokenSigner, minted: RefreshToken
+) -> None:
     """Base64's last character has unused bits; a token that differs only there would hash differently, and is refused."""
     body, _, signature = minted.raw.rpartition(".")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -72,24 +80,26 @@ def test_the_same_signature_is_spelled_otherwise(refresh_tokens: RefreshTokenSig
     assert [refresh_tokens.read(f"{body}.{twin}") for twin in [*twins, signature + "="]] == [None] * 4
 
 
-def test_parts_of_two_refresh_tokens_are_put_together(refresh_tokens: RefreshTokenSigner) -> None:
+def test_parts_of_two_refresh_tokens_are_no_token(refresh_tokens: RefreshTokenSigner) -> None:
     """The content of one and the signature of the other are no token."""
     one, other = (refresh_tokens.mint(f"handle-{number}", NOW, None).raw.rpartition(".") for number in (1, 2))
     assert refresh_tokens.read(f"{one[0]}.{other[2]}") is None
 
 
 @pytest.mark.parametrize("raw", ["", ".", "..", "x", "a.b", "😀", "\0", "\ud800", "x" * 100_000, ".." * 50_000, "[]"])
-def test_the_refresh_token_is_garbage(refresh_tokens: RefreshTokenSigner, raw: str) -> None:
+def test_garbage_for_a_refresh_token_is_refused_without_an_exception(
+    refresh_tokens: RefreshTokenSigner, raw: str
+) -> None:
     """It is refused without an exception."""
     assert refresh_tokens.read(raw) is None
 
 
-def test_a_refresh_token_of_another_secret_key_comes(minted: RefreshToken) -> None:
+def test_a_refresh_token_of_another_secret_key_is_not_ours(minted: RefreshToken) -> None:
     """It is not ours."""
     assert RefreshTokenSigner(("another secret",)).read(minted.raw) is None
 
 
-def test_the_secret_key_was_replaced() -> None:
+def test_all_secret_keys_read_refresh_tokens_and_the_last_one_signs() -> None:
     """The order is Flask's: fallbacks first, `SECRET_KEY` last. All are read, the last one signs."""
     old, new = RefreshTokenSigner(("old",)), RefreshTokenSigner((b"new",))
     both = RefreshTokenSigner(("old", "new"))
@@ -99,7 +109,7 @@ def test_the_secret_key_was_replaced() -> None:
     assert old.read(token) is None
 
 
-def test_something_else_is_signed_with_the_secret_key(refresh_tokens: RefreshTokenSigner) -> None:
+def test_something_else_signed_with_the_secret_key_is_no_refresh_token(refresh_tokens: RefreshTokenSigner) -> None:
     """A value that Flask or the app signed with the same key is no refresh token."""
     content = [1, "handle-1", NOW, "nonce", None]
     for salt in ("cookie-session", "itsdangerous"):
@@ -120,6 +130,6 @@ def test_something_else_is_signed_with_the_secret_key(refresh_tokens: RefreshTok
         None,
     ],
 )
-def test_the_content_has_another_form(refresh_tokens: RefreshTokenSigner, content: Any) -> None:
+def test_content_of_another_form_is_refused_signed_or_not(refresh_tokens: RefreshTokenSigner, content: Any) -> None:
     """Signed by us or not, it is refused."""
     assert refresh_tokens.read(str(refresh_tokens._serializer.dumps(content))) is None

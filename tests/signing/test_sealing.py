@@ -16,7 +16,7 @@ from ..support.keys import CLAIMS, HOUR, SECRET, Shelf, a_ring, a_signer, signs_
 from ..support.records import NOW
 
 
-def test_a_secret_is_sealed() -> None:
+def test_a_sealed_secret_opens_under_its_key_and_looks_different_each_time() -> None:
     """It opens under the same key, is not readable, and looks different each time."""
     sealer = Sealer((SECRET,))
     one, other = sealer.seal(b"private"), sealer.seal(b"private")
@@ -25,7 +25,7 @@ def test_a_secret_is_sealed() -> None:
     assert b"private" not in base64.urlsafe_b64decode(one)
 
 
-def test_a_secret_was_sealed_under_another_key() -> None:
+def test_a_secret_sealed_under_another_key_opens_with_it_among_the_fallbacks_only() -> None:
     """It does not open; with the old key among the fallbacks it does, and new ones are sealed under the new key."""
     sealed = Sealer(("old",)).seal(b"private")
     assert Sealer(("new",)).open(sealed) is None
@@ -34,13 +34,13 @@ def test_a_secret_was_sealed_under_another_key() -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda s: "", lambda s: s[:-5], lambda s: s[::-1], lambda s: "😀"])
-def test_a_sealed_secret_is_damaged(damage: Callable[[str], str]) -> None:
+def test_a_damaged_sealed_secret_does_not_open(damage: Callable[[str], str]) -> None:
     """It does not open, without an exception."""
     sealer = Sealer((SECRET,))
     assert sealer.open(damage(sealer.seal(b"private"))) is None
 
 
-def test_keys_are_sealed_again() -> None:
+def test_keys_sealed_again_open_without_the_fallback_and_stay_what_they_were() -> None:
     """Those that a fallback opened open without it; they and their tokens stay what they were. Once is enough."""
     shelf = Shelf()
     token = a_signer(shelf, "old").sign(CLAIMS, NOW)
@@ -54,7 +54,7 @@ def test_keys_are_sealed_again() -> None:
     assert after.keys.signing_key(NOW + 1)[0] == token.kid
 
 
-def test_nobody_seals_keys_again_by_itself() -> None:
+def test_a_new_secret_key_alone_seals_no_keys_again() -> None:
     """A process that has a new SECRET_KEY leaves the keys as they are: others may not have it yet."""
     shelf = Shelf()
     signs_with(a_ring(shelf, "old"), NOW)
@@ -63,7 +63,7 @@ def test_nobody_seals_keys_again_by_itself() -> None:
     assert shelf.store.keys() == before
 
 
-def test_a_key_changes_while_it_is_sealed_again() -> None:
+def test_a_key_that_changes_while_it_is_sealed_again_is_looked_at_once_more() -> None:
     """It is looked at once more, and not brought back if it is gone."""
     shelf = Shelf()
     kid = signs_with(a_ring(shelf, "old"), NOW)
@@ -74,7 +74,7 @@ def test_a_key_changes_while_it_is_sealed_again() -> None:
     assert (ring.reseal(NOW + 2), shelf.kids) == ([], [])
 
 
-def test_keys_are_sealed_again_too_early() -> None:
+def test_a_process_loses_keys_that_were_sealed_again_too_early_and_makes_its_own() -> None:
     """A process without the new SECRET_KEY loses them, makes one of its own, and goes on; others read that one."""
     shelf = Shelf()
     early, both = a_ring(shelf, "old"), a_ring(shelf, "old", "new")

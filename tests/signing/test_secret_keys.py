@@ -20,7 +20,7 @@ from ..support.keys import CLAIMS, HOUR, LIFETIME, SECRET, SETTINGS, Shelf, a_ri
 from ..support.records import NOW, kids_of
 
 
-def test_the_secret_key_is_another_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_another_secret_key_sealed_is_not_used_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """The key neither signs nor verifies nor is published, which is logged once; a new one does."""
     shelf = Shelf()
     old = a_signer(shelf, "old").sign(CLAIMS, NOW)
@@ -31,7 +31,7 @@ def test_the_secret_key_is_another_one(caplog: pytest.LogCaptureFixture) -> None
     assert caplog.text.count(f"{old.kid} does not open") == 1
 
 
-def test_a_token_of_a_key_that_does_not_open_comes_again_and_again() -> None:
+def test_a_key_that_does_not_open_is_not_read_anew_for_each_of_its_tokens() -> None:
     """The shelf is not asked for it each time; when the key's row is right again, it counts."""
     shelf = Shelf()
     ring, kid, sealed = a_ring(shelf), signs_with(a_ring(shelf), NOW), shelf.store.keys()[0].sealed_private
@@ -45,7 +45,7 @@ def test_a_token_of_a_key_that_does_not_open_comes_again_and_again() -> None:
 
 
 @pytest.mark.parametrize("sealed", ["", "of another secret", "of our key"])
-def test_somebody_adds_a_key_to_the_table(sealed: str) -> None:
+def test_a_key_added_to_the_table_without_the_secret_key_makes_no_token_that_counts(sealed: str) -> None:
     """Who can write there but has no SECRET_KEY makes no token that counts, whatever is beside his public key."""
     shelf = Shelf()
     signer = a_signer(shelf, cache_size=0)
@@ -59,7 +59,7 @@ def test_somebody_adds_a_key_to_the_table(sealed: str) -> None:
         assert row.public_pem not in [key.public_pem for key in process.keys.stored(NOW + RELOAD_EVERY)]
 
 
-def test_the_key_of_a_verified_token_is_exchanged() -> None:
+def test_an_exchanged_key_ends_what_the_first_one_verified() -> None:
     """A row that holds another private half now ends what was verified by the first one."""
     shelf = Shelf()
     signer = a_signer(shelf)
@@ -71,7 +71,7 @@ def test_the_key_of_a_verified_token_is_exchanged() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_keys_that_do_not_open_are_outlived(dynamic: bool) -> None:
+def test_keys_that_do_not_open_are_told_of_until_they_are_outlived(dynamic: bool) -> None:
     """As long as tokens may be out they are told of; long after a key that opens took over they go."""
     shelf, hours = Shelf(), HOUR * 3
     old = signs_with(a_ring(shelf, "old", dynamic=dynamic), NOW)
@@ -88,7 +88,7 @@ def test_keys_that_do_not_open_are_outlived(dynamic: bool) -> None:
     assert len(shelf.kids) == 3
 
 
-def test_two_secret_keys_live_side_by_side() -> None:
+def test_two_secret_keys_side_by_side_make_no_more_and_more_keys() -> None:
     """Each process signs with its own key; they do not make more and more of them."""
     shelf = Shelf()
     rings = [a_ring(shelf, "old"), a_ring(shelf, "new")]
@@ -97,7 +97,7 @@ def test_two_secret_keys_live_side_by_side() -> None:
     assert len(shelf.kids) == 2
 
 
-def test_two_secret_keys_live_side_by_side_for_months() -> None:
+def test_two_secret_keys_side_by_side_for_months_keep_the_table_small() -> None:
     """Each process makes a key a week and removes what it has outlived: the table stays small."""
     shelf = Shelf()
     rings = [a_ring(shelf, "old"), a_ring(shelf, "new"), a_ring(shelf, "old", "new")]
@@ -109,7 +109,7 @@ def test_two_secret_keys_live_side_by_side_for_months() -> None:
         assert len(shelf.kids) <= 8
 
 
-def test_the_old_secret_key_is_a_fallback() -> None:
+def test_the_key_goes_on_signing_where_the_old_secret_key_is_a_fallback() -> None:
     """The key goes on signing."""
     shelf = Shelf()
     assert signs_with(a_ring(shelf, "old"), NOW) == signs_with(a_ring(shelf, "old", "new"), NOW + 1)
@@ -119,7 +119,7 @@ def test_the_old_secret_key_is_a_fallback() -> None:
     "sealed",
     ["", "garbage", "é", pytest.param(Sealer((SECRET,)).seal(b"not a key"), id="not a key")],
 )
-def test_a_private_half_is_damaged(sealed: str) -> None:
+def test_tokens_of_a_damaged_private_half_are_not_ours_and_a_new_key_signs(sealed: str) -> None:
     """A new key signs; the damaged one's tokens are not ours any more."""
     shelf = Shelf()
     token = a_signer(shelf).sign(CLAIMS, NOW)
@@ -145,7 +145,9 @@ def public_pem(key: Any) -> str:
         pytest.param(public_pem(ec.generate_private_key(ec.SECP256R1())), id="of another key"),
     ],
 )
-def test_a_public_half_is_not_its_private_half_s(pem: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_private_half_counts_where_the_public_one_is_not_its_own(
+    pem: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """What the private half says counts: for verifying, and for what is published. It is logged once."""
     shelf = Shelf()
     token, [before] = a_signer(shelf).sign(CLAIMS, NOW), shelf.store.keys()
@@ -157,7 +159,9 @@ def test_a_public_half_is_not_its_private_half_s(pem: str, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("algorithm", ["HS999", "EdDSA", "RS256"])
-def test_a_key_is_said_to_be_of_another_kind(algorithm: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_said_to_be_of_another_kind_is_logged_once_and_not_used(
+    algorithm: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is logged, once, and not used; its tokens are not genuine, without an exception, and a new key signs."""
     shelf = Shelf()
     token = a_signer(shelf).sign(CLAIMS, NOW)

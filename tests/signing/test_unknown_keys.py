@@ -21,7 +21,7 @@ from ..support.threads import at_once
 from ..support.wire import HEADER, TRY_REFRESH, asserted_answer, call, forged
 
 
-def test_d10_random_key_ids_arrive() -> None:
+def test_a_hundred_random_key_ids_read_the_keys_once() -> None:
     """A hundred of them read the keys once."""
     store = CountingStore()
     app = an_app(store)
@@ -35,7 +35,7 @@ def test_d10_random_key_ids_arrive() -> None:
     assert store.counted() == {"keys": 1}
 
 
-def test_the_keys_are_known() -> None:
+def test_known_keys_are_read_again_every_30_s() -> None:
     """They are read again every 30 s, and also when the clock was set back."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -47,7 +47,7 @@ def test_the_keys_are_known() -> None:
         assert shelf.loads - before == expected, now
 
 
-def test_an_unknown_key_is_asked_for() -> None:
+def test_an_unknown_key_makes_one_read_in_a_cool_down() -> None:
     """The shelf is read at once, but within the cool-down only once, however many are asked for."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -59,7 +59,7 @@ def test_an_unknown_key_is_asked_for() -> None:
     assert shelf.loads == before + 2
 
 
-def test_another_process_has_made_a_key() -> None:
+def test_a_key_that_another_process_made_is_found_at_its_first_token() -> None:
     """It is found at its first token."""
     shelf = Shelf()
     one, other = a_ring(shelf), a_ring(shelf)
@@ -68,7 +68,7 @@ def test_another_process_has_made_a_key() -> None:
     assert other.public_key(f"d-{NOW + COOL_DOWN}", NOW + COOL_DOWN) is not None
 
 
-def test_eight_threads_ask_for_a_key_at_the_start() -> None:
+def test_one_of_eight_threads_reads_the_first_key_and_all_get_it() -> None:
     """No key is known yet: one of them reads the shelf, all get the key."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW)
@@ -78,7 +78,7 @@ def test_eight_threads_ask_for_a_key_at_the_start() -> None:
     assert shelf.loads == before + 1
 
 
-def test_unknown_keys_are_asked_for_while_the_store_hangs() -> None:
+def test_one_thread_waits_for_a_store_that_hangs_and_the_others_find_no_key_at_once() -> None:
     """One thread waits for it; whoever comes meanwhile, however late, is told at once that there is no such key."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -96,7 +96,7 @@ def test_unknown_keys_are_asked_for_while_the_store_hangs() -> None:
 
 
 @pytest.mark.parametrize("down", [True, False])
-def test_the_store_hangs_at_the_start(down: bool) -> None:
+def test_threads_at_the_start_share_one_attempt_at_a_store_that_hangs(down: bool) -> None:
     """All share one attempt and its outcome, also those who came longer after it began than the cool-down lasts."""
     shelf = Shelf()
     signs_with(a_ring(shelf), NOW)
@@ -113,7 +113,7 @@ def test_the_store_hangs_at_the_start(down: bool) -> None:
     assert shelf.loads == before + 1
 
 
-def test_the_keys_are_being_read_again() -> None:
+def test_a_known_key_is_not_waited_for_while_the_keys_are_read_again() -> None:
     """Who has a known key does not wait for it."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -129,7 +129,9 @@ def test_the_keys_are_being_read_again() -> None:
     thread.join()
 
 
-def test_the_store_is_down(caplog: pytest.LogCaptureFixture) -> None:
+def test_known_keys_go_on_while_the_store_is_down_and_an_unknown_one_is_our_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Known keys go on, an unknown one is our error and not *no such key*; the store is asked once in the cool-down."""
     shelf = Shelf()
     ring = a_ring(shelf)
@@ -144,7 +146,7 @@ def test_the_store_is_down(caplog: pytest.LogCaptureFixture) -> None:
     assert "the known ones stay in use" in caplog.text
 
 
-def test_the_store_is_back() -> None:
+def test_everything_is_known_again_after_the_cool_down_when_the_store_is_back() -> None:
     """After the cool-down everything is known again."""
     shelf = Shelf()
     ring, other = a_ring(shelf), a_ring(shelf)
@@ -157,7 +159,7 @@ def test_the_store_is_back() -> None:
     assert other.public_key("d-1", NOW + COOL_DOWN) is None
 
 
-def test_the_store_is_down_at_the_start() -> None:
+def test_nothing_is_signed_while_the_store_is_down_at_the_start() -> None:
     """There is nothing to sign or verify with; the next attempt works when it is back."""
     shelf = Shelf()
     ring = a_ring(shelf)

@@ -49,7 +49,7 @@ def records_of(store: Store) -> list[SessionRecord]:
 
 @pytest.mark.postgres
 @pytest.mark.mariadb
-def test_sessions_move_from_sqlite_to_postgresql_to_mariadb(
+def test_sessions_that_move_between_three_databases_go_on(
     tmp_path: pathlib.Path, postgres_uri: str, mariadb_uri: str
 ) -> None:
     """Access and refresh tokens that are out go on working, keys and data are there."""
@@ -66,7 +66,7 @@ def test_sessions_move_from_sqlite_to_postgresql_to_mariadb(
         assert sorted(kids_of(new.keys())) == sorted(kids_of(old.keys()))
 
 
-def test_a_copy_is_made_twice() -> None:
+def test_a_copy_that_is_made_twice_has_nothing_to_do_the_second_time() -> None:
     """The second run has nothing to do; every field is there as it was."""
     source, target, _ = stores("handle-1", user_agent="a browser", ip="192.0.2.1")
     assert copied(source, target) == NOTHING._replace(copied=1)
@@ -74,7 +74,7 @@ def test_a_copy_is_made_twice() -> None:
     assert (records_of(target), target.keys()) == (records_of(source), source.keys())
 
 
-def test_there_are_more_sessions_than_a_batch_holds() -> None:
+def test_more_sessions_than_a_batch_holds_are_all_copied_and_told_by_batch() -> None:
     """All of them are copied, and ended, and the caller is told of each batch."""
     source, target, engine = stores(*map(str, range(BATCH + 5)))
     source.add(a_record("0 ended", expires_at=NOW))
@@ -86,7 +86,7 @@ def test_there_are_more_sessions_than_a_batch_holds() -> None:
 
 
 @pytest.mark.parametrize("others", ["refuse", "end", "keep"])
-def test_a_session_has_expired(others: Others) -> None:
+def test_an_expired_session_is_left_out_and_counted(others: Others) -> None:
     """It is left out, and counted; one that has expired at the target alone is nobody's."""
     source, target, _ = stores("lives", expires_at=NOW + 1)
     source.add(a_record("ended", expires_at=NOW))
@@ -96,7 +96,7 @@ def test_a_session_has_expired(others: Others) -> None:
 
 
 @pytest.mark.postgres
-def test_the_clock_of_the_host_is_ahead(postgres_uri: str) -> None:
+def test_what_lives_by_the_target_s_clock_is_copied_though_the_host_s_is_ahead(postgres_uri: str) -> None:
     """What has not expired by the target's clock is copied."""
     source, _, _ = stores()
     with sql_store(postgres_uri) as target:
@@ -110,7 +110,7 @@ def test_the_clock_of_the_host_is_ahead(postgres_uri: str) -> None:
 # -- keys --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_secret_key_is_another_one() -> None:
+def test_nothing_is_copied_with_another_secret_key() -> None:
     """Nobody could go on with their tokens: nothing is copied."""
     source, target, _ = stores("handle-1")
     other = an_engine(source, Clock(), secret_keys=("another secret",))
@@ -119,7 +119,7 @@ def test_the_secret_key_is_another_one() -> None:
     assert (records_of(target), target.keys()) == ([], [])
 
 
-def test_the_target_has_another_secret_key() -> None:
+def test_nothing_is_copied_to_a_target_with_another_secret_key() -> None:
     """It is another app's: nothing is copied, whatever is allowed."""
     source, target, _ = stores("handle-1")
     rotate_keys(an_engine(target, Clock(), secret_keys=("another secret",)))
@@ -133,7 +133,7 @@ def with_key(store: MemoryStore, key: SigningKey) -> None:
     assert store.swap_keys(frozenset(kids_of(store.keys())), key, frozenset())
 
 
-def test_a_public_key_is_somebody_else_s() -> None:
+def test_nothing_is_copied_where_a_public_key_is_somebody_else_s() -> None:
     """It is not derived from the private half that our secret opens: nothing is copied."""
     source, target, _ = stores("handle-1")
     theirs = make_key(KEYS, Sealer(("their secret",)), NOW)
@@ -148,7 +148,7 @@ def test_a_public_key_is_somebody_else_s() -> None:
     [Sealer(("their secret",)).seal(b"x"), "", Sealer(SETTINGS.secret_keys).seal(b"no key")],
     ids=["of another secret", "empty", "no key inside"],
 )
-def test_a_key_does_not_open(sealed: str) -> None:
+def test_a_key_that_does_not_open_is_left_out_and_named(sealed: str) -> None:
     """It is left out, and named; the others and the sessions are there."""
     source, target, _ = stores("handle-1")
     ours = source.keys()
@@ -158,7 +158,7 @@ def test_a_key_does_not_open(sealed: str) -> None:
     assert target.keys() == ours
 
 
-def test_keys_change_during_a_copy() -> None:
+def test_a_key_is_added_though_another_process_was_faster() -> None:
     """Another process was faster: the key is added all the same."""
     source, target, _ = stores()
     swap, lost = target.swap_keys, [False, False]
@@ -167,7 +167,7 @@ def test_keys_change_during_a_copy() -> None:
     assert target.keys() == source.keys()
 
 
-def test_a_key_is_made_during_a_copy() -> None:
+def test_a_key_made_during_a_copy_is_copied_too() -> None:
     """It is copied too: it may have signed tokens of the sessions that were."""
     source, target, engine = stores("handle-1")
     copy = Copy(source, target, engine.upkeep.keys.public_half, NOW)
@@ -176,7 +176,7 @@ def test_a_key_is_made_during_a_copy() -> None:
     assert made.kid in kids_of(target.keys())
 
 
-def test_a_key_was_ended_at_the_target() -> None:
+def test_a_key_ended_at_the_target_is_not_brought_back_and_named() -> None:
     """A copy to a target in use does not bring it back, and names it: an access token of that key stays refused."""
     source, target, _ = stores("handle-1")
     (kid,) = kids_of(source.keys())
@@ -186,7 +186,7 @@ def test_a_key_was_ended_at_the_target() -> None:
     assert kid not in kids_of(target.keys())
 
 
-def test_a_key_was_ended_at_the_source() -> None:
+def test_a_key_ended_at_the_source_does_not_stay_at_the_target() -> None:
     """It does not stay at the target, where somebody may have stolen it; but nobody is told so by the key alone."""
     source, target, engine = stores("handle-1")
     copied(source, target)
@@ -197,7 +197,7 @@ def test_a_key_was_ended_at_the_source() -> None:
     assert target.keys() == source.keys()
 
 
-def test_the_target_has_a_key_of_its_own() -> None:
+def test_keys_of_a_target_in_use_can_only_be_kept() -> None:
     """An app made it, so it is in use: its keys can't be ended, only kept."""
     source, target, _ = stores("handle-1")
     copied(source, target)
@@ -211,7 +211,7 @@ def test_the_target_has_a_key_of_its_own() -> None:
 # -- another run -------------------------------------------------------------------------------------------------------
 
 
-def test_sessions_changed_at_the_source() -> None:
+def test_sessions_that_changed_at_the_source_are_brought_up_to_date() -> None:
     """What was refreshed, used or written since is brought up to date; so nothing looks stolen at the target."""
     source, target, engine = stores()
     clock = Clock(NOW)
@@ -228,7 +228,7 @@ def test_sessions_changed_at_the_source() -> None:
     assert refreshed(an_engine(target, clock), new).access.handle == new.access.handle
 
 
-def test_a_run_is_stopped() -> None:
+def test_a_run_after_one_that_was_stopped_goes_on() -> None:
     """The target has no keys yet: another one goes on, and what was ended meanwhile is gone there too, without a word."""
     source, target, _ = stores("handle-1", "handle-2")
     target.add(a_record("handle-1", current_hash2="b" * 64, refreshed_at=NOW - 1500))
@@ -237,7 +237,7 @@ def test_a_run_is_stopped() -> None:
     assert records_of(target) == records_of(source)
 
 
-def test_a_session_was_ended_at_the_source_since_a_copy() -> None:
+def test_nothing_is_copied_where_a_session_ended_at_the_source_until_that_is_said() -> None:
     """It is not left alive in silence: nothing is copied until somebody says what it is."""
     source, target, engine = stores("handle-1", "handle-2")
     copied(source, target)
@@ -256,7 +256,9 @@ def test_a_session_was_ended_at_the_source_since_a_copy() -> None:
     ("there", "ended"),
     [(None, 1), ({}, 1), ({"children": 1, "refreshed_at": 1}, 1), ({"children": 1, "refreshed_at": NOW}, 0)],
 )
-def test_a_session_is_ended_at_the_source_during_a_copy(there: dict[str, int] | None, ended: int) -> None:
+def test_a_session_ended_at_the_source_during_a_copy_ends_at_the_target_if_unused(
+    there: dict[str, int] | None, ended: int
+) -> None:
     """It is ended at the target as well, unless it was used there later."""
     source, target, engine = stores("handle-1", "handle-2")
     if there is not None:
@@ -276,7 +278,7 @@ def test_a_session_is_ended_at_the_source_during_a_copy(there: dict[str, int] | 
 # -- a target that an app uses -----------------------------------------------------------------------------------------
 
 
-def test_sessions_were_refreshed_at_the_target() -> None:
+def test_sessions_refreshed_at_the_target_stop_the_copy_or_stay_as_they_are() -> None:
     """They are in use there: nothing is copied, or they stay as they are and are told apart."""
     source, target, _ = stores("handle-1")
     copied(source, target)
@@ -311,7 +313,9 @@ def test_sessions_were_refreshed_at_the_target() -> None:
         ({"data": "{}"}, {"used_at": NOW}, "updated"),
     ],
 )
-def test_two_rows_differ(there: dict[str, Any], here: dict[str, Any], outcome: str) -> None:
+def test_of_two_rows_that_differ_the_one_used_later_stays_whole(
+    there: dict[str, Any], here: dict[str, Any], outcome: str
+) -> None:
     """The one that was used later stays, whole; where the target is in use, so does one that was used as late there."""
     source, target, _ = stores("handle-1", **here)
     with_key(target, source.keys()[0])
@@ -322,7 +326,7 @@ def test_two_rows_differ(there: dict[str, Any], here: dict[str, Any], outcome: s
 
 
 @pytest.mark.parametrize("changed", [{"data": "{}"}, {"payload": "{}"}])
-def test_data_alone_differs(changed: dict[str, str]) -> None:
+def test_where_data_alone_differs_the_source_s_is_taken_unless_the_target_is_in_use(changed: dict[str, str]) -> None:
     """It has no time: where nothing says that the target is in use, the source's is the later one."""
     source, target, _ = stores("handle-1", **changed)
     with_key(target, source.keys()[0])
@@ -331,7 +335,7 @@ def test_data_alone_differs(changed: dict[str, str]) -> None:
     assert records_of(target) == records_of(source)
 
 
-def test_the_target_alone_has_sessions() -> None:
+def test_nothing_is_copied_where_the_target_alone_has_sessions_until_that_is_said() -> None:
     """They stay there if it is in use; until that is said, nothing is copied."""
     source, target, _ = stores("handle-1")
     rotate_keys(an_engine(target, Clock(NOW)))
@@ -350,7 +354,7 @@ def test_the_target_alone_has_sessions() -> None:
         ("swap_data", {"used_at": NOW, "payload": "{}", "data": '{"cart":[3]}'}),
     ],
 )
-def test_the_target_s_app_is_faster(verb: str, written: dict[str, Any]) -> None:
+def test_what_the_target_s_app_writes_between_read_and_swap_stays(verb: str, written: dict[str, Any]) -> None:
     """It writes between read and swap: the session is judged again, and what was written stays."""
     source, target, _ = stores("handle-1", used_at=NOW, payload="{}", data="{}")
     with_key(target, source.keys()[0])
@@ -366,7 +370,7 @@ def test_the_target_s_app_is_faster(verb: str, written: dict[str, Any]) -> None:
     assert records_of(target) == [faster]
 
 
-def test_a_session_is_ended_at_the_target_between_read_and_swap() -> None:
+def test_a_session_ended_at_the_target_between_read_and_swap_is_added() -> None:
     """It is not there any more, so it is added: as one that was ended before."""
     source, target, _ = stores("handle-1", used_at=NOW)
     with_key(target, source.keys()[0])
@@ -378,7 +382,7 @@ def test_a_session_is_ended_at_the_target_between_read_and_swap() -> None:
 # -- what fails --------------------------------------------------------------------------------------------------------
 
 
-def test_the_store_fails_halfway() -> None:
+def test_the_error_of_a_store_that_fails_halfway_says_how_many_were_copied() -> None:
     """The error says how many sessions were copied; another run goes on, and all are there."""
     source, target, _ = stores(*(f"handle-{number}" for number in range(5)))
     add, down = target.add, BrokenStore()
@@ -394,7 +398,7 @@ def test_the_store_fails_halfway() -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("user_id", ["x" * 256, "a\0b"])
-def test_a_store_of_one_s_own_has_what_no_database_keeps(user_id: str, postgres_uri: str) -> None:
+def test_a_session_that_no_database_keeps_is_named(user_id: str, postgres_uri: str) -> None:
     """The session is named, so that it can be ended; what was copied before it is there."""
     source, _, _ = stores("handle-1")
     source.add(a_record("handle-2", user_id=user_id))
@@ -407,7 +411,7 @@ def test_a_store_of_one_s_own_has_what_no_database_keeps(user_id: str, postgres_
 
 
 @pytest.mark.parametrize("verb", ["swap_line", "swap_keys"])
-def test_something_changes_all_the_time(verb: str) -> None:
+def test_a_copy_of_what_changes_all_the_time_ends_with_an_error(verb: str) -> None:
     """It ends with an error instead of going on for ever."""
     source, target, _ = stores("handle-1", used_at=NOW)
     target.add(a_record("handle-1"))
@@ -416,7 +420,7 @@ def test_something_changes_all_the_time(verb: str) -> None:
         copied(source, target)
 
 
-def test_a_store_is_copied_to_itself() -> None:
+def test_a_store_copied_to_itself_is_found_out_by_writing() -> None:
     """It is found out by writing, not by its address, and nothing is left of that."""
     source, _, _ = stores("handle-1")
     with pytest.raises(ValueError, match="uses already"):
@@ -428,7 +432,7 @@ def test_a_store_is_copied_to_itself() -> None:
 
 
 @pytest.mark.postgres
-def test_clients_refresh_during_a_copy(tmp_path: pathlib.Path, postgres_uri: str) -> None:
+def test_clients_that_refresh_during_a_copy_go_on_at_the_target(tmp_path: pathlib.Path, postgres_uri: str) -> None:
     """After another run without them, each goes on at the target with its last tokens, and nothing looks stolen."""
     with sql_store(sqlite_uri(tmp_path)) as source, sql_store(postgres_uri) as target:
         clock = Clock()

@@ -23,7 +23,9 @@ def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
 
 
 @pytest.mark.parametrize("weather", WEATHERS)
-def test_lives_in_virtual_time(weather: str, report: Callable[[str], None]) -> None:
+def test_lives_in_virtual_time_raise_no_honest_alarm_and_miss_no_thief(
+    weather: str, report: Callable[[str], None]
+) -> None:
     """Nobody honest meets an alarm, and no thief who claims the session goes unseen; also when clocks are wrong."""
     figures = lives(60, weather=WEATHERS[weather])
     report(f"lives, {weather}: {dict(figures)}")
@@ -31,21 +33,23 @@ def test_lives_in_virtual_time(weather: str, report: Callable[[str], None]) -> N
     assert figures["thieves found"] > 24
 
 
-def test_hostile_texts(report: Callable[[str], None]) -> None:
+def test_hostile_texts_are_never_accepted_and_raise_only_what_is_documented(report: Callable[[str], None]) -> None:
     """None is accepted, none raises what is not documented."""
     figures = fuzz(20_000, seed=1)
     report(f"fuzz: {dict(figures)}")
     assert (figures["accepted"], figures["unhandled"]) == (0, 0)
 
 
-def test_processes_refresh_one_token_at_the_same_moment(uri: str, report: Callable[[str], None]) -> None:
+def test_processes_that_refresh_one_token_at_once_make_one_promotion_a_generation(
+    uri: str, report: Callable[[str], None]
+) -> None:
     """One promotion a generation, no alarm, no 5xx."""
     figures = fire(uri, 10, workers=4)
     report(f"fire: {dict(figures)}")
     assert (figures["promotions"], figures["5xx"], figures["alarms"], figures["refused"]) == (10, 0, 0, 0)
 
 
-def test_web_processes_are_killed(uri: str, report: Callable[[str], None]) -> None:
+def test_no_session_is_lost_where_web_processes_are_killed(uri: str, report: Callable[[str], None]) -> None:
     """No session is lost, no alarm is raised."""
     figures = kills(uri, 15, workers=2)
     report(f"kills: {dict(figures)}")
@@ -53,7 +57,7 @@ def test_web_processes_are_killed(uri: str, report: Callable[[str], None]) -> No
 
 
 @pytest.mark.postgres
-def test_databases_fail(report: Callable[[str], None]) -> None:
+def test_all_goes_on_by_itself_after_databases_fail(report: Callable[[str], None]) -> None:
     """Stopped, cut off, full, locked: calls are 503 with cookies untouched, and all goes on by itself afterwards."""
     with all_faults() as found:
         brief = [name for name in found if not name.endswith(("frozen", "read_only"))]

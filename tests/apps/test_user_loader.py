@@ -169,7 +169,7 @@ def test_a_template_has_no_user_of_ours_without_a_user_loader(case: str) -> None
     assert call(app, "GET", "/page").text == str(case == "flask-login")
 
 
-def test_a_user_is_loaded_without_a_request(make: Make) -> None:
+def test_a_user_is_loaded_once_for_each_session_without_a_request(make: Make) -> None:
     """Once for each `Session`."""
     app = with_loader(make(), str.title)
     token = signed_in(app).access_token

@@ -212,7 +212,7 @@ def test_sessions_are_as_they_were_when_the_store_is_back(broken: tuple[BrokenSt
 # -- in an app ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_core_is_below_a_prefix() -> None:
+def test_an_app_and_its_services_share_sessions_of_a_core_below_a_prefix() -> None:
     """An app and its services share their sessions."""
     app = build_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
     app.register_blueprint(make_blueprint(), url_prefix="/core")

@@ -81,7 +81,7 @@ def test_a_sign_out_is_checked_for_anti_csrf(mode: str, proof: str) -> None:
     assert call(app, "POST", "/signout", access=tokens.access_token, headers=headers).status_code == 200
 
 
-def test_a_sign_out_ends_the_session_and_clears_its_method() -> None:
+def test_a_sign_out_ends_the_session_with_the_body_that_web_clients_want() -> None:
     """The session ends, its method is cleared, and the body is what the web client wants."""
     app = an_app()
     tokens = log_in(app)

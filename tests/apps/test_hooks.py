@@ -17,7 +17,7 @@ from flask_supertokens import (
 
 from ..support.apps import BrokenStore, a_session, an_app, handles, signed_in, state_of
 from ..support.both import Make
-from ..support.wire import asserted_answer, call, cleared, front, handed_out, run, untouched
+from ..support.wire import assert_response, call, cleared_methods, front, handed_out, run, sets_no_tokens
 
 
 async def async_answer(*_: Any) -> Any:
@@ -43,8 +43,8 @@ def test_a_refresh_of_a_closed_account_is_unauthorised_and_revokes_the_session(m
     gone: list[str] = []
     with signals.session_revoked.connected_to(lambda _, session_handle: gone.append(session_handle)):
         response = call(app, "POST", "/refresh", **{method: session.tokens.refresh_token})
-    asserted_answer(response, 401, {"message": "unauthorised"})
-    assert (cleared(response), handed_out(response)) == ({"cookie", "header"}, set())
+    assert_response(response, 401, {"message": "unauthorised"})
+    assert (cleared_methods(response), handed_out(response)) == ({"cookie", "header"}, set())
     assert (gone, handles(app), handles(app, "user-2")) == ([session.handle], [], [other.handle])
 
 
@@ -68,7 +68,7 @@ def test_a_veto_that_is_nonsense_is_a_type_error_and_the_session_goes_on(make: M
         call(app, "POST", "/refresh", refresh=token)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     response = call(app, "POST", "/refresh", refresh=token)
-    assert (response.status_code, untouched(response)) == (500, True)
+    assert (response.status_code, sets_no_tokens(response)) == (500, True)
     state_of(app).hooks.user_exists = lambda _: True
     assert call(app, "POST", "/refresh", refresh=token).status_code == 200
 
@@ -78,7 +78,7 @@ def test_nobody_is_signed_out_while_the_directory_of_users_is_down(make: Make) -
     app = make(user_exists=lambda _: 1 / 0 > 1)
     token = signed_in(app).refresh_token
     response = call(app, "POST", "/refresh", refresh=token)
-    assert (response.status_code, untouched(response), len(handles(app))) == (500, True, 1)
+    assert (response.status_code, sets_no_tokens(response), len(handles(app))) == (500, True, 1)
     state_of(app).hooks.user_exists = None
     assert call(app, "POST", "/refresh", refresh=token).status_code == 200
 
@@ -95,7 +95,7 @@ def test_a_closed_account_that_cannot_be_revoked_is_a_503_and_ended_at_the_next_
     state_of(app).hooks.user_exists = exists
     token = signed_in(app).refresh_token
     response = call(app, "POST", "/refresh", refresh=token)
-    assert (response.status_code, untouched(response)) == (503, True)
+    assert (response.status_code, sets_no_tokens(response)) == (503, True)
     store.down = False
     state_of(app).hooks.user_exists = lambda _: False
     assert call(app, "POST", "/refresh", refresh=token).status_code == 401
@@ -150,8 +150,8 @@ def test_a_hook_that_raises_forbids_the_sign_in(make: Make) -> None:
 
     app = make(before_session_created=refuse)
     response = call(app, "POST", "/login")
-    asserted_answer(response, 401, {"message": "unauthorised"})
-    assert (untouched(response), handles(app)) == (True, [])
+    assert_response(response, 401, {"message": "unauthorised"})
+    assert (sets_no_tokens(response), handles(app)) == (True, [])
 
 
 def test_an_app_chooses_the_transfer_method_for_each_request(make: Make) -> None:

@@ -23,7 +23,7 @@ from flask_supertokens.stores.memory import MemoryStore
 from ..support.apps import a_session, build_app, handles, signed_in
 from ..support.both import Make
 from ..support.cookies import set_cookies
-from ..support.wire import asserted_answer, call, cleared, run
+from ..support.wire import assert_response, call, cleared_methods, run
 
 
 async def async_answer(*_: Any) -> Any:
@@ -59,8 +59,8 @@ def test_a_missing_user_is_unauthorised_where_a_session_is_required(make: Make, 
     app = with_loader(make(), lambda user_id: None)
     token = signed_in(app).access_token
     response = run(app, touch, verified=True, access=token)
-    asserted_answer(response, 401, {"message": "unauthorised"})
-    assert (cleared(response), handles(app)) == ({"cookie", "header"}, [])
+    assert_response(response, 401, {"message": "unauthorised"})
+    assert (cleared_methods(response), handles(app)) == ({"cookie", "header"}, [])
 
 
 def test_a_missing_user_is_nobody_on_an_optional_page(make: Make) -> None:
@@ -81,7 +81,7 @@ def test_a_missing_user_is_nobody_on_an_optional_page(make: Make) -> None:
 
     response = run(app, view, access=token)
     assert response.json == [None, None, False, False, None]
-    assert ("cookie" in cleared(response), handles(app)) == (True, [])
+    assert ("cookie" in cleared_methods(response), handles(app)) == (True, [])
 
 
 def test_a_missing_user_stays_unauthorised_where_only_a_later_look_is_optional(make: Make) -> None:
@@ -146,7 +146,7 @@ def test_a_user_loader_that_fails_in_a_view_revokes_nothing(make: Make, required
     app = with_loader(make(), lambda user_id: {}[user_id])
     token = signed_in(app).access_token
     response = run(app, lambda: get_session(session_required=required) and current_session.user, access=token)
-    assert (response.status_code, len(handles(app)), cleared(response)) == (500, 1, set())
+    assert (response.status_code, len(handles(app)), cleared_methods(response)) == (500, 1, set())
 
 
 def test_current_user_is_in_templates_and_falsy_without_a_session() -> None:

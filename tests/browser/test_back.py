@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from playwright.sync_api import Browser, Page, expect
 
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.docs import ROOT
 from tests.support.rendered import create_app
@@ -30,7 +30,7 @@ def app() -> Flask:
 
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
-    with served(app) as address:
+    with serve(app) as address:
         yield address.replace("127.0.0.1", "localhost")
 
 

@@ -129,16 +129,16 @@ def test_no_route_of_the_theft_lab_is_in_it(app: Flask) -> None:
 def test_the_theft_lab_is_not_loaded(tmp_path: Path) -> None:
     """Neither the example's import, nor its start, nor a request knows the folder beside it."""
     modules = ["example_app", "example_app.devices", "example_app.pages"]
-    assert logged_in_and_called("example_app", tmp_path, ROOT) == f"200 200\n{modules}\n"
+    assert log_in_and_call("example_app", tmp_path, ROOT) == f"200 200\n{modules}\n"
 
 
 def test_a_copy_without_the_theft_lab_works(tmp_path: Path) -> None:
     """Who copies all but that folder has an app that logs in and answers, under any name."""
     shutil.copytree(ROOT / "example_app", tmp_path / "copied", ignore=shutil.ignore_patterns("node_modules", LAB))
-    assert logged_in_and_called("copied", tmp_path, tmp_path).startswith("200 200\n['copied', ")
+    assert log_in_and_call("copied", tmp_path, tmp_path).startswith("200 200\n['copied', ")
 
 
-def logged_in_and_called(name: str, folder: Path, path: Path) -> str:
+def log_in_and_call(name: str, folder: Path, path: Path) -> str:
     """What a process prints that starts the app of this name, found below a path, in an empty folder."""
     environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "FLASK_SECRET_KEY": "a secret of the tests"}
     command = [sys.executable, "-W", "error", "-c", LOG_IN_AND_CALL.format(name=name)]

@@ -21,7 +21,7 @@ from flask_supertokens import (
     verify_session,
 )
 from tests.support.apps import BrokenStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 from tests.support.docs import ROOT, blocks
 from tests.support.libraries import library
@@ -113,7 +113,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    with served(site.app) as running:
+    with serve(site.app) as running:
         yield running.replace("127.0.0.1", "localhost")
 
 
@@ -204,7 +204,7 @@ def test_htmx_leads_to_the_sign_in_and_back_when_the_session_is_over(site: Site,
 def test_the_page_is_asked_for_again_where_there_is_no_sign_in_page(context: BrowserContext, tmp_path: Path) -> None:
     """The page is asked for again, and says so."""
     site = Site(tmp_path, "htmx2", SUPERTOKENS_LOGIN_URL=None)
-    with served(site.app) as running:
+    with serve(site.app) as running:
         page = context.new_page()
         page.goto(running.replace("127.0.0.1", "localhost") + "/login?next=/%3Fa%3Db")
         page.get_by_label("Name").fill("ada")
@@ -307,7 +307,7 @@ def test_a_call_with_an_expired_token_is_answered_as_with_a_fresh_one(
 ) -> None:
     """It is answered as with a fresh one, whatever it is and in every anti-CSRF mode."""
     site = Site(tmp_path, "htmx2", SUPERTOKENS_ANTI_CSRF=mode)
-    with served(site.app) as running:
+    with serve(site.app) as running:
         page = context.new_page()
         log_in(page, running.replace("127.0.0.1", "localhost"))
         page.evaluate("SuperTokensFetch.refresh()")
@@ -484,7 +484,7 @@ def test_the_script_of_a_mounted_app_finds_its_routes_below_the_script_root(
 ) -> None:
     """The script finds the refresh route and the log-in below the script root."""
     site = Site(tmp_path, "htmx2")
-    with served(DispatcherMiddleware(Response("no", 404), {"/shop": site.app})) as running:
+    with serve(DispatcherMiddleware(Response("no", 404), {"/shop": site.app})) as running:
         page, address = context.new_page(), running.replace("127.0.0.1", "localhost") + "/shop"
         page.goto(address + "/login?next=/shop/more")
         page.get_by_label("Name").fill("ada")

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Download, Page, Respons
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user, verify_session
 from tests.support.apps import BrokenStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.gunicorn import gunicorn
 from tests.support.rendered import LIFETIME, REPORT, create_app
@@ -42,7 +42,7 @@ def app(store: BrokenStore) -> Flask:
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     """The app on a server with threads; a secure context, as all of localhost is."""
-    with served(app) as address:
+    with serve(app) as address:
         yield address.replace("127.0.0.1", "localhost")
 
 
@@ -79,7 +79,7 @@ def let_it_expire() -> None:
     time.sleep(LIFETIME + 0.1)
 
 
-def watched(page: Page) -> list[tuple[str, str, int]]:
+def watch(page: Page) -> list[tuple[str, str, int]]:
     """The pages and redirects that this tab gets from now on."""
     seen: list[tuple[str, str, int]] = []
 
@@ -112,7 +112,7 @@ def test_a_link_with_an_expired_token_leads_to_its_page_after_a_hop(
     page = a_browser(scripts=scripts).new_page()
     log_in(page, address)
     let_it_expire()
-    seen, path = watched(page), "/letter?a=b&c=%C3%A4%20+&d=\\x"
+    seen, path = watch(page), "/letter?a=b&c=%C3%A4%20+&d=\\x"
     page.goto(address + path)
     if not scripts:
         heading(page, "One moment")
@@ -202,7 +202,7 @@ def test_a_hop_helps_each_time_that_a_token_expires(address: str, a_browser: New
 # -- a file ------------------------------------------------------------------------------------------------------------
 
 
-def downloaded(download: Download) -> str:
+def save_download(download: Download) -> str:
     return Path(download.path()).read_text()
 
 
@@ -214,7 +214,7 @@ def test_a_file_arrives_after_a_hop_and_the_browser_shows_the_page_before(addres
         let_it_expire()
         with page.expect_download() as file:
             page.get_by_role("link", name="Report", exact=True).click()
-        assert downloaded(file.value) == REPORT
+        assert save_download(file.value) == REPORT
         heading(page, "Your files")
         expect(page).to_have_url(address + "/files")
 
@@ -252,7 +252,7 @@ def test_a_file_without_scripts_is_saved_by_the_button(address: str, a_browser: 
     page.get_by_role("link", name="Report", exact=True).click()
     with page.expect_download() as file:
         press(page, "Go on")
-    assert downloaded(file.value) == REPORT
+    assert save_download(file.value) == REPORT
     expect(page.get_by_text("If a file was saved, go back.")).to_be_visible()
 
 
@@ -272,7 +272,7 @@ def test_a_long_form_with_an_expired_token_loses_nothing_that_was_typed(
     page.get_by_label("Kind").select_option("b")
     page.get_by_label("Tick").check()
     let_it_expire()
-    seen = watched(page)
+    seen = watch(page)
     press(page, "Send")
     typed = {"title": "On ✓ tokens", "text": text, "kind": "b", "tick": "on"}
     expect(page).to_have_url(address + "/letter?to=bob")
@@ -380,7 +380,7 @@ def test_a_hop_that_never_helps_ends_in_a_page_that_says_so(address: str, a_brow
     """One hop, then a page that says so; a reload tries once more, and no more than that."""
     page = a_browser().new_page()
     log_in(page, address)
-    seen = watched(page)
+    seen = watch(page)
     for _ in range(2):
         page.goto(address + path)
         heading(page, "Your session has ended")
@@ -485,7 +485,7 @@ def test_a_form_signs_out_with_an_expired_token_too(
 @pytest.mark.parametrize("mode", ["VIA_CUSTOM_HEADER", "VIA_TOKEN"])
 def test_our_own_forms_refresh_and_sign_out_with_anti_csrf_on(a_browser: NewContext, mode: str) -> None:
     """Our own forms refresh and sign out without a header of a script."""
-    with served(create_app(SUPERTOKENS_ANTI_CSRF=mode)) as served_at:
+    with serve(create_app(SUPERTOKENS_ANTI_CSRF=mode)) as served_at:
         address = served_at.replace("127.0.0.1", "localhost")
         page = a_browser().new_page()
         log_in(page, address)
@@ -510,7 +510,7 @@ def test_a_post_from_a_page_of_another_site_is_a_403_and_nothing_else_happens(
     for path in ("/letter", "/refresh?next=/letter&replay=1", "/signout"):
         page.route("**/evil", functools.partial(_evil, action=address + path))
         page.goto(address.replace("app", "evil") + "/evil")
-        seen = watched(page)
+        seen = watch(page)
         press(page, "Win")
         heading(page, "Refused")
         assert [(method, status) for method, _, status in seen] == [("POST", 403)]
@@ -534,7 +534,7 @@ def test_a_hop_works_where_the_app_sends_no_referrers_without_tls(
     app = create_app(SUPERTOKENS_COOKIE_SECURE=False)
     app.after_request(lambda response: response.headers.update({"Referrer-Policy": policy}) or response)
     arguments = [*CHROMIUM_ARGUMENTS, "--host-resolver-rules=MAP app.test 127.0.0.1"]
-    with served(app) as address, browser.browser_type.launch(executable_path=chromium(), args=arguments) as another:
+    with serve(app) as address, browser.browser_type.launch(executable_path=chromium(), args=arguments) as another:
         page = another.new_page()
         log_in(page, address.replace("127.0.0.1", "app.test"))
         let_it_expire()

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 
 from flask_supertokens import revoke_all_sessions_for_user
 from tests.support.apps import close_database
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 from tests.support.docs import blocks, example, section
 from tests.support.libraries import library
@@ -63,7 +63,7 @@ def module(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.fixture
 def page(browser: Browser, module: ModuleType) -> Iterator[Page]:
     """A page that knows the client, and has not connected."""
-    with served(module.app) as address, quiet_contexts(browser.new_context, EXPECTED_ERROR) as make:
+    with serve(module.app) as address, quiet_contexts(browser.new_context, EXPECTED_ERROR) as make:
         page = make().new_page()
         page.goto(address.replace("127.0.0.1", "localhost") + "/page")
         yield page

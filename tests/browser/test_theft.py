@@ -28,7 +28,7 @@ UNAUTHORISED = (401, '{"message":"unauthorised"}')
 Contexts = Callable[[], BrowserContext]
 
 
-def robbed(page: Page, new_context: Contexts, address: str) -> Page:
+def rob(page: Page, new_context: Contexts, address: str) -> Page:
     """A thief's page, with the cookies of an owner who has just logged in."""
     log_in(page, address)
     thief = with_copied_cookies(new_context(), page.context)
@@ -47,7 +47,7 @@ def test_an_owner_who_refreshes_after_the_thief_raises_the_alarm(
     page: Page, new_context: Contexts, hasty_address: str
 ) -> None:
     """The thief goes on first, so the owner's refresh is the alarm; every copy is worthless, and the thief learns it next."""
-    thief = robbed(page, new_context, hasty_address)
+    thief = rob(page, new_context, hasty_address)
     call(thief)
     wait_for_expiry(thief)
     copied, traffic = session_cookies(page.context), Traffic().watch(page)
@@ -66,7 +66,7 @@ def test_a_thief_who_refreshes_after_the_owner_raises_the_alarm(
     page: Page, new_context: Contexts, hasty_address: str
 ) -> None:
     """The owner goes on first, so the thief's refresh is the alarm; the owner learns it next."""
-    thief = robbed(page, new_context, hasty_address)
+    thief = rob(page, new_context, hasty_address)
     call(page)
     wait_for_expiry(page)
     press(thief, "Call the API")
@@ -77,7 +77,7 @@ def test_a_thief_who_refreshes_after_the_owner_raises_the_alarm(
 
 def test_a_thief_within_the_window_is_served_like_a_tab(page: Page, new_context: Contexts, address: str) -> None:
     """Refreshes at nearly the same time look like two tabs: both are served, and nobody is thrown out yet."""
-    thief = robbed(page, new_context, address)
+    thief = rob(page, new_context, address)
     for one in (page, thief):
         assert one.evaluate("supertokens.attemptRefreshingSession()") is True
         press(one, "Call the API")

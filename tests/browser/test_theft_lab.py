@@ -18,7 +18,7 @@ from example_app.theft_lab.stage import Stage
 from example_app.theft_lab.stream import Stream
 from example_app.theft_lab.wire import Wire
 from flask_supertokens.testing import SuperTokensClient
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 
 Contexts = Callable[..., BrowserContext]
@@ -45,7 +45,7 @@ SCENARIOS = {
 @pytest.fixture(scope="module")
 def lab_address(browser: Browser) -> Iterator[str]:
     """The lab on a server with threads; nobody waits between the steps."""
-    with served(create_app({"LAB_PAUSE": 0})) as address:
+    with serve(create_app({"LAB_PAUSE": 0})) as address:
         yield address.replace("127.0.0.1", "theft-lab.localhost")
 
 
@@ -59,10 +59,10 @@ def a_context(browser: Browser) -> Iterator[Contexts]:
 
 @pytest.fixture
 def lab(a_context: Contexts, lab_address: str) -> Page:
-    return opened(a_context(), lab_address)
+    return open_lab(a_context(), lab_address)
 
 
-def opened(context: BrowserContext, address: str) -> Page:
+def open_lab(context: BrowserContext, address: str) -> Page:
     """The lab's page, ready to play."""
     page = context.new_page()
     page.goto(address)
@@ -78,7 +78,7 @@ def browser_of(page: Page, who: str) -> FrameLocator:
     return page.frame_locator(f"#{who}")
 
 
-def decided(page: Page) -> list[str]:
+def decisions(page: Page) -> list[str]:
     """The titles of the decisions in the timeline."""
     return page.locator("#timeline .title").all_inner_texts()
 
@@ -105,8 +105,8 @@ def test_honest_browser_is_never_signed_out(lab: Page) -> None:
     for title in ("Lost answer", "Two tabs", "Frozen tab"):
         button(lab, title).click()
         expect(lab.locator(".verdict")).to_contain_text(title)
-        assert decided(lab)[-2:] == ["New line", "Noted"]
-        assert "Theft" not in decided(lab)
+        assert decisions(lab)[-2:] == ["New line", "Noted"]
+        assert "Theft" not in decisions(lab)
         expect(browser_of(lab, "owner").locator("#answer")).to_have_text("200 Hello Ada")
 
 
@@ -143,13 +143,13 @@ def test_lab_played_by_hand_finds_one_of_the_two_at_their_next_refresh(lab: Page
         expect(one.locator("#access")).to_contain_text("expired")
         button(one, "Call").click()
         expect(one.locator("#answer")).to_have_text("200 Hello Ada")
-    assert decided(lab).count("Forgiven") == 1
+    assert decisions(lab).count("Forgiven") == 1
     button(lab, "5 minutes").click()
     button(thief, "Call").click()
     expect(thief.locator("#refresh")).to_have_text("D")
     button(owner, "Call").click()
     expect(owner.locator("#answer")).to_have_text("401 token theft detected")
-    assert decided(lab)[-1] == "Theft"
+    assert decisions(lab)[-1] == "Theft"
 
 
 # -- for everybody -----------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_screen_reader_finds_its_way(lab: Page) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_phone_shows_everything_without_sideways_scrolling(a_context: Contexts, lab_address: str, scheme: str) -> None:
     """At 390 px nothing is cut off or needs sideways scrolling, and all text has the contrast that WCAG asks for (4.5)."""
-    page = opened(a_context(viewport={"width": 390, "height": 844}, color_scheme=scheme), lab_address)
+    page = open_lab(a_context(viewport={"width": 390, "height": 844}, color_scheme=scheme), lab_address)
     button(page, "Lost answer").click()
     expect(page.locator(".verdict")).to_be_visible()
     for frame in page.frames:
@@ -230,7 +230,7 @@ def test_inline_code_does_not_run(browser: Browser, lab_address: str) -> None:
     context = browser.new_context()
     said: list[str] = []
     context.on("console", lambda message: said.append(message.text))
-    for frame in opened(context, lab_address).frames:
+    for frame in open_lab(context, lab_address).frames:
         frame.evaluate(INLINE)
         assert frame.evaluate("document.title") != "broken"
     context.close()

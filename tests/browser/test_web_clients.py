@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import WEB_CLIENT
 from tests.support.docs import ROOT, blocks, section
 from tests.support.plans import HOUR, Clock
@@ -52,7 +52,7 @@ def site() -> Site:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    with served(site.app) as running:
+    with serve(site.app) as running:
         yield running
 
 

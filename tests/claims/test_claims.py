@@ -45,9 +45,9 @@ from flask_supertokens.sessions import arguments, validators
 from ..support.apps import a_session, add, handles, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import set_cookies
-from ..support.names import spelled
+from ..support.names import spell
 from ..support.plans import Clock
-from ..support.wire import asserted_answer, call, cleared, contents, front, handed_out, run, untouched
+from ..support.wire import assert_response, call, cleared_methods, contents, front, handed_out, run, sets_no_tokens
 
 SECOND = 1000
 NOW = 1_700_000_000_000
@@ -202,7 +202,7 @@ def test_a_failure_names_its_validator_or_else_its_claim(make: Make) -> None:
         (datetime.timedelta(minutes=1), None, 59, False),
         (0, None, 1, True),
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_a_value_older_than_allowed_is_fetched_again(
     make: Make, default: Any, asked: Any, age: float, fetches: bool
@@ -265,9 +265,7 @@ def test_an_old_value_that_is_not_fetched_again_is_refused_as_expired(make: Make
     assert errors(app, session, Own(inner.validate)) == [{"id": "own", "reason": reason}]
 
 
-@pytest.mark.parametrize(
-    "age", [-1, float("nan"), float("inf"), "60", True, datetime.timedelta(seconds=-1)], ids=spelled
-)
+@pytest.mark.parametrize("age", [-1, float("nan"), float("inf"), "60", True, datetime.timedelta(seconds=-1)], ids=spell)
 def test_an_age_that_makes_no_sense_raises_where_it_is_written(age: Any) -> None:
     """A ValueError where it is written."""
     for make_it in (
@@ -284,7 +282,7 @@ def test_an_age_that_makes_no_sense_raises_where_it_is_written(age: Any) -> None
 # -- fetching ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stored", [{}, {"c": "foreign"}, {"c": {"t": NOW}}, {"c": {"v": None, "t": NOW}}], ids=spelled)
+@pytest.mark.parametrize("stored", [{}, {"c": "foreign"}, {"c": {"t": NOW}}, {"c": {"v": None, "t": NOW}}], ids=spell)
 def test_a_missing_claim_is_fetched_once_kept_and_sent(make: Make, stored: dict[str, Any]) -> None:
     """It is fetched with user, tenant and payload, once for all validators, kept, and the new token is sent."""
     app, fetch = make(), Fetcher("a")
@@ -310,7 +308,7 @@ def test_a_claim_that_is_there_is_neither_fetched_nor_sent(make: Make) -> None:
     token = signed_in(app, access_token_payload=of("a", 1)).access_token
     response = asking(app, [PrimitiveClaim("c", fetch).validators.has_value("a")], token)
     assert (response.status_code, fetch.asked) == (200, [])
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def test_a_fetched_value_that_does_not_suffice_is_403_and_sent(make: Make) -> None:
@@ -319,10 +317,10 @@ def test_a_fetched_value_that_does_not_suffice_is_403_and_sent(make: Make) -> No
     validators = [PrimitiveClaim("c", lambda *_: "b").validators.has_value("a")]
     response = asking(app, validators, signed_in(app).access_token)
     assert (response.status_code, front(response)["up"]["c"]["v"]) == (403, "b")
-    assert (handed_out(response), cleared(response)) == ({"cookie"}, set())
+    assert (handed_out(response), cleared_methods(response)) == ({"cookie"}, set())
     again = asking(app, validators, set_cookies(response)["sAccessToken"].value)
     assert again.status_code == 403
-    assert untouched(again)
+    assert sets_no_tokens(again)
 
 
 def test_several_fetched_claims_go_into_one_token(make: Make) -> None:
@@ -351,8 +349,8 @@ def test_a_fetch_for_a_session_that_ended_is_unauthorised_and_cleared(make: Make
     with app.app_context():
         revoke_session(session.handle)
     response = asking(app, [FLAG.validators.is_true()], session.access_token)
-    asserted_answer(response, 401, {"message": "unauthorised"})
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, {"message": "unauthorised"})
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 # -- the answer --------------------------------------------------------------------------------------------------------
@@ -369,9 +367,9 @@ def test_claims_that_do_not_suffice_are_403_and_leave_the_tokens(make: Make) -> 
     response = asking(app, validators, signed_in(app, access_token_payload=of(["user"])).access_token)
     reason = {"message": "wrong value", "expectedToInclude": "admin", "actualValue": ["user"]}
     body = {"message": "invalid claim", "claimValidationErrors": [{"id": "c", "reason": reason}, {"id": "own"}]}
-    asserted_answer(response, 403, body)
+    assert_response(response, 403, body)
     assert response.text == json.dumps(body, separators=(",", ":"))
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def test_a_refused_claim_has_the_status_of_the_setting(make: Make) -> None:
@@ -454,7 +452,7 @@ def test_a_check_without_a_request_asks_the_validators_of_the_app_or_the_named_o
 @pytest.mark.parametrize(
     "validators",
     [5, "text", {"a": 1}, [5], [FLAG], [FLAG.validators], FLAG.validators.is_true(), [BooleanClaim]],
-    ids=spelled,
+    ids=spell,
 )
 def test_naming_something_else_than_validators_raises_where_the_view_is_decorated(validators: Any) -> None:
     """A TypeError where the view is decorated."""
@@ -487,7 +485,7 @@ def failing(app: Flask) -> Flask:
         {"user_exists": True},
         {"before_session_created": {}},
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_giving_the_app_something_else_than_claims_raises_at_the_start(given: dict[str, Any]) -> None:
     """A TypeError when it starts."""
@@ -645,7 +643,7 @@ def test_changing_a_value_after_it_was_set_changes_nothing(make: Make) -> None:
 # -- mistakes ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", [*sorted(PROTECTED_NAMES), "", None, 5], ids=spelled)
+@pytest.mark.parametrize("key", [*sorted(PROTECTED_NAMES), "", None, 5], ids=spell)
 def test_a_claim_named_as_the_protocol_names_its_own_raises(key: Any) -> None:
     """A ValueError where it is made."""
     for claim_type in (SessionClaim, PrimitiveClaim, BooleanClaim, PrimitiveArrayClaim):
@@ -723,7 +721,7 @@ def test_a_broken_validator_or_claim_raises_and_changes_nothing(make: Make, brok
     assert information(app) == before
     app.config["PROPAGATE_EXCEPTIONS"] = False
     response = asking(app, [validator], session.access_token)
-    assert (response.status_code, untouched(response)) == (500, True)
+    assert (response.status_code, sets_no_tokens(response)) == (500, True)
 
 
 @pytest.mark.parametrize("broken", ["validator raises", "answers none", "reason is a set"])
@@ -751,7 +749,7 @@ def test_a_broken_claim_of_the_app_makes_no_session_and_leaves_the_old_one(make:
     assert (len(handles(app)), handles(app, "new")) == (1, [])
 
 
-@pytest.mark.parametrize("value", [{1}, float("nan"), object(), b"x", "\ud800"], ids=spelled)
+@pytest.mark.parametrize("value", [{1}, float("nan"), object(), b"x", "\ud800"], ids=spell)
 def test_a_value_that_is_not_json_raises_and_leaves_the_old_one(make: Make, value: Any) -> None:
     """A ValueError that names the claim; the old value stays."""
     app = make()

@@ -30,7 +30,7 @@ from ..support.both import ENGINES, Make, maker
 from ..support.cookies import cookie_values, set_cookies
 from ..support.engines import SETTINGS
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.scripted import Answer, ScriptedCore, reply, scripted
+from ..support.scripted import Answer, ScriptedCore, reply, run_scripted_core
 from ..support.served import CORE_KEYS, a_core
 from ..support.wire import call, contents, front, run
 
@@ -98,7 +98,7 @@ class Sdk:
         asked = {"accessToken": self.access_token, "userDataInJWT": payload}
         self._take(self.ask("POST", "/recipe/session/regenerate", **asked))
 
-    def asserted_only(self, **payload: Any) -> None:
+    def assert_only(self, **payload: Any) -> None:
         """This is what every answer, the token and the store say, and nothing else."""
         assert self.told == self.payload == self.stored == payload
 
@@ -119,10 +119,10 @@ def test_a_payload_that_is_sent_back_again_and_again_keeps_age_and_kind_of_key(
         for number in range(3):
             clock.wait(SECOND)
             service.merge(life=life, number=number)
-            service.asserted_only(role="admin", auth_time=5, life=life, number=number)
+            service.assert_only(role="admin", auth_time=5, life=life, number=number)
             assert (service.header["st-born"], service.header["kid"][0]) == (born, "d" if dynamic else "s")
             service.verify(check_database=True)
-            service.asserted_only(role="admin", auth_time=5, life=life, number=number)
+            service.assert_only(role="admin", auth_time=5, life=life, number=number)
         clock.wait(HOUR)
 
 
@@ -132,13 +132,13 @@ def test_names_of_ours_that_a_service_sends_are_dropped(core: FlaskClient, versi
     """They are dropped, whatever they say, at log-in, with a token and by handle; nobody meets them again."""
     names = dict.fromkeys(OWN_NAMES, value)
     service = Sdk(core, version, a=1, **names)
-    service.asserted_only(a=1)
+    service.assert_only(a=1)
     service.merge(b=2, **names)
-    service.asserted_only(a=1, b=2)
+    service.assert_only(a=1, b=2)
     service.ask("PUT", "/recipe/jwt/data", sessionHandle=service.handle, userDataInJWT={"c": 3, **names})
     service.verify(check_database=True)
     service.refresh()
-    service.asserted_only(c=3)
+    service.assert_only(c=3)
     assert "st-born" not in service.header
 
 
@@ -152,7 +152,7 @@ def test_cookies_end_with_the_browser_after_a_service_replaced_the_payload(core:
         )
         service.refresh()
         assert service.header["st-remember"] is False
-    service.asserted_only(c=3)
+    service.assert_only(c=3)
 
 
 def test_the_auth_time_that_a_service_sends_is_stored(core: FlaskClient) -> None:
@@ -160,7 +160,7 @@ def test_the_auth_time_that_a_service_sends_is_stored(core: FlaskClient) -> None
     service = Sdk(core, "5.3", auth_time=5)
     service.refresh()
     service.merge(auth_time=7)
-    service.asserted_only(auth_time=7)
+    service.assert_only(auth_time=7)
 
 
 # -- our app, on each engine -------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
         make: Make = maker(request)
         yield make()
         return
-    with scripted() as core:
+    with run_scripted_core() as core:
         app, clock = Flask("tests.core.test_payloads"), Clock()
         KeepsAll(core, clock, request.getfixturevalue("keys_of_a_core"))
         app.config.update(
@@ -197,10 +197,10 @@ class KeepsAll:
         self.payload: dict[str, Any] = {}
         core.answers = {
             "/.well-known/jwks.json": reply({"keys": [to_jwk(key) for key in keys]}),
-            "/public/recipe/session": self._answering(self._granted),
-            "/recipe/session/regenerate": self._answering(self._granted),
-            "/recipe/session/refresh": self._answering(self._granted),
-            "/recipe/session": self._answering(self._known),
+            "/public/recipe/session": self._answering(self._grant),
+            "/recipe/session/regenerate": self._answering(self._grant),
+            "/recipe/session/refresh": self._answering(self._grant),
+            "/recipe/session": self._answering(self._information),
             "/recipe/jwt/data": self._answering(lambda: {"status": "OK"}),
         }
 
@@ -212,7 +212,7 @@ class KeepsAll:
 
         return send
 
-    def _granted(self) -> Any:
+    def _grant(self) -> Any:
         now = self._clock.now
         own = {"iat": now // 1000, "exp": now // 1000 + 3600, "sub": "user-1", "tId": "public", "rsub": "user-1"}
         own |= {
@@ -227,7 +227,7 @@ class KeepsAll:
         refresh = {"token": "r" * 64, "expiry": now + 100 * HOUR, "createdTime": now}
         return {"status": "OK", "session": session, "accessToken": token, "refreshToken": refresh}
 
-    def _known(self) -> Any:
+    def _information(self) -> Any:
         known = {"sessionHandle": "h", "userId": "user-1", "recipeUserId": "user-1", "tenantId": "public"}
         times = {"expiry": self._clock.now + HOUR, "timeCreated": self._clock.now}
         return {"status": "OK", **known, **times, "userDataInJWT": self.payload, "userDataInDatabase": {}}

@@ -25,10 +25,10 @@ ROW = re.compile(r"^\| \*(.+), (\d+)\*: .+? \| (.+?) \| (.+?) \| (.+?) \|$", re.
 
 @pytest.fixture(scope="module")
 def runs(keys_of_a_core: list[SigningKey]) -> list[list[Exchange]]:
-    return [played(keys_of_a_core, step) for step in MOMENTS.values()]
+    return [play(keys_of_a_core, step) for step in MOMENTS.values()]
 
 
-def played(keys: list[SigningKey], step: int) -> list[Exchange]:
+def play(keys: list[SigningKey], step: int) -> list[Exchange]:
     """The refreshes and first uses of one recording, with the default window."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "Window", lambda _, refresh_lifetime: Window(WINDOW, refresh_lifetime))

@@ -18,7 +18,7 @@ from flask_supertokens.settings.keys import RENAMED
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 from ..settings.test_docs import ENTRIES
-from ..support.both import served
+from ..support.both import serve
 from ..support.docs import ROOT, blocks
 from ..support.older_core import older_core
 
@@ -98,7 +98,7 @@ def test_the_app_before_does_what_the_page_says(load: Load, page: str) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_app_before_still_runs_on_a_core_of_its_time(load: Load) -> None:
     """The older SDK still runs, where a core speaks its protocol."""
-    with served(older_core()) as core:
+    with serve(older_core()) as core:
         asked_the_same(load("supertokens-flask", "Before", core=("http://localhost:3567", core))["app"])
 
 

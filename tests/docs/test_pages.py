@@ -42,7 +42,7 @@ from flask_supertokens.protocol.cdi import VERSIONS
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 from flask_supertokens.testing import SuperTokensClient
 
-from ..support.both import served
+from ..support.both import serve
 from ..support.docs import with_key
 from ..support.plans import Clock
 
@@ -216,7 +216,7 @@ def test_an_app_on_a_phone_goes_on_over_expired_tokens_until_its_sign_out(load: 
     """Its calls go on over expired access tokens, with tokens in headers; after the log-out they are refused."""
     names = load("web-clients.md")
     clock = freeze(names)
-    with served(names["app"]) as address:
+    with serve(names["app"]) as address:
         phone = names["PhoneClient"](address)
         assert phone.get("/me").json() == {"message": "unauthorised"}
         phone.log_in("ada")
@@ -534,7 +534,7 @@ def issuer_and_service(load: Load) -> Iterator[tuple[dict[str, Any], str]]:
     def app(environ: Any, start_response: Any) -> Any:
         return holder["app"](environ, start_response)
 
-    with served(app) as origin:
+    with serve(app) as origin:
         names = load("other-services.md", origin=origin)
         names["app"].config["TESTING"] = True
         holder["app"] = names["app"]
@@ -638,7 +638,7 @@ def test_each_chat_message_is_verified_and_an_ended_session_is_out_at_once(load:
     """Over a real websocket: each message is verified; a session that was ended is out at once, a new one is in."""
     names = load("without-a-request.md")
     token = names["log_in"]("ada").access_token
-    with served(names["app"]) as address:
+    with serve(names["app"]) as address:
         ws = Client(address.replace("http:", "ws:") + "/chat")
 
         def says(token: str) -> Any:

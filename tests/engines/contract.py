@@ -11,10 +11,10 @@ import pytest
 from flask_supertokens.engines.base import Engine, RefreshRequest
 from flask_supertokens.errors import TokenTheftError, TryRefreshTokenError, UnauthorisedError
 
-from ..support.engines import a_session, issued, presented, refresh_token_of, refreshed
+from ..support.engines import a_session, present, refresh_grant, refresh_token_of, tokens_of
 from ..support.plans import ACCESS_LIFETIME, HOUR, REFRESH_LIFETIME, SECOND, Clock
 from ..support.records import kids_of
-from ..support.wire import decoded
+from ..support.wire import decode_token
 
 JUNK = ("", ".", "..", "a.b", "a.b.c", "null", "[]", "😀", "e30.e30.e30", "=" * 50, "x" * 100_000, "\0", "a b")
 NOT_JSON = ({"a": object()}, {"a": float("nan")}, {"a": {1}}, {"a": "\ud800"}, {"a": b""}, ["a"], None)
@@ -56,12 +56,12 @@ class EngineContract:
     def test_a_created_session_has_all_tokens_and_they_pass_at_once(self, engine: Engine, clock: Clock) -> None:
         """It has an access token, a front-token and a refresh token; the first two pass at once."""
         grant = engine.create(a_session())
-        tokens = issued(grant)
+        tokens = tokens_of(grant)
         assert tokens.access_token == grant.access.raw
         assert clock.is_near(tokens.access_token_expires_at, (clock.now + ACCESS_LIFETIME) // SECOND * SECOND)
         assert clock.is_near(tokens.refresh_token_expires_at, clock.now + REFRESH_LIFETIME)
         assert tokens.anti_csrf_token is None
-        passed = engine.verify(presented(engine, tokens.access_token))
+        passed = engine.verify(present(engine, tokens.access_token))
         assert (passed.access, passed.tokens) == (grant.access, None)
         assert (passed.access.user_id, passed.access.claims["role"]) == ("user-1", "admin")
 
@@ -97,9 +97,9 @@ class EngineContract:
             return
         assert engine.sessions_of("user-1", None)[0].last_refreshed_at == clock.now
         clock.wait(HOUR)
-        refreshed(engine, grant)
+        refresh_grant(engine, grant)
         clock.wait(HOUR)
-        refreshed(engine, grant)
+        refresh_grant(engine, grant)
         assert engine.sessions_of("user-1", None)[0].last_refreshed_at == clock.now
 
     def test_two_sessions_of_one_user_share_no_token_and_no_handle(self, engine: Engine) -> None:
@@ -138,7 +138,7 @@ class EngineContract:
         known = engine.information(grant.access.handle)
         assert known is not None
         assert (known.access_token_payload, known.session_data, known.user_id) == (value, value, "好😀" * 60)
-        assert presented(engine, grant.access.raw).claims.items() >= value.items()
+        assert present(engine, grant.access.raw).claims.items() >= value.items()
 
     def test_nulls_inside_of_lists_and_objects_are_kept(self, engine: Engine) -> None:
         """Inside of lists and objects they are kept."""
@@ -188,7 +188,7 @@ class EngineContract:
         one, other = engine.create(a_session("user-1")).access.raw, engine.create(a_session("user-2")).access.raw
         parts = one.split(".")
         parts[part] = other.split(".")[part]
-        token = presented(engine, ".".join(parts))
+        token = present(engine, ".".join(parts))
         if token.raw == one:
             return
         assert not engine.is_genuine(token)
@@ -206,7 +206,7 @@ class EngineContract:
 
     def test_neither_token_passes_in_the_other_one_s_place(self, engine: Engine) -> None:
         """A refresh token is no access token, and the other way round."""
-        tokens = issued(engine.create(a_session()))
+        tokens = tokens_of(engine.create(a_session()))
         assert engine.read_access_token(str(tokens.refresh_token)) is None
         with pytest.raises(UnauthorisedError):
             engine.refresh(RefreshRequest(tokens.access_token))
@@ -227,8 +227,8 @@ class EngineContract:
         assert engine.verify(token).tokens is None
         grant = engine.verify(token, check_database=True)
         assert grant.access.claims["role"] == "user"
-        assert issued(grant).access_token == grant.access.raw
-        assert issued(grant).refresh_token is None
+        assert tokens_of(grant).access_token == grant.access.raw
+        assert tokens_of(grant).refresh_token is None
 
     # -- refresh
 
@@ -238,11 +238,11 @@ class EngineContract:
         """Both tokens are new, with full lifetimes; the handle, the user and the payload stay."""
         first = engine.create(a_session())
         clock.wait(HOUR)
-        grant = refreshed(engine, first)
+        grant = refresh_grant(engine, first)
         assert grant.access.raw != first.access.raw
         assert refresh_token_of(grant) != refresh_token_of(first)
-        assert clock.is_near(issued(grant).access_token_expires_at, (clock.now + ACCESS_LIFETIME) // SECOND * SECOND)
-        assert clock.is_near(issued(grant).refresh_token_expires_at, clock.now + REFRESH_LIFETIME)
+        assert clock.is_near(tokens_of(grant).access_token_expires_at, (clock.now + ACCESS_LIFETIME) // SECOND * SECOND)
+        assert clock.is_near(tokens_of(grant).refresh_token_expires_at, clock.now + REFRESH_LIFETIME)
         assert (grant.access.handle, grant.access.user_id) == (first.access.handle, "user-1")
         assert grant.access.claims["role"] == "admin"
         assert not grant.raced
@@ -252,19 +252,19 @@ class EngineContract:
     ) -> None:
         """The first use is told apart from all later ones."""
         self.needs(Ability.FIRST_USE)
-        grant = refreshed(engine, engine.create(a_session()))
-        assert engine.verify(presented(engine, grant.access.raw)).confirmed is True
-        assert engine.verify(presented(engine, grant.access.raw)).confirmed is False
+        grant = refresh_grant(engine, engine.create(a_session()))
+        assert engine.verify(present(engine, grant.access.raw)).confirmed is True
+        assert engine.verify(present(engine, grant.access.raw)).confirmed is False
         clock.wait(60 * SECOND)
-        assert engine.verify(presented(engine, grant.access.raw)).confirmed is False
+        assert engine.verify(present(engine, grant.access.raw)).confirmed is False
 
     def test_a_session_lives_on_for_a_year_of_refreshes(self, engine: Engine, clock: Clock) -> None:
         """Each refresh, and each first use, moves the end of the session away."""
         grant = engine.create(a_session())
         for _ in range(12):
             clock.wait(30 * 24 * HOUR)
-            grant = refreshed(engine, grant)
-            engine.verify(presented(engine, grant.access.raw))
+            grant = refresh_grant(engine, grant)
+            engine.verify(present(engine, grant.access.raw))
         known = engine.information(grant.access.handle)
         assert known is not None
         assert clock.is_near(known.expires_at, clock.now + REFRESH_LIFETIME)
@@ -274,12 +274,12 @@ class EngineContract:
     ) -> None:
         """It is a theft, with user and session; the session is left for the caller to revoke."""
         first = engine.create(a_session())
-        second = refreshed(engine, first)
+        second = refresh_grant(engine, first)
         clock.let_the_window_close()
-        third = refreshed(engine, second)
-        engine.verify(presented(engine, third.access.raw))
+        third = refresh_grant(engine, second)
+        engine.verify(present(engine, third.access.raw))
         with pytest.raises(TokenTheftError) as caught:
-            refreshed(engine, first)
+            refresh_grant(engine, first)
         assert (caught.value.user_id, caught.value.session_handle) == ("user-1", first.access.handle)
         assert engine.information(first.access.handle) is not None
 
@@ -295,11 +295,11 @@ class EngineContract:
     ) -> None:
         """Whatever the token, it is unauthorised and no theft."""
         first = engine.create(a_session())
-        second = refreshed(engine, first)
+        second = refresh_grant(engine, first)
         end(engine, first.access.handle, clock)
         for grant in (first, second):
             with pytest.raises(UnauthorisedError):
-                refreshed(engine, grant)
+                refresh_grant(engine, grant)
 
     def test_tokens_of_two_sessions_are_refused_together_and_harm_neither(self, engine: Engine) -> None:
         """Access and refresh token of different sessions are refused, and neither session notices."""
@@ -316,14 +316,14 @@ class EngineContract:
     ) -> None:
         """It is in the answer and in the access token, and not in the next session; one value for the whole session."""
         first = engine.create(a_session(anti_csrf=True))
-        value = issued(first).anti_csrf_token
+        value = tokens_of(first).anti_csrf_token
         assert value
         assert first.access.anti_csrf_token == value
         second = engine.refresh(RefreshRequest(refresh_token_of(first), checks_anti_csrf=True, anti_csrf_token=value))
-        assert issued(second).anti_csrf_token == second.access.anti_csrf_token
+        assert tokens_of(second).anti_csrf_token == second.access.anti_csrf_token
         if Ability.STEADY_ANTI_CSRF not in self.lacks:
             assert second.access.anti_csrf_token == value
-        assert issued(engine.create(a_session(anti_csrf=True))).anti_csrf_token != value
+        assert tokens_of(engine.create(a_session(anti_csrf=True))).anti_csrf_token != value
 
     @pytest.mark.parametrize("sent", [None, "", "wrong"])
     def test_a_refresh_with_the_wrong_anti_csrf_token_is_unauthorised_and_changes_nothing(
@@ -331,7 +331,7 @@ class EngineContract:
     ) -> None:
         """It is unauthorised and changes nothing; the right one passes, and so does a caller who does not check."""
         first = engine.create(a_session(anti_csrf=True))
-        token, right = refresh_token_of(first), issued(first).anti_csrf_token
+        token, right = refresh_token_of(first), tokens_of(first).anti_csrf_token
         with pytest.raises(UnauthorisedError):
             engine.refresh(RefreshRequest(token, checks_anti_csrf=True, anti_csrf_token=sent))
         assert not engine.refresh(RefreshRequest(token, checks_anti_csrf=True, anti_csrf_token=right)).raced
@@ -341,7 +341,7 @@ class EngineContract:
         """There is nothing to compare, so a check passes; it has one from now on, and its successors keep it."""
         first = engine.create(a_session(anti_csrf=False))
         grant = engine.refresh(RefreshRequest(refresh_token_of(first), checks_anti_csrf=True))
-        value = issued(grant).anti_csrf_token
+        value = tokens_of(grant).anti_csrf_token
         assert value
         assert grant.access.anti_csrf_token == value
         assert engine.regenerate(grant.access, {"a": 1}).access.anti_csrf_token == value
@@ -358,8 +358,8 @@ class EngineContract:
         payload = {"plan": "free", "deep": {"a": 3}, "new": [1]}
         assert grant.access.claims.items() >= payload.items()
         assert "role" not in grant.access.claims
-        assert (grant.access.expires_at, issued(grant).refresh_token) == (first.access.expires_at, None)
-        assert engine.verify(presented(engine, grant.access.raw)).access == grant.access
+        assert (grant.access.expires_at, tokens_of(grant).refresh_token) == (first.access.expires_at, None)
+        assert engine.verify(present(engine, grant.access.raw)).access == grant.access
         known = engine.information(first.access.handle)
         assert known is not None
         assert known.access_token_payload == payload
@@ -368,8 +368,8 @@ class EngineContract:
         """Tokens that are out stay as they are; the next refresh brings the new payload."""
         first = engine.create(a_session())
         assert engine.merge_payload(first.access.handle, {"role": None, "plan": "pro"}) is True
-        assert engine.verify(presented(engine, first.access.raw)).access.claims["role"] == "admin"
-        claims = refreshed(engine, first).access.claims
+        assert engine.verify(present(engine, first.access.raw)).access.claims["role"] == "admin"
+        claims = refresh_grant(engine, first).access.claims
         assert claims["plan"] == "pro"
         assert "role" not in claims
 
@@ -477,11 +477,11 @@ class EngineContract:
         self.needs(Ability.LOOK_UP)
         first = engine.create(a_session())
         assert engine.current_handle(refresh_token_of(first)) == first.access.handle
-        second = refreshed(engine, first)
+        second = refresh_grant(engine, first)
         assert engine.current_handle(refresh_token_of(second)) == first.access.handle
         assert engine.current_handle(refresh_token_of(first)) == first.access.handle
         clock.wait(HOUR)
-        third = refreshed(engine, second)
+        third = refresh_grant(engine, second)
         assert engine.current_handle(refresh_token_of(third)) == first.access.handle
         assert engine.current_handle(refresh_token_of(first)) is None
         engine.revoke([first.access.handle])
@@ -536,7 +536,7 @@ class EngineContract:
         raw = engine.upkeep.create_jwt(
             {"hello": "world"}, issuer="https://a.example", lifetime=100 * SECOND, static=static
         )
-        header, claims = map(decoded, raw.split(".")[:2])
+        header, claims = map(decode_token, raw.split(".")[:2])
         assert (claims["hello"], claims["iss"], claims["exp"] - claims["iat"]) == ("world", "https://a.example", 100)
         assert clock.is_near(claims["iat"] * SECOND, clock.now // SECOND * SECOND)
         assert header["kid"].startswith("s-" if static else "d-")

@@ -28,11 +28,11 @@ from ..support.engines import (
     CountingStore,
     a_session,
     an_engine,
-    issued,
     keys_of,
-    presented,
+    present,
+    refresh_grant,
     refresh_token_of,
-    refreshed,
+    tokens_of,
 )
 from ..support.plans import HOUR, SECOND, WINDOW, Clock
 from ..support.records import a_record, kids_of, sql_store, sqlite_uri
@@ -45,9 +45,9 @@ def counting(clock: Clock) -> tuple[EmbeddedEngine, CountingStore]:
     return an_engine(store, clock), store
 
 
-def used(engine: Engine, grant: Grant) -> Grant:
+def use_grant(engine: Engine, grant: Grant) -> Grant:
     """What the engine answers to the access token of a grant."""
-    return engine.verify(presented(engine, issued(grant).access_token))
+    return engine.verify(present(engine, tokens_of(grant).access_token))
 
 
 # -- what has expired ---------------------------------------------------------------------------------------------------
@@ -169,13 +169,13 @@ def test_a_batch_whose_response_was_lost_is_forgotten_by_this_process(clock: Clo
     """What this process knew of it is forgotten, though the answer was lost."""
     store = WatchedStore()
     engine = an_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     store.before = lambda: (store._sessions.clear(), 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.revoke([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
 def test_a_page_begins_behind_sessions_that_a_later_lifetime_ended_and_is_full(clock: Clock) -> None:
@@ -206,10 +206,10 @@ def test_a_token_without_parent_touches_no_store_but_for_the_keys_every_30_s(
     grant = engine.create(a_session())
     store.counted()
     for _ in range(10):
-        used(engine, grant)
+        use_grant(engine, grant)
     assert store.counted() == {}
     clock.wait(31 * SECOND)
-    used(engine, grant)
+    use_grant(engine, grant)
     assert store.counted() == {"keys": 1}
 
 
@@ -219,7 +219,7 @@ def test_another_process_reads_the_keys_for_a_token_and_then_nothing(clock: Cloc
     grant = an_engine(store, clock).create(a_session())
     other = an_engine(store, clock)
     store.counted()
-    assert [used(other, grant).tokens for _ in range(3)] == [None] * 3
+    assert [use_grant(other, grant).tokens for _ in range(3)] == [None] * 3
     assert store.counted() == {"keys": 1}
 
 
@@ -228,18 +228,18 @@ def test_a_refreshed_session_costs_one_read_and_write_and_one_read_after_the_win
 ) -> None:
     """One read and one write at first, silence in the window, one read after it, and then a token that needs none."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     store.counted()
-    assert used(engine, grant).confirmed
+    assert use_grant(engine, grant).confirmed
     assert store.counted() == {"read": 1, "swap_line": 1}
     clock.wait(WINDOW)
-    assert used(engine, grant).tokens is None
+    assert use_grant(engine, grant).tokens is None
     assert store.counted() == {"keys": 1}
     clock.wait(1)
-    fresh = used(engine, grant)
+    fresh = use_grant(engine, grant)
     assert store.counted() == {"read": 1}
-    assert (fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (None, None)
-    assert used(engine, fresh).tokens is None
+    assert (fresh.access.parent_fingerprint, tokens_of(fresh).refresh_token) == (None, None)
+    assert use_grant(engine, fresh).tokens is None
     assert store.counted() == {}
 
 
@@ -248,13 +248,13 @@ def test_another_process_reads_the_first_use_once_and_is_then_silent_too(
 ) -> None:
     """It reads once, writes nothing, and is then silent in the window too."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     other = an_engine(store, clock)
     clock.wait(SECOND)
     store.counted()
-    assert not used(other, grant).confirmed
-    assert used(other, grant).tokens is None
+    assert not use_grant(other, grant).confirmed
+    assert use_grant(other, grant).tokens is None
     assert store.counted() == {"keys": 1, "read": 1}
 
 
@@ -267,15 +267,15 @@ def test_without_a_window_the_first_use_brings_the_token_that_needs_no_store(clo
     """One read and one write, the same expiry, the payload that is stored; nothing afterwards."""
     store = CountingStore()
     engine = strict_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     engine.merge_payload(grant.access.handle, {"role": "user"})
     clock.wait(SECOND)
     store.counted()
-    fresh = used(engine, grant)
+    fresh = use_grant(engine, grant)
     assert store.counted() == {"read": 1, "swap_line": 1}
-    assert (fresh.confirmed, fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (True, None, None)
+    assert (fresh.confirmed, fresh.access.parent_fingerprint, tokens_of(fresh).refresh_token) == (True, None, None)
     assert (fresh.access.claims["exp"], fresh.access.claims["role"]) == (grant.access.claims["exp"], "user")
-    assert used(engine, fresh).tokens is None
+    assert use_grant(engine, fresh).tokens is None
     assert store.counted() == {}
 
 
@@ -283,23 +283,23 @@ def test_without_a_window_one_of_several_children_waits_for_the_next_refresh(clo
     """The first use passes as it is, since nobody knows which child goes on."""
     engine = strict_engine(MemoryStore(), clock)
     first = engine.create(a_session())
-    one, other = refreshed(engine, first), refreshed(engine, first)
-    assert (used(engine, one).confirmed, used(engine, one).tokens) == (True, None)
+    one, other = refresh_grant(engine, first), refresh_grant(engine, first)
+    assert (use_grant(engine, one).confirmed, use_grant(engine, one).tokens) == (True, None)
     clock.wait(1)
     with pytest.raises(TryRefreshTokenError):
-        used(engine, one)
+        use_grant(engine, one)
     with pytest.raises(TryRefreshTokenError):
-        used(engine, other)
+        use_grant(engine, other)
 
 
 def test_without_a_window_the_parent_of_a_used_child_is_a_theft(clock: Clock) -> None:
     """As on a core that decides at the first use."""
     engine = strict_engine(MemoryStore(), clock)
     first = engine.create(a_session())
-    used(engine, refreshed(engine, first))
+    use_grant(engine, refresh_grant(engine, first))
     clock.wait(1)
     with pytest.raises(TokenTheftError):
-        refreshed(engine, first)
+        refresh_grant(engine, first)
 
 
 def test_a_clock_that_is_set_back_makes_the_engine_ask_the_store(
@@ -307,21 +307,21 @@ def test_a_clock_that_is_set_back_makes_the_engine_ask_the_store(
 ) -> None:
     """What was known of the window holds from the first use on only, so the store is asked."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     store.counted()
     clock.wait(-1)
-    assert used(engine, grant).tokens is None
+    assert use_grant(engine, grant).tokens is None
     assert store.counted() == {"read": 1}
 
 
 def test_a_confirmed_token_lives_as_long_as_the_one_before(engine: EmbeddedEngine, clock: Clock) -> None:
     """After the window: new `iat`, the same expiry, the payload that is stored, the same refresh token's hash."""
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     engine.merge_payload(grant.access.handle, {"role": "user"})
     clock.wait(HOUR // 2)
-    fresh = used(engine, grant).access
+    fresh = use_grant(engine, grant).access
     assert (fresh.claims["iat"], fresh.claims["exp"]) == (clock.now // SECOND, grant.access.claims["exp"])
     assert (fresh.claims["role"], fresh.fingerprint) == ("user", grant.access.fingerprint)
 
@@ -331,22 +331,22 @@ def test_a_token_with_a_payload_changed_in_the_window_is_as_silent_as_before(
 ) -> None:
     """The new token is as silent as the old one was."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    changed = engine.regenerate(used(engine, grant).access, {"role": "user"})
+    grant = refresh_grant(engine, engine.create(a_session()))
+    changed = engine.regenerate(use_grant(engine, grant).access, {"role": "user"})
     assert changed.access.parent_fingerprint == grant.access.parent_fingerprint
     store.counted()
-    used(engine, changed)
+    use_grant(engine, changed)
     assert store.counted() == {}
 
 
 def test_a_revoked_session_is_forgotten_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
     """This process forgets what it knew, and asks the store."""
     engine, _ = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     engine.revoke([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
 def test_with_a_cache_of_size_0_a_token_with_a_parent_is_looked_up_each_time(clock: Clock) -> None:
@@ -354,11 +354,11 @@ def test_with_a_cache_of_size_0_a_token_with_a_parent_is_looked_up_each_time(clo
     store = CountingStore()
     engine = an_engine(store, clock, cache_size=0)
     first = engine.create(a_session())
-    second = refreshed(engine, first)
+    second = refresh_grant(engine, first)
     store.counted()
-    assert [used(engine, second).confirmed for _ in range(3)] == [True, False, False]
+    assert [use_grant(engine, second).confirmed for _ in range(3)] == [True, False, False]
     assert store.counted() == {"read": 3, "swap_line": 1}
-    used(engine, first)
+    use_grant(engine, first)
     assert store.counted() == {}
 
 
@@ -383,7 +383,7 @@ def test_each_refresh_of_a_chain_costs_one_read_and_one_write(
     grant = engine.create(a_session())
     store.counted()
     for _ in range(5):
-        grant = refreshed(engine, grant)
+        grant = refresh_grant(engine, grant)
         clock.wait(WINDOW + 1)
     calls = store.counted()
     assert (calls["read"], calls["swap_line"]) == (5, 5)
@@ -395,11 +395,11 @@ def test_each_refresh_of_a_chain_costs_one_read_and_one_write(
 def test_tokens_show_fingerprints_and_no_preimage(engine: EmbeddedEngine) -> None:
     """Access token and front-token carry the fingerprints of token and parent; no preimage, from which a child could be made."""
     first = engine.create(a_session())
-    second = refreshed(engine, first)
+    second = refresh_grant(engine, first)
     parent, child = refresh_token_of(first), refresh_token_of(second)
     assert second.access.fingerprint == fingerprint(preimage(child))
     assert second.access.parent_fingerprint == fingerprint(preimage(parent))
-    shown = f"{second.access.claims} {issued(second).front_token} {issued(second).access_token} {second!r}"
+    shown = f"{second.access.claims} {tokens_of(second).front_token} {tokens_of(second).access_token} {second!r}"
     for secret in (preimage(child), preimage(parent), child, parent):
         assert secret not in shown
 
@@ -421,15 +421,15 @@ def test_a_stolen_database_holds_no_token_preimage_or_private_key(tmp_path: path
         engine = an_engine(store, clock)
         first = engine.create(a_session())
         clock.wait(HOUR)
-        second = refreshed(engine, first)
-        used(engine, second)
+        second = refresh_grant(engine, first)
+        use_grant(engine, second)
         clock.wait(HOUR)
-        third = refreshed(engine, second)
+        third = refresh_grant(engine, second)
         stored = b"".join(path.read_bytes() for path in tmp_path.glob("instance/*"))
     assert second.access.fingerprint.encode() in stored
     tokens = [refresh_token_of(grant) for grant in (first, second, third)]
     secrets = [part for token in tokens for part in (token, token.split(".")[1], preimage(token))]
-    secrets += [issued(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
+    secrets += [tokens_of(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
     assert [secret for secret in secrets if secret.encode() in stored] == []
 
 
@@ -460,8 +460,8 @@ def test_a_payload_that_just_fits_leaves_room_for_the_largest_token(clock: Clock
     """The limit counts the largest token that the session can get: after a refresh and a change, far in the future."""
     engine = an_engine(MemoryStore(), clock)
     grant = engine.create(a_session("size", payload={"p": "x" * largest(engine)}))
-    changed = engine.regenerate(refreshed(engine, grant).access, {})
-    size = len(issued(changed).access_token)
+    changed = engine.regenerate(refresh_grant(engine, grant).access, {})
+    size = len(tokens_of(changed).access_token)
     assert SETTINGS.max_token - 8 < size <= SETTINGS.max_token
 
 
@@ -488,7 +488,7 @@ def test_a_payload_that_grows_too_large_is_refused_and_the_old_one_stays(engine:
     with pytest.raises(ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\."):
         CHANGES[change](engine, grant)
     assert engine.information(grant.access.handle) == before
-    assert refreshed(engine, grant).access.claims["p"] == "x" * 1000
+    assert refresh_grant(engine, grant).access.claims["p"] == "x" * 1000
 
 
 def test_large_session_data_has_no_limit(engine: EmbeddedEngine) -> None:
@@ -506,7 +506,7 @@ def test_tokens_have_the_issuer_and_audience_that_are_set_and_the_engine_accepts
     engine = an_engine(MemoryStore(), clock, **settings)
     grant = engine.create(a_session(payload={"iss": "mine", "aud": "mine"}))
     assert (grant.access.claims["iss"], grant.access.claims["aud"]) == ("https://a.example", "app")
-    assert used(engine, grant).access == grant.access
+    assert use_grant(engine, grant).access == grant.access
 
 
 @pytest.mark.parametrize(
@@ -530,10 +530,10 @@ def test_a_token_of_an_app_with_another_issuer_or_audience_asks_to_refresh(
     grant = an_engine(store, clock, **theirs).create(a_session())
     engine = an_engine(store, clock, **mine)
     if passes:
-        assert used(engine, grant).access == grant.access
+        assert use_grant(engine, grant).access == grant.access
         return
     with pytest.raises(TryRefreshTokenError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
 @pytest.mark.parametrize(
@@ -567,8 +567,8 @@ def test_a_token_signed_with_the_other_kind_of_key_asks_to_refresh(clock: Clock)
     grant = an_engine(store, clock).create(a_session())
     static = an_engine(store, clock, keys=replace(SETTINGS.keys, dynamic=False))
     with pytest.raises(TryRefreshTokenError):
-        used(static, grant)
-    assert refreshed(static, grant).access.kid.startswith("s-")
+        use_grant(static, grant)
+    assert refresh_grant(static, grant).access.kid.startswith("s-")
 
 
 def test_refresh_tokens_outlive_a_replaced_secret_key_only_with_a_fallback(clock: Clock) -> None:
@@ -578,13 +578,13 @@ def test_refresh_tokens_outlive_a_replaced_secret_key_only_with_a_fallback(clock
     with_fallback = an_engine(store, clock, secret_keys=("old", "new"))
     without = an_engine(store, clock, secret_keys=("new",))
     with pytest.raises(TryRefreshTokenError):
-        used(without, grant)
+        use_grant(without, grant)
     with pytest.raises(UnauthorisedError):
-        refreshed(without, grant)
-    assert used(with_fallback, grant).access == grant.access
+        refresh_grant(without, grant)
+    assert use_grant(with_fallback, grant).access == grant.access
     clock.wait(1)
-    moved = refreshed(with_fallback, grant)
-    assert refreshed(without, moved).access.handle == grant.access.handle
+    moved = refresh_grant(with_fallback, grant)
+    assert refresh_grant(without, moved).access.handle == grant.access.handle
 
 
 def test_the_machine_s_clock_counts_milliseconds_since_the_epoch() -> None:
@@ -606,7 +606,7 @@ def test_eight_threads_that_refresh_with_one_token_get_children_and_one_promotes
     grant = engine.create(a_session())
     for _ in range(3):
         parent = grant
-        children = at_once(THREADS, lambda _, parent=parent: refreshed(engine, parent))
+        children = at_once(THREADS, lambda _, parent=parent: refresh_grant(engine, parent))
         assert len({refresh_token_of(child) for child in children}) == THREADS
         assert sum(not child.raced for child in children) == 1
         assert sum(child.confirmed for child in children) == (0 if parent.access.parent_fingerprint is None else 1)
@@ -616,8 +616,8 @@ def test_eight_threads_that_refresh_with_one_token_get_children_and_one_promotes
 
 def test_eight_threads_that_use_a_token_first_pass_with_one_first_use(engine: EmbeddedEngine) -> None:
     """All pass, one of them is the first use."""
-    grant = refreshed(engine, engine.create(a_session()))
-    token = presented(engine, grant.access.raw)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    token = present(engine, grant.access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     assert sum(one.confirmed for one in passed) == 1
 
@@ -625,7 +625,7 @@ def test_eight_threads_that_use_a_token_first_pass_with_one_first_use(engine: Em
 def test_eight_first_uses_without_a_window_pass_and_one_of_them_is_the_first(clock: Clock) -> None:
     """All pass, and one of them is the first use; the others get a token without parent, or none in the same millisecond."""
     engine = strict_engine(MemoryStore(), clock)
-    token = presented(engine, refreshed(engine, engine.create(a_session())).access.raw)
+    token = present(engine, refresh_grant(engine, engine.create(a_session())).access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     (first,) = [one for one in passed if one.confirmed]
     assert first.access.parent_fingerprint is None
@@ -635,7 +635,7 @@ def test_eight_first_uses_without_a_window_pass_and_one_of_them_is_the_first(clo
 def test_eight_threads_that_use_several_children_make_one_first_use(engine: EmbeddedEngine) -> None:
     """Of several children together there is one first use."""
     first = engine.create(a_session())
-    tokens = [refreshed(engine, first).access for _ in range(THREADS)]
+    tokens = [refresh_grant(engine, first).access for _ in range(THREADS)]
     passed = at_once(THREADS, lambda number: engine.verify(tokens[number]))
     assert sum(one.confirmed for one in passed) == 1
 
@@ -715,7 +715,7 @@ def lost_swaps(clock: Clock, times: int) -> tuple[EmbeddedEngine, LosingStore, G
     """An engine, its store, and a session that was refreshed and not used yet."""
     store = LosingStore(lambda: None, 0)
     engine = an_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     store.times = times
     return engine, store, grant
 
@@ -724,7 +724,7 @@ def test_a_use_by_another_between_read_and_swap_is_decided_again_and_passes(cloc
     """It is decided again, on what the other one wrote: this use passes, and was not the first."""
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: an_engine(store, clock).verify(grant.access)
-    assert used(engine, grant).confirmed is False
+    assert use_grant(engine, grant).confirmed is False
 
 
 def test_a_session_that_ends_between_read_and_swap_is_unauthorised(clock: Clock) -> None:
@@ -732,7 +732,7 @@ def test_a_session_that_ends_between_read_and_swap_is_unauthorised(clock: Clock)
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: store.remove([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
     assert engine.information(grant.access.handle) is None
 
 
@@ -746,7 +746,7 @@ def test_a_payload_changed_between_read_and_swap_is_in_the_refreshed_token(clock
         assert MemoryStore.swap_payload(store, record.handle, record.payload, '{"role":"none"}')
 
     store.meanwhile = meanwhile
-    assert refreshed(engine, grant).access.claims["role"] == "none"
+    assert refresh_grant(engine, grant).access.claims["role"] == "none"
 
 
 def test_time_that_passes_between_read_and_swap_counts_in_the_second_decision(clock: Clock) -> None:
@@ -758,7 +758,7 @@ def test_time_that_passes_between_read_and_swap_counts_in_the_second_decision(cl
         clock.wait(WINDOW + 1)
 
     store.meanwhile = meanwhile
-    assert issued(refreshed(engine, grant)).refresh_token is not None
+    assert tokens_of(refresh_grant(engine, grant)).refresh_token is not None
 
 
 def test_swaps_that_are_lost_again_and_again_are_our_error_and_change_nothing(
@@ -768,7 +768,7 @@ def test_swaps_that_are_lost_again_and_again_are_our_error_and_change_nothing(
     engine, store, grant = lost_swaps(clock, 1000)
     monkeypatch.setattr(store, "swap_line", lambda *_: setattr(store, "times", store.times - 1))
     before = store.read(grant.access.handle)
-    for ask in (lambda: used(engine, grant), lambda: refreshed(engine, grant)):
+    for ask in (lambda: use_grant(engine, grant), lambda: refresh_grant(engine, grant)):
         store.times = 1000
         with pytest.raises(GeneralError, match=f"{ATTEMPTS} times in a row"):
             ask()
@@ -797,15 +797,15 @@ def test_a_refresh_while_the_store_is_down_is_our_error_and_its_token_works_afte
     grant = engine.create(a_session())
     store.down = True
     with pytest.raises(GeneralError, match="failed in read"):
-        refreshed(engine, grant)
+        refresh_grant(engine, grant)
     store.down = False
-    assert not refreshed(engine, grant).raced
+    assert not refresh_grant(engine, grant).raced
 
 
 def test_tokens_of_two_engines_on_one_store_are_good_for_both(store: Store, clock: Clock) -> None:
     """Tokens of one are tokens of the other."""
     one, other = an_engine(store, clock), an_engine(store, clock)
-    grant = refreshed(other, one.create(a_session()))
-    assert used(one, grant).confirmed
-    assert not used(other, grant).confirmed
+    grant = refresh_grant(other, one.create(a_session()))
+    assert use_grant(one, grant).confirmed
+    assert not use_grant(other, grant).confirmed
     assert kids_of(keys_of(one)) == kids_of(keys_of(other))

@@ -18,7 +18,7 @@ from ..support.apps import a_session, an_app, clock_of, signed_in, state_of
 from ..support.both import ENGINES, Make, maker
 from ..support.cookies import set_cookies
 from ..support.engines import a_session as new_session
-from ..support.engines import issued, presented, refreshed
+from ..support.engines import present, refresh_grant, tokens_of
 from ..support.plans import HOUR, SECOND, Clock
 from ..support.wire import call, contents, run
 
@@ -27,7 +27,7 @@ PLAN = PrimitiveClaim[str]("plan", lambda *_: "pro")
 Give = Callable[[EmbeddedEngine, Any, Clock], Any]
 
 
-def confirmed(engine: EmbeddedEngine, grant: Any, clock: Clock) -> Any:
+def confirm(engine: EmbeddedEngine, grant: Any, clock: Clock) -> Any:
     clock.wait(MINUTE)
     return engine.verify(grant.access)
 
@@ -38,7 +38,7 @@ def asked_of_the_database(engine: EmbeddedEngine, grant: Any, clock: Clock) -> A
 
 
 WAYS: dict[str, Give] = {
-    "confirm": confirmed,
+    "confirm": confirm,
     "check_database": asked_of_the_database,
     "regenerate": lambda engine, grant, clock: engine.regenerate(grant.access, {"role": "user"}),
     "regenerate over CDI": lambda engine, grant, clock: engine.regenerate_with(grant.access, {"role": "user"}),
@@ -51,12 +51,12 @@ def test_a_token_that_takes_another_one_s_place_is_new_and_expires_with_it(
     way: str, engine: EmbeddedEngine, clock: Clock
 ) -> None:
     """It is new, and expires when the presented one does."""
-    grant = refreshed(engine, engine.create(new_session()))
+    grant = refresh_grant(engine, engine.create(new_session()))
     engine.verify(grant.access)
     clock.wait(HOUR // 2)
-    given = issued(WAYS[way](engine, grant, clock))
+    given = tokens_of(WAYS[way](engine, grant, clock))
     assert given.access_token != grant.access.raw
-    assert presented(engine, given.access_token).expires_at == grant.access.expires_at == given.access_token_expires_at
+    assert present(engine, given.access_token).expires_at == grant.access.expires_at == given.access_token_expires_at
 
 
 @pytest.mark.parametrize("way", ["confirm", "check_database", "regenerate"])
@@ -65,14 +65,14 @@ def test_a_token_from_before_the_step_up_keeps_its_auth_time_until_the_next_refr
 ) -> None:
     """What takes its place has its ``auth_time``, whatever stands in the row; the next refresh has the row's."""
     first = engine.create(new_session(payload={"auth_time": 1_600_000_000}))
-    old = refreshed(engine, first)
+    old = refresh_grant(engine, first)
     engine.verify(old.access)
     clock.wait(SECOND)
     new = engine.regenerate(old.access, {"auth_time": 1_700_000_000})
     assert new.access.claims["auth_time"] == 1_700_000_000
     clock.wait(MINUTE)
     assert WAYS[way](engine, old, clock).access.claims["auth_time"] == 1_600_000_000
-    assert refreshed(engine, old).access.claims["auth_time"] == 1_700_000_000
+    assert refresh_grant(engine, old).access.claims["auth_time"] == 1_700_000_000
 
 
 def test_a_step_up_alone_is_no_news_for_the_database(engine: EmbeddedEngine, clock: Clock) -> None:
@@ -160,9 +160,9 @@ def test_only_create_and_refresh_give_a_full_life() -> None:
     app = an_app()
     engine = state_of(app).engine
     first = engine.create(new_session())
-    child = engine.refresh(RefreshRequest(issued(first).refresh_token or ""))
+    child = engine.refresh(RefreshRequest(tokens_of(first).refresh_token or ""))
     clock_of(app).wait(10 * SECOND)
-    echo = engine.refresh(RefreshRequest(issued(child).refresh_token or ""))
+    echo = engine.refresh(RefreshRequest(tokens_of(child).refresh_token or ""))
     assert echo.access.expires_at == child.access.expires_at + 10 * SECOND
 
 

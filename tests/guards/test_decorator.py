@@ -17,8 +17,8 @@ from flask_supertokens import (
 )
 
 from ..support.apps import add, an_app, guarded_app, signed_in, user
-from ..support.names import spelled
-from ..support.wire import UNAUTHORISED, ask, asserted_answer, call, log_in
+from ..support.names import spell
+from ..support.wire import UNAUTHORISED, ask, assert_response, call, log_in
 
 
 async def user_async() -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_decorated_view_runs_with_a_session_only(view: Any) -> None:
     app = an_app()
     app.add_url_rule("/view", view_func=view)
     assert call(app, "GET", "/view", access=signed_in(app).access_token).json == {"user": "user-1"}
-    asserted_answer(call(app, "GET", "/view"), 401, UNAUTHORISED)
+    assert_response(call(app, "GET", "/view"), 401, UNAUTHORISED)
 
 
 def test_a_decorated_view_keeps_its_name() -> None:
@@ -76,7 +76,7 @@ def test_a_decorated_before_request_guards_every_view() -> None:
     """The decorated function runs before each view, and the session is the view's."""
     app = guarded_app()
     assert call(app, "GET", "/view", access=signed_in(app).access_token).json == {"user": "user-1"}
-    asserted_answer(call(app, "GET", "/view"), 401, UNAUTHORISED)
+    assert_response(call(app, "GET", "/view"), 401, UNAUTHORISED)
     assert call(app, "OPTIONS", "/view").status_code == 200
 
 
@@ -101,7 +101,7 @@ def test_the_bare_decorator_as_before_request_raises_and_no_view_runs() -> None:
     assert call(app, "GET", "/view").status_code == 500
 
 
-@pytest.mark.parametrize("what", [Page, "text", 5, False, []], ids=spelled)
+@pytest.mark.parametrize("what", [Page, "text", 5, False, []], ids=spell)
 def test_decorating_something_else_than_a_view_raises_at_once(what: Any) -> None:
     """A TypeError shows the right forms, at once."""
     with pytest.raises(TypeError, match=r"decorators = \[verify_session\]"):

@@ -15,7 +15,7 @@ from flask_supertokens import (
 )
 
 from ..support.apps import an_app, guarded_app, signed_in, user
-from ..support.wire import ask, call, forged, untouched
+from ..support.wire import ask, call, forge, sets_no_tokens
 
 ASKED = ["GET", "POST", "OPTIONS", "TRACE"]
 
@@ -72,7 +72,7 @@ VIEWS = pytest.mark.parametrize(
 )
 
 
-TOKENS: list[dict[str, Any]] = [{}, {"access": "garbage"}, {"access": forged(), "cookies": ["sIdRefreshToken=x"]}]
+TOKENS: list[dict[str, Any]] = [{}, {"access": "garbage"}, {"access": forge(), "cookies": ["sIdRefreshToken=x"]}]
 
 
 @VIEWS
@@ -84,7 +84,7 @@ def test_flask_responds_to_options_of_a_protected_view(view: Any, guard: Any, to
     assert (response.status_code, response.text, response.headers["X-After"]) == (200, "", "1")
     assert set(response.allow) == {"GET", "HEAD", "POST", "OPTIONS"}
     assert "X-Secret" not in response.headers
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 @VIEWS
@@ -131,7 +131,7 @@ def test_flask_responds_behind_a_guard_as_if_there_were_none(method: str, path: 
 def test_a_view_with_an_optional_session_runs_for_options(method: str) -> None:
     """It runs, as it does without a session."""
     app = answering(verify_session(session_required=False)(lambda: f"{bool(current_session)}"))
-    for access in (None, "garbage", forged()):
+    for access in (None, "garbage", forge()):
         assert call(app, method, "/view", access=access).text == "False"
 
 

@@ -9,7 +9,7 @@ import pytest
 from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore, database_engine
 
-from ..support.engines import a_session, an_engine, issued, keys_of, presented, refresh_token_of
+from ..support.engines import a_session, an_engine, keys_of, present, refresh_token_of, tokens_of
 from ..support.plans import HOUR, WINDOW, Clock, Jar
 from ..support.records import kids_of, sqlite_uri
 from ..support.workers import State, Workers
@@ -39,13 +39,13 @@ def refresh(state: State, token: str, now: int) -> tuple[Jar, bool]:
     """The new tokens, and whether this refresh promoted ``token``. A theft or a lost swap is an error of the test."""
     state["clock"].now = now
     grant = state["engine"].refresh(RefreshRequest(token))
-    return Jar(issued(grant).access_token, refresh_token_of(grant)), grant.confirmed
+    return Jar(tokens_of(grant).access_token, refresh_token_of(grant)), grant.confirmed
 
 
 def use(state: State, token: str, now: int) -> tuple[str, bool]:
     """The access token to go on with, and whether this was its first use."""
     state["clock"].now = now
-    grant = state["engine"].verify(presented(state["engine"], token))
+    grant = state["engine"].verify(present(state["engine"], token))
     return grant.access.raw, grant.confirmed
 
 

@@ -16,7 +16,7 @@ from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.errors import GeneralError, SuperTokensError
 
 from ..support.core_process import CoreProcess
-from ..support.engines import a_session, presented, refresh_token_of
+from ..support.engines import a_session, present, refresh_token_of
 from ..support.served import REMOTE_SETTINGS
 from ..support.threads import at_once
 
@@ -48,7 +48,7 @@ class Life:
     def live(self, over: threading.Event) -> None:
         while not over.is_set():
             self._keep(self._count("refresh", lambda: self._engine.refresh(RefreshRequest(self._refresh_token))))
-            self._count("verify", lambda: self._engine.verify(presented(self._engine, self.grant.access.raw)))
+            self._count("verify", lambda: self._engine.verify(present(self._engine, self.grant.access.raw)))
             time.sleep(WINDOW * 1.5)
 
     def create(self, over: threading.Event) -> None:

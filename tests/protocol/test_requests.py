@@ -74,7 +74,7 @@ BY_HEADER = AnApp(allowed="header")
 BY_COOKIE = AnApp(allowed="cookie")
 
 
-def sent(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
+def present(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
     return read(method, environ(cookies, headers), app.names)
 
 
@@ -114,7 +114,7 @@ def test_a_refresh_that_nothing_speaks_against_asks_with_one_token_by_one_method
     app: AnApp, cookies: str, headers: dict[str, str], asked: tuple[Method, str]
 ) -> None:
     """One token, by one method; nothing is said against it."""
-    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    call = judge_refresh(present("POST", cookies, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.method, call.token.value, call.refusal, call.checks_anti_csrf) == (*asked, None, False)
 
@@ -135,14 +135,14 @@ def test_a_refresh_without_one_clear_token_is_refused(
     app: AnApp, cookies: str, headers: dict[str, str], refusal: Refusal
 ) -> None:
     """No token that counts, or no telling which."""
-    assert judge_refresh(sent("POST", cookies, headers, app), app) is refusal
+    assert judge_refresh(present("POST", cookies, headers, app), app) is refusal
 
 
 @pytest.mark.parametrize("app", [AnApp(), BY_HEADER, BY_COOKIE, MARKED])
 @pytest.mark.parametrize("cookies", ["", BOTH, "sRefreshToken=a; sRefreshToken=b"])
 def test_a_refresh_from_another_site_is_refused_before_its_cookies_are_looked_at(app: AnApp, cookies: str) -> None:
     """Whatever cookies came along: the response would clear them. The sentence names both sides."""
-    refusal = judge_refresh(sent("POST", cookies, FOREIGN, app), app)
+    refusal = judge_refresh(present("POST", cookies, FOREIGN, app), app)
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "cross-site"
     assert refusal.sentence.startswith("A refresh came from another site: Origin 'https://evil.example'")
@@ -163,7 +163,7 @@ def test_what_speaks_against_a_refresh_goes_on_with_its_token_so_that_thefts_are
     app: AnApp, headers: dict[str, str], refusal: Refusal | None
 ) -> None:
     """The token is handed on all the same, so that a theft is told."""
-    call = judge_refresh(sent("POST", f"{app.names.refresh}=rt", headers, app), app)
+    call = judge_refresh(present("POST", f"{app.names.refresh}=rt", headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.token.value, call.refusal) == ("rt", refusal)
 
@@ -182,7 +182,7 @@ def test_a_refresh_by_cookie_asks_for_the_token_of_the_session_in_mode_via_token
     app: AnApp, cookies: str, headers: dict[str, str], checked: bool
 ) -> None:
     """In mode VIA_TOKEN, of what comes by cookie and is no form of our own."""
-    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    call = judge_refresh(present("POST", cookies, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert call.checks_anti_csrf is checked
 
@@ -217,7 +217,7 @@ def test_a_request_to_a_view_asks_with_one_token_by_one_method(
     app: AnApp, method: str, cookies: str, headers: dict[str, str], asked: tuple[Method, str]
 ) -> None:
     """One token of our form, by one method."""
-    call = judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None)
+    call = judge_access(present(method, cookies, headers, app), app, a_token, checks_anti_csrf=None)
     assert isinstance(call, AccessCall)
     assert (call.method, call.token.raw) == asked
 
@@ -245,7 +245,7 @@ def test_a_request_to_a_view_is_refused_by_the_first_rule_that_fits(
     app: AnApp, method: str, cookies: str, headers: dict[str, str], refusal: Refusal
 ) -> None:
     """The first rule that refuses."""
-    assert judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None) == refusal
+    assert judge_access(present(method, cookies, headers, app), app, a_token, checks_anti_csrf=None) == refusal
 
 
 @pytest.mark.parametrize(("method", "headers"), [("POST", FOREIGN), ("DELETE", FOREIGN), ("GET", HANDSHAKE)])
@@ -254,7 +254,7 @@ def test_an_unsafe_request_or_websocket_of_another_site_is_refused_in_every_mode
     app: AnApp, method: str, headers: dict[str, str]
 ) -> None:
     """What changes something, and a websocket, is refused in every mode, also where the app checks nothing more."""
-    refusal = judge_access(sent(method, AT, {**headers, **MARKER}, app), app, a_token, checks_anti_csrf=False)
+    refusal = judge_access(present(method, AT, {**headers, **MARKER}, app), app, a_token, checks_anti_csrf=False)
     assert isinstance(refusal, Refusal)
     assert (refusal.kind, refusal.sentence[:23]) == ("cross-site", "A request with cookies ")
 
@@ -262,7 +262,7 @@ def test_an_unsafe_request_or_websocket_of_another_site_is_refused_in_every_mode
 @pytest.mark.parametrize(("checks", "method", "refused"), [(True, "GET", True), (False, "POST", False)])
 def test_the_view_s_anti_csrf_check_counts_more_than_the_method(checks: bool, method: str, refused: bool) -> None:
     """``anti_csrf_check`` of the view counts more than the method."""
-    call = judge_access(sent(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
+    call = judge_access(present(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
     assert isinstance(call, Refusal) is refused
 
 
@@ -281,7 +281,7 @@ def test_a_token_that_this_request_has_cleared_counts_as_absent(
 ) -> None:
     """Counts as absent."""
     call = judge_access(
-        sent("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
+        present("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
     )
     assert (call is not NO_ACCESS_TOKEN) is is_there
 
@@ -313,7 +313,7 @@ def test_whatever_comes_is_judged_without_raising_or_passing_other_sites(
     app: AnApp, method: str, cookies: str, headers: dict[str, Any]
 ) -> None:
     """No request raises; one by cookie that another site sent is never let through to what changes something."""
-    presented = sent(method, cookies, headers, app)
+    presented = present(method, cookies, headers, app)
     refresh = judge_refresh(presented, app)
     access = judge_access(presented, app, a_token, checks_anti_csrf=None)
     assert isinstance(refresh, RefreshCall | Refusal)
@@ -417,6 +417,6 @@ def test_only_a_host_prefixed_access_cookie_is_missed_beside_a_refresh_cookie(
 ) -> None:
     """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
     app = AnApp(names=CookieNames(access, "__Secure-sRefreshToken", "/", "/refresh"))
-    call = judge_refresh(sent("POST", cookie, headers, app), app)
+    call = judge_refresh(present("POST", cookie, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.refusal is NO_HOST_COOKIE) is lacks

@@ -39,9 +39,9 @@ from flask_supertokens.protocol.tokens import (
     same_secret,
 )
 
-from ..support.names import spelled
+from ..support.names import spell
 from ..support.records import RECORD
-from ..support.wire import CLAIMS, HEADER, encoded, forged, without
+from ..support.wire import CLAIMS, HEADER, encode_part, forge, without
 
 OURS = frozenset({"ES256"})
 V3 = without(without(CLAIMS, "tId"), "rsub")
@@ -91,7 +91,7 @@ def test_session_birth_and_parent_of_a_refresh_token_are_read_as_they_were_writt
         [1, "h", 5, "n"],
         [1, "h", 5, "n", None, None],
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_signed_content_that_has_not_our_form_is_no_refresh_token(content: Any) -> None:
     """It is no refresh token of ours, whoever signed it."""
@@ -138,7 +138,7 @@ def test_names_of_ours_in_a_stored_payload_do_not_get_into_a_token(name: str) ->
 @pytest.mark.parametrize(
     ("stored", "remember"),
     [({}, True), ({"st-remember": False}, False), ({"st-remember": None}, True), ({"a": {"st-remember": False}}, True)],
-    ids=spelled,
+    ids=spell,
 )
 def test_only_its_own_note_says_that_a_row_s_cookies_end_with_the_browser(
     stored: dict[str, Any], remember: bool
@@ -179,7 +179,7 @@ def test_the_structure_of_each_known_version_passes(
     header: dict[str, Any], claims: dict[str, Any], version: int
 ) -> None:
     """Versions 3, 4, 5 and later pass, each by its own rules; the signature is not looked at."""
-    token = parse_access_token(forged(claims, header), OURS)
+    token = parse_access_token(forge(claims, header), OURS)
     assert token is not None
     assert (token.kid, token.version, token.claims) == (header["kid"], version, claims)
 
@@ -204,11 +204,11 @@ def test_the_structure_of_each_known_version_passes(
         None,
         5,
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_a_header_that_breaks_one_condition_is_foreign(header: Any) -> None:
     """One condition of the structure test on the header fails: not ours."""
-    assert parse_access_token(forged(CLAIMS, header), OURS) is None
+    assert parse_access_token(forge(CLAIMS, header), OURS) is None
 
 
 @pytest.mark.parametrize(
@@ -227,16 +227,16 @@ def test_a_header_that_breaks_one_condition_is_foreign(header: Any) -> None:
         "text",
         None,
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_claims_that_break_one_condition_are_foreign(claims: Any) -> None:
     """One condition of the structure test on the claims fails: not ours."""
-    assert parse_access_token(forged(claims), OURS) is None
+    assert parse_access_token(forge(claims), OURS) is None
 
 
 def test_a_missing_tenant_is_foreign_in_version_4_and_passes_in_3() -> None:
     """``tId`` is required in 4 and 5, ignored in 3."""
-    assert parse_access_token(forged(V3, {**HEADER, "version": "4"}), OURS) is None
+    assert parse_access_token(forge(V3, {**HEADER, "version": "4"}), OURS) is None
 
 
 @pytest.mark.parametrize(
@@ -247,18 +247,18 @@ def test_a_missing_tenant_is_foreign_in_version_4_and_passes_in_3() -> None:
         "..",
         "a.b",
         "a.b.c.d",
-        f"{encoded(HEADER)}.{encoded(CLAIMS)}",
-        f"{encoded(HEADER)}.{encoded(CLAIMS)}.s.t",
-        f"ä{encoded(HEADER)}.{encoded(CLAIMS)}.s",
-        f"{encoded(HEADER)} .{encoded(CLAIMS)}.s",
-        f"{encoded(HEADER)[:-3]}.{encoded(CLAIMS)}.s",
-        f"{encoded(HEADER)}.{encoded(CLAIMS)[:-3]}.s",
-        f"{encoded(b'nonsense')}.{encoded(CLAIMS)}.s",
-        f"{encoded(HEADER)}.{encoded(b'{}{}')}.s",
-        forged(json.dumps(CLAIMS).encode("utf-16")),
-        forged({**CLAIMS, "x": "\ud800"}),
-        forged(json.dumps({**CLAIMS, "x": "\ud800"}).encode("utf-16-le")),
-        forged(b"\xff\xfe" + json.dumps(CLAIMS).encode()),
+        f"{encode_part(HEADER)}.{encode_part(CLAIMS)}",
+        f"{encode_part(HEADER)}.{encode_part(CLAIMS)}.s.t",
+        f"ä{encode_part(HEADER)}.{encode_part(CLAIMS)}.s",
+        f"{encode_part(HEADER)} .{encode_part(CLAIMS)}.s",
+        f"{encode_part(HEADER)[:-3]}.{encode_part(CLAIMS)}.s",
+        f"{encode_part(HEADER)}.{encode_part(CLAIMS)[:-3]}.s",
+        f"{encode_part(b'nonsense')}.{encode_part(CLAIMS)}.s",
+        f"{encode_part(HEADER)}.{encode_part(b'{}{}')}.s",
+        forge(json.dumps(CLAIMS).encode("utf-16")),
+        forge({**CLAIMS, "x": "\ud800"}),
+        forge(json.dumps({**CLAIMS, "x": "\ud800"}).encode("utf-16-le")),
+        forge(b"\xff\xfe" + json.dumps(CLAIMS).encode()),
         "\ud800.\ud800.\ud800",
     ],
 )
@@ -271,8 +271,8 @@ def test_a_malformed_token_is_foreign_and_raises_nothing(raw: str) -> None:
 def test_a_claim_with_a_number_that_json_has_not_is_foreign(number: str) -> None:
     """Infinity, NaN and digits without end are refused in any claim, not only in times."""
     text = json.dumps(CLAIMS)[:-1]
-    assert parse_access_token(forged(f'{text}, "x": {number}}}'.encode()), OURS) is None
-    assert parse_access_token(forged(text.replace("1700003600", number).encode() + b"}"), OURS) is None
+    assert parse_access_token(forge(f'{text}, "x": {number}}}'.encode()), OURS) is None
+    assert parse_access_token(forge(text.replace("1700003600", number).encode() + b"}"), OURS) is None
 
 
 @pytest.mark.parametrize("part", [0, 1])
@@ -280,12 +280,12 @@ def test_a_deeply_nested_part_is_foreign(part: int) -> None:
     """Nesting that no parser survives is foreign."""
     parts = [json.dumps(content)[:-1] + ', "x": ' + "[" * 6000 for content in (HEADER, CLAIMS)]
     parts[1 - part] = json.dumps([HEADER, CLAIMS][1 - part])
-    assert parse_access_token(forged(parts[1].encode(), parts[0].encode()), OURS) is None
+    assert parse_access_token(forge(parts[1].encode(), parts[0].encode()), OURS) is None
 
 
 def test_a_token_longer_than_any_of_ours_is_not_parsed() -> None:
     """Beyond the cap nothing is parsed."""
-    fitting = forged(signature="s" * (MAX_TOKEN_LENGTH - len(forged(signature=""))))
+    fitting = forge(signature="s" * (MAX_TOKEN_LENGTH - len(forge(signature=""))))
     assert parse_access_token(fitting, OURS) is not None
     assert parse_access_token(fitting + "s", OURS) is None
 
@@ -315,7 +315,7 @@ def test_any_content_is_judged_without_raising_and_can_be_shown_if_it_passes(
     header: dict[str, Any], claims: dict[str, Any]
 ) -> None:
     """Claims of any type do not raise, and what passes can be shown to a script."""
-    token = parse_access_token(forged({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
+    token = parse_access_token(forge({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
     if token is not None:
         front_token(token.claims)
         assert isinstance(token.expires_at, int)
@@ -337,29 +337,29 @@ def test_any_content_is_judged_without_raising_and_can_be_shown_if_it_passes(
         ({"st-remember": "odd"}, {"st-remember": 0}, Marks()),
         ({}, {"st-static": True}, Marks()),
     ],
-    ids=spelled,
+    ids=spell,
 )
 def test_the_engine_s_notes_are_read_from_header_or_payload_and_taken_out(
     header: dict[str, Any], claims: dict[str, Any], marks: Marks
 ) -> None:
     """In the header; where it stands in the payload, as it did once, it is read and taken out."""
-    token = parse_access_token(forged({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
+    token = parse_access_token(forge({**CLAIMS, **claims}, {**HEADER, **header}), OURS)
     assert token is not None
     assert (token.marks, token.claims) == (marks, CLAIMS)
     assert token.born == (CLAIMS["iat"] * 1000 if marks.born is None else marks.born)
 
 
-@pytest.mark.parametrize("born", [None, "7", True, [7], 2**60, -(2**60)], ids=spelled)
+@pytest.mark.parametrize("born", [None, "7", True, [7], 2**60, -(2**60)], ids=spell)
 def test_a_token_whose_birth_is_no_time_is_foreign(born: Any) -> None:
     """A token whose header or payload says so is not ours."""
-    assert parse_access_token(forged(CLAIMS, {**HEADER, "st-born": born}), OURS) is None
-    assert parse_access_token(forged({**CLAIMS, "st-born": born}), OURS) is None
+    assert parse_access_token(forge(CLAIMS, {**HEADER, "st-born": born}), OURS) is None
+    assert parse_access_token(forge({**CLAIMS, "st-born": born}), OURS) is None
 
 
 @pytest.mark.parametrize("marks", [Marks(), Marks(7), Marks(remember=False), Marks(7, remember=False)], ids=repr)
 def test_marks_come_back_as_written_and_only_unusual_ones_are_in_the_header(marks: Marks) -> None:
     """A header says of them what is not usual, and nothing else."""
-    token = parse_access_token(forged(CLAIMS, {**HEADER, **header_names(marks)}), OURS)
+    token = parse_access_token(forge(CLAIMS, {**HEADER, **header_names(marks)}), OURS)
     assert token is not None
     assert token.marks == marks
     assert len(header_names(marks)) == (marks.born is not None) + (not marks.remember)
@@ -370,7 +370,7 @@ def test_a_token_of_version_1_or_2_is_an_old_session_and_not_foreign(header: str
     """It is an old session, not a foreign token."""
     assert is_legacy(f"{header}.eyJ.sig")
     assert json.loads(base64.b64decode(header))["version"] in ("1", "2")
-    assert not is_legacy(forged())
+    assert not is_legacy(forge())
 
 
 def test_a_kid_tells_the_kind_of_key() -> None:

@@ -16,7 +16,7 @@ from flask_supertokens import (
 )
 
 from ..support.apps import an_app, signed_in
-from ..support.wire import UNAUTHORISED, call, cleared
+from ..support.wire import UNAUTHORISED, call, cleared_methods
 
 
 def mine(error: Exception) -> ResponseReturnValue:
@@ -61,7 +61,7 @@ def test_a_body_that_cannot_be_read_changes_nothing_of_the_refusal() -> None:
     app = an_app()
     environ = {"wsgi.input": BrokenStream(), "wsgi.input_terminated": True}
     response = call(app, "POST", "/refresh", access="x", environ_overrides=environ)
-    assert (response.status_code, cleared(response)) == (401, {"cookie", "header"})
+    assert (response.status_code, cleared_methods(response)) == (401, {"cookie", "header"})
 
 
 def test_a_body_is_left_to_an_app_that_swallows_the_refusal() -> None:

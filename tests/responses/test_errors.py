@@ -26,7 +26,7 @@ from flask_supertokens.protocol.model import AccessToken
 
 from ..support.apps import a_session, an_app, state_of
 from ..support.records import RECORD
-from ..support.wire import CLAIMS, THEFT, TRY_REFRESH, UNAUTHORISED, asserted_answer
+from ..support.wire import CLAIMS, THEFT, TRY_REFRESH, UNAUTHORISED, assert_response
 
 FAILED = [{"id": "role", "reason": {"message": "wrong"}}, {"id": "age"}]
 SAMPLES: list[tuple[SuperTokensError, int, dict[str, Any], bool]] = [
@@ -148,7 +148,7 @@ def test_the_base_raised_by_an_app_is_an_error_of_the_server_in_json() -> None:
     """It is answered as an error of the server, in JSON."""
     app = an_app()
     app.add_url_rule("/view", view_func=lambda: (_ for _ in ()).throw(SuperTokensError("why")))
-    asserted_answer(app.test_client().get("/view"), 500, {"message": "session error"})
+    assert_response(app.test_client().get("/view"), 500, {"message": "session error"})
 
 
 def test_what_holds_tokens_is_printed_without_them() -> None:

@@ -26,7 +26,7 @@ from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.apps import SECRET, BrokenStore, a_session, an_app, handles, raising, signed_in
 from ..support.cookies import BOTH_COOKIES, cleared_cookies
-from ..support.wire import UNAUTHORISED, ask, call, cleared, log_in, untouched
+from ..support.wire import UNAUTHORISED, ask, call, cleared_methods, log_in, sets_no_tokens
 
 
 def restful_app() -> Flask:
@@ -174,7 +174,7 @@ def test_an_error_rendered_by_a_framework_is_as_in_plain_flask(
     """Status, body and clearing are as in plain Flask."""
     _, response = thing(framework, moment, raising(error))
     assert (response.status_code, response.json) == (error.code, error.data)
-    assert cleared(response) == ({"cookie", "header"} if error.clears else set())
+    assert cleared_methods(response) == ({"cookie", "header"} if error.clears else set())
     assert ("Retry-After" in response.headers) is (error.code == GeneralError.code)
 
 
@@ -183,7 +183,7 @@ def test_an_error_rendered_by_a_framework_is_as_in_plain_flask(
 def test_a_decorated_view_of_a_framework_runs_with_a_session_only(framework: Any, moment: str) -> None:
     """Without a session 401 with our body, with one it runs."""
     app, response = thing(framework, moment, verify_session(lambda: {"user": current_session.user_id}))
-    assert (response.status_code, response.json, untouched(response)) == (401, UNAUTHORISED, True)
+    assert (response.status_code, response.json, sets_no_tokens(response)) == (401, UNAUTHORISED, True)
     assert call(app, "GET", "/thing", access=signed_in(app).access_token).json == {"user": "user-1"}
 
 
@@ -193,7 +193,7 @@ def test_a_theft_found_in_a_view_of_a_framework_revokes_the_session(framework: A
     app = an_app()
     handle = a_session(app).handle
     framework(app, raising(TokenTheftError(user_id="user-1", session_handle=handle)))
-    assert cleared(call(app, "GET", "/thing")) == {"cookie", "header"}
+    assert cleared_methods(call(app, "GET", "/thing")) == {"cookie", "header"}
     assert handles(app) == []
 
 
@@ -214,4 +214,4 @@ def test_a_store_that_fails_below_a_framework_is_a_503_and_cookies_stay(framewor
     store.down = True
     response = call(app, "GET", "/thing", access=access)
     assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
-    assert untouched(response)
+    assert sets_no_tokens(response)

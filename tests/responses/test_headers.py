@@ -22,7 +22,7 @@ from ..support.apps import add, an_app, handles, signed_in
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, cookie_values, set_cookies
 from ..support.engines import CountingStore
 from ..support.plans import HOUR, Clock
-from ..support.wire import ask, call, cleared, contents, front, run, untouched, without
+from ..support.wire import ask, call, cleared_methods, contents, front, run, sets_no_tokens, without
 
 
 def test_the_list_of_a_web_client_s_headers_is_the_caller_s_own() -> None:
@@ -100,8 +100,8 @@ def test_a_sign_in_forbids_caching_and_joins_what_the_app_varies_by() -> None:
 def test_a_request_that_changes_no_tokens_is_left_untouched(path: str) -> None:
     """The extension writes nothing of them to its response."""
     app = add(an_app(), lambda: "plain", "/plain")
-    assert untouched(call(app, "GET", path, access=signed_in(app).access_token))
-    assert untouched(call(app, "GET", path))
+    assert sets_no_tokens(call(app, "GET", path, access=signed_in(app).access_token))
+    assert sets_no_tokens(call(app, "GET", path))
 
 
 def test_tokens_made_before_an_exception_do_not_leave() -> None:
@@ -113,7 +113,7 @@ def test_tokens_made_before_an_exception_do_not_leave() -> None:
 
     response = call(add(an_app(), view), "GET", "/view")
     assert response.status_code == 500
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def test_tokens_are_written_to_a_response_that_an_after_request_replaced() -> None:
@@ -193,7 +193,7 @@ def test_a_view_that_raises_after_it_made_a_session_sends_no_tokens() -> None:
         raise UnauthorisedError("no")
 
     response = run(an_app(), view)
-    assert cleared(response) == {"cookie", "header"}
+    assert cleared_methods(response) == {"cookie", "header"}
     assert all(cookie.cleared for cookie in set_cookies(response).values())
 
 
@@ -219,7 +219,7 @@ def test_a_request_that_has_nothing_to_do_with_sessions_costs_nothing() -> None:
         return "plain"
 
     response = call(add(app, view), "GET", "/view", access="garbage", cookies=["sIdRefreshToken=x"])
-    assert (response.text, kept, store.counted(), untouched(response)) == ("plain", [], {}, True)
+    assert (response.text, kept, store.counted(), sets_no_tokens(response)) == ("plain", [], {}, True)
     assert app.before_request_funcs == {}
 
 

@@ -24,7 +24,7 @@ from ..support.apps import BrokenStore, add, an_app, an_app_with_users, build_ap
 from ..support.cookies import cookie_lines
 from ..support.plans import Clock
 from ..support.served import Serving, a_core
-from ..support.wire import ask, call, forged_with, log_in, untouched
+from ..support.wire import ask, call, forged_with, log_in, sets_no_tokens
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_store_is_down(path: str, tokens: set[str], caplog: pytest.LogCaptur
     response = call(app, "POST", path, **carried)
     assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
     assert response.headers["Retry-After"].isdigit()
-    assert untouched(response)
+    assert sets_no_tokens(response)
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1
     assert "the disk is gone" in errors[0]
@@ -71,7 +71,7 @@ def test_a_failure_of_the_store_that_an_app_catches_is_logged_once(caplog: pytes
         return request.path
 
     response = call(add(app, view), "GET", "/view")
-    assert untouched(response)
+    assert sets_no_tokens(response)
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
 
 

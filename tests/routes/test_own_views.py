@@ -17,7 +17,7 @@ from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.apps import SECRET, an_app, login, signed_in, state_of
 from ..support.cookies import set_cookies
-from ..support.wire import OWN_ROUTES, asserted_answer, call, cleared, post_refresh
+from ..support.wire import OWN_ROUTES, assert_response, call, cleared_methods, post_refresh
 
 
 def an_own_refresh() -> Any:
@@ -98,7 +98,7 @@ def test_our_route_goes_on_beside_a_view_for_another_method() -> None:
     app.add_url_rule("/refresh", "page", lambda: "how to refresh")
     tokens = signed_in(app)
     assert call(app, "GET", "/refresh").text == "how to refresh"
-    asserted_answer(post_refresh(app, refresh=tokens.refresh_token), 200, {})
+    assert_response(post_refresh(app, refresh=tokens.refresh_token), 200, {})
     refused = call(app, "PUT", "/refresh")
     assert (refused.status_code, set(refused.allow)) == (405, {"GET", "HEAD", "OPTIONS", "POST"})
     assert set(call(app, "OPTIONS", "/refresh").allow) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -139,7 +139,7 @@ def test_a_rule_that_no_such_request_reaches_leaves_our_route(path: str, options
     """One that takes any path, or that no request of this kind reaches, takes nothing from ours."""
     app = an_app()
     app.add_url_rule(path, "own", lambda **_: "mine", methods=["POST"], **options)
-    asserted_answer(post_refresh(app, refresh=signed_in(app).refresh_token), 200, {})
+    assert_response(post_refresh(app, refresh=signed_in(app).refresh_token), 200, {})
 
 
 def test_a_websocket_at_our_path_leaves_our_route() -> None:
@@ -159,6 +159,6 @@ def test_an_own_refresh_view_works_by_refresh_session() -> None:
     cookies = set_cookies(call(app, "POST", "/login"))
     assert cookies["sRefreshToken"].path == "/refresh"
     assert call(app, "POST", "/refresh", refresh=cookies["sRefreshToken"].value).json == {"user": "user-1"}
-    assert cleared(call(app, "POST", "/refresh")) == {"cookie", "header"}
+    assert cleared_methods(call(app, "POST", "/refresh")) == {"cookie", "header"}
     assert call(app, "POST", "/signout").status_code == 404
     assert state_of(app).settings.signout_path == "/signout"

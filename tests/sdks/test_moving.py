@@ -14,7 +14,7 @@ import requests
 from waitress.server import create_server
 
 from ..docs.test_moving import code
-from .conftest import CoreOf, installed
+from .conftest import CoreOf, require_installed
 from .processes import API_KEY, PYTHON
 
 pytestmark = pytest.mark.sdks
@@ -29,7 +29,7 @@ def pointed_at(core: str, side: str) -> str:
 
 @pytest.fixture
 def core(core_of: CoreOf) -> str:
-    installed("python")
+    require_installed("python")
     return core_of("sqlite").uri
 
 

@@ -33,21 +33,21 @@ from flask_supertokens.protocol.tokens import parse_access_token
 from ..support.apps import a_session, an_app, an_app_with_users, clock_of, handles, signed_in, state_of
 from ..support.cookies import set_cookies
 from ..support.engines import keys_of
-from ..support.names import spelled
+from ..support.names import spell
 from ..support.wire import (
     CLAIMS,
     HEADER,
     TRY_REFRESH,
     UNAUTHORISED,
-    asserted_answer,
+    assert_response,
     call,
-    cleared,
+    cleared_methods,
     contents,
-    encoded,
-    forged,
+    encode_part,
+    forge,
     forged_with,
     run,
-    untouched,
+    sets_no_tokens,
     without,
 )
 
@@ -84,15 +84,15 @@ def served(app: Flask, **request: Any) -> list[TestResponse]:
 def resigned(good: str, **header: Any) -> str:
     """The claims of a token under a header of one's own, signed with the public key as if it were a shared secret."""
     known, claims = contents(good)
-    signed = f"{encoded({**known, **header})}.{encoded(claims)}"
+    signed = f"{encode_part({**known, **header})}.{encode_part(claims)}"
     signature = hmac.new(b"-----BEGIN PUBLIC KEY-----", signed.encode(), hashlib.sha256).digest()
-    return f"{signed}.{encoded(signature)}"
+    return f"{signed}.{encode_part(signature)}"
 
 
 def with_claims(good: str, **claims: Any) -> str:
     """A token with other claims under the old signature."""
     header, _, signature = good.split(".")
-    return f"{header}.{encoded({**contents(good)[1], **claims})}.{signature}"
+    return f"{header}.{encode_part({**contents(good)[1], **claims})}.{signature}"
 
 
 def signed_by_a_stranger(good: str, **header: Any) -> str:
@@ -109,7 +109,7 @@ FOREIGN: dict[str, Callable[[str], str]] = {
     "cut in the claims": lambda good: good[: good.index(".") + 40],
     "only dots": lambda good: "..",
     "100 kB": lambda good: "x" * 100_000,
-    "100 kB of claims": lambda good: forged({**CLAIMS, "x": "y" * 100_000}),
+    "100 kB of claims": lambda good: forge({**CLAIMS, "x": "y" * 100_000}),
     "100 kB of signature": lambda good: good + "A" * 100_000,
     "100 kB of dots": lambda good: "." * 100_000,
     "a letter beyond ASCII": lambda good: "é" + good,
@@ -118,17 +118,17 @@ FOREIGN: dict[str, Callable[[str], str]] = {
     "algorithm none": lambda good: resigned(good, alg="none").rpartition(".")[0] + ".",
     "algorithm HS256": lambda good: resigned(good, alg="HS256"),
     "algorithm RS256": lambda good: resigned(good, alg="RS256"),
-    "no kid": lambda good: forged(contents(good)[1], without(HEADER, "kid")),
-    "a kid that is a path": lambda good: forged(contents(good)[1], {**HEADER, "kid": "d-../../etc/passwd"}),
-    "types in the claims": lambda good: forged({**contents(good)[1], "exp": "tomorrow"}),
-    "a list for claims": lambda good: forged([1, 2]),
-    "a header deep as a well": lambda good: f"{encoded(b'[' * 10_000)}.{encoded(CLAIMS)}.x",
-    "claims deep as a well": lambda good: f"{encoded(HEADER)}.{encoded(b'[' * 10_000)}.x",
-    "1e999": lambda good: forged(json.dumps(CLAIMS).replace("1700003600", "1e999").encode()),
-    "NaN": lambda good: forged({**CLAIMS, "x": float("nan")}),
-    "a number of 5000 digits": lambda good: forged(json.dumps(CLAIMS).replace("1700003600", "9" * 5000).encode()),
-    "a lone surrogate": lambda good: forged({**CLAIMS, "antiCsrfToken": "\ud800"}),
-    "UTF-16": lambda good: forged(json.dumps({**CLAIMS, "antiCsrfToken": "\ud800"}).encode("utf-16-le")),
+    "no kid": lambda good: forge(contents(good)[1], without(HEADER, "kid")),
+    "a kid that is a path": lambda good: forge(contents(good)[1], {**HEADER, "kid": "d-../../etc/passwd"}),
+    "types in the claims": lambda good: forge({**contents(good)[1], "exp": "tomorrow"}),
+    "a list for claims": lambda good: forge([1, 2]),
+    "a header deep as a well": lambda good: f"{encode_part(b'[' * 10_000)}.{encode_part(CLAIMS)}.x",
+    "claims deep as a well": lambda good: f"{encode_part(HEADER)}.{encode_part(b'[' * 10_000)}.x",
+    "1e999": lambda good: forge(json.dumps(CLAIMS).replace("1700003600", "1e999").encode()),
+    "NaN": lambda good: forge({**CLAIMS, "x": float("nan")}),
+    "a number of 5000 digits": lambda good: forge(json.dumps(CLAIMS).replace("1700003600", "9" * 5000).encode()),
+    "a lone surrogate": lambda good: forge({**CLAIMS, "antiCsrfToken": "\ud800"}),
+    "UTF-16": lambda good: forge(json.dumps({**CLAIMS, "antiCsrfToken": "\ud800"}).encode("utf-16-le")),
 }
 
 GENUINE_FORM: dict[str, Callable[[str], str]] = {
@@ -158,7 +158,7 @@ def test_a_token_that_has_not_our_form_counts_as_absent(
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
         assert response.status_code in (200, 401)
         assert response.json == (UNAUTHORISED if response.status_code == 401 else {"user": None, "method": None})
-        assert untouched(response)
+        assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize("by", ["access", "bearer"])
@@ -168,8 +168,8 @@ def test_a_token_that_was_tampered_with_gets_try_refresh(
 ) -> None:
     """It has our form and not our signature: *try refresh token*, also where the session is optional."""
     for response in served(app, **{by: spoil(signed_in_apart(app))}):
-        asserted_answer(response, 401, TRY_REFRESH)
-        assert untouched(response)
+        assert_response(response, 401, TRY_REFRESH)
+        assert sets_no_tokens(response)
 
 
 TOKENS: dict[int, str] = {}
@@ -193,8 +193,8 @@ def test_garbage_at_the_refresh_route_is_unauthorised_and_cleared(
 ) -> None:
     """*Unauthorised*, both methods cleared, whichever way it comes."""
     response = call(app, "POST", "/refresh", **{by: spoil(signed_in_apart(app))})
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, UNAUTHORISED)
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 @pytest.mark.parametrize("spoil", [*FOREIGN.values(), *GENUINE_FORM.values()], ids=[*FOREIGN, *GENUINE_FORM])
@@ -213,7 +213,7 @@ def test_a_tampered_token_is_refused_alike_in_every_anti_csrf_mode(mode: str, sp
     app = an_app(anti_csrf=mode)
     for value in ("x", "é\x01", ""):
         headers = {"anti-csrf": value, "rid": value}
-        asserted_answer(
+        assert_response(
             call(app, "POST", "/me", access=spoil(signed_in(app).access_token), headers=headers), 401, TRY_REFRESH
         )
 
@@ -225,7 +225,7 @@ def test_a_token_expires_to_the_millisecond(app: Flask, state: None) -> None:
     clock_of(fresh).wait(HOUR - 1)
     assert call(fresh, "GET", "/me", access=access).status_code == 200
     clock_of(fresh).wait(1)
-    asserted_answer(call(fresh, "GET", "/me", access=access), 401, TRY_REFRESH)
+    assert_response(call(fresh, "GET", "/me", access=access), 401, TRY_REFRESH)
 
 
 def test_tokens_do_not_stand_in_for_each_other() -> None:
@@ -247,9 +247,9 @@ def test_a_token_signed_with_the_public_key_as_a_secret_is_refused(algorithm: st
     app = an_app(access_token_algorithm=algorithm)
     header, claims = contents(signed_in(app).access_token)
     pem = keys_of(state_of(app).engine)[0].public_pem
-    signed = f"{encoded({**header, 'alg': 'HS256'})}.{encoded(claims)}"
-    token = f"{signed}.{encoded(hmac.new(pem.encode(), signed.encode(), hashlib.sha256).digest())}"
-    asserted_answer(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
+    signed = f"{encode_part({**header, 'alg': 'HS256'})}.{encode_part(claims)}"
+    token = f"{signed}.{encode_part(hmac.new(pem.encode(), signed.encode(), hashlib.sha256).digest())}"
+    assert_response(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
 
 
 # -- headers and cookies -----------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_any_bytes_in_the_headers_get_a_response_of_ours(
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "RS256"])
-@pytest.mark.parametrize("letter", ["漢", "😀", "é", '"', "\\", "\n", ";"], ids=spelled)
+@pytest.mark.parametrize("letter", ["漢", "😀", "é", '"', "\\", "\n", ";"], ids=spell)
 def test_a_long_user_id_of_any_script_survives_sign_in_use_and_refresh(
     algorithm: str, letter: str, rsa_apps: dict[str, Flask]
 ) -> None:
@@ -409,7 +409,7 @@ def test_a_payload_too_large_at_sign_in_raises_and_leaves_the_old_session() -> N
         return current_session.user_id
 
     response = run(app, view, verified=True, access=signed_in(app).access_token)
-    assert (response.json, untouched(response)) == ("user-1", True)
+    assert (response.json, sets_no_tokens(response)) == ("user-1", True)
     assert (len(handles(app)), handles(app, "new")) == (1, [])
 
 
@@ -433,10 +433,10 @@ def test_a_payload_too_large_at_a_merge_raises_and_leaves_the_old_payload(merge:
         ]
 
     response = run(app, view, verified=True, access=signed_in(app, access_token_payload={"x": "old"}).access_token)
-    assert (response.json, untouched(response)) == (["old", "old"], True)
+    assert (response.json, sets_no_tokens(response)) == (["old", "old"], True)
 
 
-@pytest.mark.parametrize("value", [{1}, float("inf"), "\ud800", object(), b"x"], ids=spelled)
+@pytest.mark.parametrize("value", [{1}, float("inf"), "\ud800", object(), b"x"], ids=spell)
 @pytest.mark.parametrize("what", ["merge", "data"])
 def test_a_change_that_is_not_json_raises_and_changes_nothing(what: str, value: Any) -> None:
     """A ValueError; nothing is changed."""
@@ -486,13 +486,13 @@ def test_a_token_of_another_algorithm_than_the_setting_s_is_foreign(algorithm: s
     """The settings name it; a token of another one is foreign."""
     app = an_app()
     header, claims = contents(signed_in(app).access_token)
-    token = f"{encoded({**header, 'alg': algorithm})}.{encoded(claims)}."
-    asserted_answer(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
+    token = f"{encode_part({**header, 'alg': algorithm})}.{encode_part(claims)}."
+    assert_response(call(app, "GET", "/me", access=token), 401, UNAUTHORISED)
 
 
 def test_a_token_of_another_kind_is_foreign_and_no_payload_can_claim_it() -> None:
     """``stt`` other than 0 is an OAuth token; a payload can't claim it."""
-    assert parse_access_token(forged({**CLAIMS, "stt": 1}), OURS) is None
+    assert parse_access_token(forge({**CLAIMS, "stt": 1}), OURS) is None
     assert "stt" in PROTECTED_NAMES
     with pytest.raises(ValueError, match="stt"):
         a_session(an_app(), access_token_payload={"stt": 1})

@@ -30,7 +30,7 @@ from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.apps import SECRET, an_app, clock_of, signed_in, state_of
 from ..support.cookies import cookie_values, set_cookies
-from ..support.engines import a_session, an_engine, issued, presented, refresh_token_of, refreshed
+from ..support.engines import a_session, an_engine, present, refresh_grant, refresh_token_of, tokens_of
 from ..support.plans import HOUR, Clock
 from ..support.records import kids_of
 from ..support.served import a_core, serving
@@ -52,9 +52,9 @@ class Robbed:
         self.engine = an_engine(self.store, clock)
         grant = self.engine.create(a_session())
         clock.wait(HOUR)
-        grant = refreshed(self.engine, grant)
+        grant = refresh_grant(self.engine, grant)
         clock.wait(HOUR)
-        self.grant = refreshed(self.engine, grant)
+        self.grant = refresh_grant(self.engine, grant)
         self.record = self._record()
         self.born = clock()
 
@@ -367,10 +367,10 @@ def test_no_secret_is_told_by_tracebacks(clock: Clock) -> None:
             told += "".join(traceback.format_exception(error)) + repr(error) + json.dumps(vars(error), default=repr)
     robbed.store.remove([robbed.record.handle])
     with pytest.raises(UnauthorisedError) as caught:
-        robbed.engine.verify(presented(robbed.engine, issued(robbed.grant).access_token), check_database=True)
+        robbed.engine.verify(present(robbed.engine, tokens_of(robbed.grant).access_token), check_database=True)
     told += "".join(traceback.format_exception(caught.value))
     assert len(told) > 1000
-    secrets = filter(None, (token, *token.split("."), issued(robbed.grant).access_token))
+    secrets = filter(None, (token, *token.split("."), tokens_of(robbed.grant).access_token))
     assert [part for part in secrets if part in told] == []
     assert kids_of(robbed.store.keys())[0] not in told
 

@@ -39,7 +39,7 @@ from flask_supertokens import (
 from ..support.apps import SECRET, add, an_app, an_app_with_users, clock_of, handles, signed_in, whoami
 from ..support.cookies import set_cookies
 from ..support.threads import at_once
-from ..support.wire import call, cleared, front, untouched
+from ..support.wire import call, cleared_methods, front, sets_no_tokens
 
 BOTH = {"sAccessToken", "sRefreshToken"}
 USERS = 8
@@ -324,7 +324,7 @@ def test_an_error_that_clears_tokens_clears_them(place: str) -> None:
         app.after_request(lambda response: failing() if response.status_code == 401 else response)
     tokens = signed_in(app)
     response = call(app, "GET", "/view", access=tokens.access_token, refresh=tokens.refresh_token)
-    assert cleared(response) == {"cookie", "header"}
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 def test_a_receiver_that_raises_fails_the_sign_in_and_no_tokens_arrive() -> None:
@@ -408,7 +408,7 @@ def test_a_request_inside_a_request_has_its_own_session() -> None:
     add(app, verify_session(view))
     response = call(app, "GET", "/view", access=signed_in(app, "outer").access_token)
     assert response.json == ["outer", "inner", None, "outer", 2]
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def handing_on(second: Flask) -> Any:

@@ -31,7 +31,7 @@ from ..support.apps import SECRET, BrokenStore, a_session, an_app, an_app_with_u
 from ..support.cookies import BOTH_COOKIES, cleared_cookies, cookie_values, set_cookies
 from ..support.plans import HOUR, SECOND, Clock
 from ..support.served import Serving, a_core
-from ..support.wire import Tokens, all_tokens, ask, call, cleared, log_in, run, untouched
+from ..support.wire import Tokens, all_tokens, ask, call, cleared_methods, log_in, run, sets_no_tokens
 
 STALE_SCRIPT = """
 import os, sys
@@ -111,12 +111,12 @@ def test_a_stolen_session_that_cannot_be_revoked_is_a_503_and_alarms_again(
     for _ in range(2):
         response = present(app, tokens, mode)
         assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
-        assert untouched(response)
+        assert sets_no_tokens(response)
     assert f"The stolen session {tokens.handle} could not be revoked" in caplog.text
     assert tokens.refresh not in all_tokens(caplog)
     store.down = False
     response = present(app, tokens, mode)
-    assert (response.json, cleared(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
+    assert (response.json, cleared_methods(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
     assert handles(app) == []
 
 
@@ -149,7 +149,7 @@ def test_a_core_that_cannot_revoke_a_stolen_session_makes_a_503_and_alarms_again
     tokens = stolen(app)
     store.down = True
     response = present(app, tokens)
-    assert (response.status_code, untouched(response)) == (503, True)
+    assert (response.status_code, sets_no_tokens(response)) == (503, True)
     store.down = False
     assert present(app, tokens).json == {"message": "token theft detected"}
     assert store.read(tokens.handle) is None
@@ -191,7 +191,7 @@ def test_a_theft_on_a_database_that_takes_no_writes_alarms_afterwards(
             with store._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA query_only=1")
         response = present(app, tokens)
-        assert (response.status_code, untouched(response)) == (503, True)
+        assert (response.status_code, sets_no_tokens(response)) == (503, True)
         if fault == "locked":
             other.execute("ROLLBACK")
     other.close()
@@ -240,7 +240,7 @@ def test_a_stale_token_without_anti_csrf_is_a_theft(anti_csrf: str, headers: dic
     """It is a theft, acted upon: the alarm does not wait for a thief who brings all headers."""
     app = an_app(anti_csrf=anti_csrf)
     response = present(app, stolen(app), **headers)
-    assert (response.json, cleared(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
+    assert (response.json, cleared_methods(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
     assert handles(app) == []
 
 
@@ -322,11 +322,11 @@ def test_a_theft_that_a_view_raises_is_not_spent_while_the_store_is_down(caplog:
     store.down = True
     response = run(app, view)
     assert (response.status_code, response.json) == (503, {"message": "service unavailable"})
-    assert untouched(response)
+    assert sets_no_tokens(response)
     assert "could not be revoked" in caplog.text
     store.down = False
     response = run(app, view)
-    assert (response.json, cleared(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
+    assert (response.json, cleared_methods(response)) == ({"message": "token theft detected"}, {"cookie", "header"})
     assert handles(app) == []
 
 

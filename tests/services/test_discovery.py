@@ -10,7 +10,7 @@ from flask_supertokens import create_jwt
 from ..support.apps import an_app, signed_in
 from ..support.both import Make
 from ..support.jwks import API
-from ..support.wire import asserted_answer, call, contents
+from ..support.wire import assert_response, call, contents
 
 
 def test_another_service_discovers_issuer_keys_and_algorithms(make: Make) -> None:
@@ -24,7 +24,7 @@ def test_another_service_discovers_issuer_keys_and_algorithms(make: Make) -> Non
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [algorithm],
     }
-    asserted_answer(response, 200, body)
+    assert_response(response, 200, body)
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert "max-age=" in response.headers["Cache-Control"]
 

@@ -10,15 +10,15 @@ from flask_supertokens.sessions import check_health
 
 from ..support.apps import BrokenStore, an_app
 from ..support.both import Make
-from ..support.wire import asserted_answer, call, untouched
+from ..support.wire import assert_response, call, sets_no_tokens
 
 
 def test_health_is_200_without_a_session_where_all_is_well(make: Make) -> None:
     """200, without a session; the function says nothing."""
     app = make(health_path="/health")
     response = call(app, "GET", "/health", access="garbage")
-    asserted_answer(response, 200, {"status": "OK"})
-    assert untouched(response)
+    assert_response(response, 200, {"status": "OK"})
+    assert sets_no_tokens(response)
     with app.app_context():
         assert check_health() is None  # type: ignore[func-returns-value]
 
@@ -34,7 +34,7 @@ def test_health_is_503_while_the_store_is_down_and_well_again_later() -> None:
     app = an_app(store, health_path="/healthz")
     store.down = True
     response = call(app, "GET", "/healthz")
-    asserted_answer(response, 503, {"message": "service unavailable"})
+    assert_response(response, 503, {"message": "service unavailable"})
     assert response.headers["Retry-After"].isdigit()
     with app.app_context(), pytest.raises(GeneralError):
         check_health()

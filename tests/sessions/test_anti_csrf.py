@@ -16,13 +16,13 @@ from ..support.wire import (
     FOREIGN,
     TRY_REFRESH,
     ask,
-    asserted_answer,
+    assert_response,
     call,
-    cleared,
+    cleared_methods,
     contents,
     log_in,
     post_refresh,
-    untouched,
+    sets_no_tokens,
 )
 
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
@@ -51,7 +51,7 @@ def test_a_cookie_session_needs_the_proof_of_its_mode_for_unsafe_methods(
     headers = {} if header is None else {header[0]: header[1] or str(tokens.anti_csrf_token)}
     response = call(app, method, "/me", access=tokens.access_token, headers=headers)
     assert response.status_code == status
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize("mode", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
@@ -66,7 +66,7 @@ def test_a_session_without_an_anti_csrf_token_is_refused_unsafe_requests() -> No
     """In mode VIA_TOKEN it can't be used for an unsafe request by cookie."""
     app = an_app(anti_csrf="VIA_TOKEN")
     access = signed_in(app).access_token
-    asserted_answer(call(app, "POST", "/me", access=access, headers={"anti-csrf": "x"}), 401, TRY_REFRESH)
+    assert_response(call(app, "POST", "/me", access=access, headers={"anti-csrf": "x"}), 401, TRY_REFRESH)
 
 
 @pytest.mark.parametrize(("check", "method", "status"), [(True, "GET", 401), (False, "POST", 200)])
@@ -83,7 +83,7 @@ def test_a_view_without_the_anti_csrf_check_still_refuses_foreign_origins() -> N
     """Foreign origins are refused all the same."""
     app = add(an_app(), verify_session(anti_csrf_check=False)(user))
     headers = {"Sec-Fetch-Site": "cross-site"}
-    asserted_answer(call(app, "POST", "/view", access=signed_in(app).access_token, headers=headers), 403, FOREIGN)
+    assert_response(call(app, "POST", "/view", access=signed_in(app).access_token, headers=headers), 403, FOREIGN)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_cookie_refresh_without_rid_is_unauthorised_where_a_header_is_required
     tokens = signed_in(app)
     response = post_refresh(app, refresh=tokens.refresh_token, headers=headers)
     assert response.status_code == (200 if passes else 401)
-    assert cleared(response) == (set() if passes else {"cookie", "header"})
+    assert cleared_methods(response) == (set() if passes else {"cookie", "header"})
     assert post_refresh(app, bearer=tokens.refresh_token).status_code == 200
     assert len(handles(app)) == 1
 
@@ -122,7 +122,7 @@ def test_a_cookie_refresh_needs_the_anti_csrf_token_of_its_session(
     value = tokens.anti_csrf_token if given == "own" else given
     response = post_refresh(app, refresh=tokens.refresh_token, headers={"anti-csrf": value} if value else {})
     assert response.status_code == (200 if passes else 401)
-    assert cleared(response) == (set() if passes else {"cookie", "header"})
+    assert cleared_methods(response) == (set() if passes else {"cookie", "header"})
     assert post_refresh(app, bearer=tokens.refresh_token).status_code == 200
 
 

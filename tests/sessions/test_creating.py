@@ -20,7 +20,7 @@ from flask_supertokens import (
 from ..support.apps import a_session, an_app, clock_of, handles, signed_in, state_of
 from ..support.cookies import cleared_cookies, cookie_lines, cookie_values, set_cookies
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import ask, call, contents, front, log_in, logging_in, run, untouched
+from ..support.wire import ask, call, contents, front, log_in, logging_in, run, sets_no_tokens
 
 
 def test_a_new_session_knows_user_tenant_payload_and_moment() -> None:
@@ -96,7 +96,7 @@ def test_an_argument_that_is_not_acceptable_is_a_value_error_and_makes_no_sessio
 
     response = run(app, view, access=tokens.access_token)
     assert response.json == "user-1"
-    assert untouched(response)
+    assert sets_no_tokens(response)
     assert handles(app, "new") == []
 
 

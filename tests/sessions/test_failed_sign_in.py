@@ -18,7 +18,7 @@ from ..support.apps import BrokenStore, a_session, an_app, handles, signed_in, s
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR
-from ..support.wire import all_tokens, call, cleared, untouched
+from ..support.wire import all_tokens, call, cleared_methods, sets_no_tokens
 
 FAILURES: dict[str, Callable[[], Any]] = {
     "exception": lambda: {}["missing"],
@@ -62,7 +62,7 @@ def test_a_sign_in_that_fails_afterwards_ends_its_session_and_sends_no_token(
     with signals.session_revoked.connected_to(lambda sender, session_handle: told.append(session_handle), app):
         response = logging_in(app, FAILURES[way])
     assert response.status_code >= 500
-    assert (untouched(response), handles(app), len(told)) == (True, [], 1)
+    assert (sets_no_tokens(response), handles(app), len(told)) == (True, [], 1)
     assert f"The request failed after a log-in: session {told[0]} is being ended." in caplog.text
 
 
@@ -91,7 +91,7 @@ def test_a_kept_session_beside_two_sign_ins_keeps_its_cookies() -> None:
         create_new_session("user-1", keep_existing=True)
 
     response = logging_in(app, FAILURES["exception"], before=first, access=old.access_token)
-    assert (untouched(response), len(handles(app))) == (True, 1)
+    assert (sets_no_tokens(response), len(handles(app))) == (True, 1)
 
 
 @pytest.mark.parametrize("way", NO_FAILURES)
@@ -110,7 +110,7 @@ def test_a_failure_that_the_app_answers_itself_is_no_sign_in_either(kind: Any) -
     app.register_error_handler(kind, lambda error: ("sorry", 200))
     failure = FAILURES["exception" if kind in (Exception, KeyError, InternalServerError) else "500"]
     response = logging_in(app, FAILURES["ours"] if kind is GeneralError else failure)
-    assert (response.text, untouched(response), handles(app)) == ("sorry", True, [])
+    assert (response.text, sets_no_tokens(response), handles(app)) == ("sorry", True, [])
 
 
 def test_a_failure_that_propagates_to_a_test_client_ends_the_session() -> None:
@@ -127,7 +127,7 @@ def test_a_failed_sign_in_that_replaced_a_session_clears_its_cookies(user_id: st
     app = an_app()
     old = signed_in(app)
     response = logging_in(app, FAILURES["exception"], user_id=user_id, access=old.access_token)
-    assert "cookie" in cleared(response)
+    assert "cookie" in cleared_methods(response)
     assert (handles(app), handles(app, "user-2")) == ([], [])
 
 
@@ -137,14 +137,17 @@ def test_a_failed_sign_in_leaves_the_cookies_of_a_session_that_it_kept() -> None
     old = signed_in(app)
     state_of(app).engine.clock.wait(HOUR)  # type: ignore[attr-defined]
     response = logging_in(app, FAILURES["exception"], user_id="user-2", access=old.access_token)
-    assert (untouched(response), len(handles(app)), handles(app, "user-2")) == (True, 1, [])
+    assert (sets_no_tokens(response), len(handles(app)), handles(app, "user-2")) == (True, 1, [])
 
 
 def test_two_failed_sign_ins_end_all_sessions_of_the_request() -> None:
     """All sessions of the request are ended."""
     app = an_app()
     response = logging_in(app, FAILURES["exception"], before=lambda: create_new_session("user-1"))
-    assert (bool(handles(app)), "sAccessToken" in set_cookies(response) and not cleared(response)) == (False, False)
+    assert (bool(handles(app)), "sAccessToken" in set_cookies(response) and not cleared_methods(response)) == (
+        False,
+        False,
+    )
 
 
 def test_tokens_do_not_leave_where_a_function_for_after_request_fails() -> None:
@@ -157,7 +160,7 @@ def test_tokens_do_not_leave_where_a_function_for_after_request_fails() -> None:
         return response
 
     response = logging_in(app, lambda: after_this_request(fail) and "ok")
-    assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
+    assert (response.status_code, sets_no_tokens(response), handles(app)) == (500, True, [])
 
 
 def test_a_sign_in_in_before_request_ends_with_the_view_s_failure() -> None:
@@ -166,7 +169,7 @@ def test_a_sign_in_in_before_request_ends_with_the_view_s_failure() -> None:
     app.before_request(lambda: create_new_session("user-1") and None)
     app.add_url_rule("/fails", view_func=FAILURES["exception"])
     response = call(app, "GET", "/fails")
-    assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
+    assert (response.status_code, sets_no_tokens(response), handles(app)) == (500, True, [])
 
 
 def test_a_receiver_that_fails_at_a_sign_in_fails_the_sign_in() -> None:
@@ -178,7 +181,7 @@ def test_a_receiver_that_fails_at_a_sign_in_fails_the_sign_in() -> None:
 
     with signals.session_created.connected_to(fail, app):
         response = logging_in(app, lambda: "ok")
-    assert (response.status_code, untouched(response), handles(app)) == (500, True, [])
+    assert (response.status_code, sets_no_tokens(response), handles(app)) == (500, True, [])
 
 
 def test_no_token_leaves_where_the_session_of_a_failed_sign_in_cannot_be_ended(
@@ -193,7 +196,7 @@ def test_no_token_leaves_where_the_session_of_a_failed_sign_in_cannot_be_ended(
         raise KeyError("missing")
 
     response = logging_in(app, fail)
-    assert (response.status_code, untouched(response)) == (500, True)
+    assert (response.status_code, sets_no_tokens(response)) == (500, True)
     assert "could not be ended: The session store failed in remove" in caplog.text
     assert "eyJ" not in all_tokens(caplog).replace("KeyError", "")
 

@@ -16,13 +16,13 @@ from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
     ask,
-    asserted_answer,
+    assert_response,
     call,
-    encoded,
-    forged,
+    encode_part,
+    forge,
     log_in,
     post_refresh,
-    untouched,
+    sets_no_tokens,
     without,
 )
 
@@ -32,8 +32,8 @@ from ..support.wire import (
 def test_a_token_of_an_old_version_gets_try_refresh(path: str, legacy: str) -> None:
     """Versions 1 and 2 are old sessions, not foreign tokens: *try refresh token*, by either method."""
     app = an_app()
-    asserted_answer(call(app, "GET", path, access=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
-    asserted_answer(call(app, "GET", path, bearer=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
+    assert_response(call(app, "GET", path, access=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
+    assert_response(call(app, "GET", path, bearer=f"{legacy}.e30=.s"), 401, TRY_REFRESH)
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
@@ -41,8 +41,8 @@ def test_a_view_gives_try_refresh_for_the_cookie_of_an_old_sdk(path: str) -> Non
     """*Try refresh token*, before anything else is looked at; nothing is cleared."""
     app = an_app()
     response = call(app, "GET", path, access=signed_in(app).access_token, cookies=["sIdRefreshToken=x"])
-    asserted_answer(response, 401, TRY_REFRESH)
-    assert untouched(response)
+    assert_response(response, 401, TRY_REFRESH)
+    assert sets_no_tokens(response)
 
 
 LEGACY = Cookie("sIdRefreshToken", "", "/", None, EPOCH, "Lax", False, True, "0")
@@ -68,13 +68,13 @@ def test_the_status_for_old_web_clients_replaces_401_at_our_routes() -> None:
     """440 for the three that end a session; the bodies stay."""
     app = an_app(session_expired_status_code=440)
     first = signed_in(app).refresh_token
-    asserted_answer(call(app, "GET", "/me"), 440, UNAUTHORISED)
-    asserted_answer(call(app, "GET", "/me", cookies=["sIdRefreshToken=x"]), 440, TRY_REFRESH)
+    assert_response(call(app, "GET", "/me"), 440, UNAUTHORISED)
+    assert_response(call(app, "GET", "/me", cookies=["sIdRefreshToken=x"]), 440, TRY_REFRESH)
     child = set_cookies(post_refresh(app, refresh=first))["sRefreshToken"].value
     clock_of(app).wait(HOUR)
     post_refresh(app, refresh=child)
-    asserted_answer(post_refresh(app, refresh=first), 440, THEFT)
-    asserted_answer(post_refresh(app), 440, UNAUTHORISED)
+    assert_response(post_refresh(app, refresh=first), 440, THEFT)
+    assert_response(post_refresh(app), 440, UNAUTHORISED)
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
@@ -116,13 +116,15 @@ OURS = frozenset({"ES256"})
 def test_a_missing_tenant_is_foreign_in_versions_4_and_5(version: str) -> None:
     """``tId`` is required in version 4 and 5."""
     header = {**HEADER, "version": version}
-    assert parse_access_token(forged(without(CLAIMS, "tId"), header), OURS) is None
-    assert parse_access_token(forged(CLAIMS, header), OURS) is not None
+    assert parse_access_token(forge(without(CLAIMS, "tId"), header), OURS) is None
+    assert parse_access_token(forge(CLAIMS, header), OURS) is not None
 
 
 def test_an_old_token_that_counts_in_milliseconds_is_sent_to_refresh() -> None:
     """Versions 1 and 2 are answered with *try refresh token*; one unit inside."""
     app = an_app()
-    claims = encoded({"userId": "u", "expiryTime": 99_999_999_999_999, "sessionHandle": "h", "refreshTokenHash1": "x"})
+    claims = encode_part(
+        {"userId": "u", "expiryTime": 99_999_999_999_999, "sessionHandle": "h", "refreshTokenHash1": "x"}
+    )
     for header in LEGACY_HEADERS:
-        asserted_answer(call(app, "GET", "/me", access=f"{header}.{claims}.s"), 401, TRY_REFRESH)
+        assert_response(call(app, "GET", "/me", access=f"{header}.{claims}.s"), 401, TRY_REFRESH)

@@ -8,7 +8,7 @@ import pytest
 
 from ..support.apps import an_app, an_app_with_users, handles, signed_in, state_of
 from ..support.cookies import cookie_lines, set_cookies
-from ..support.wire import FOREIGN, ask, asserted_answer, call, log_in, post_refresh, untouched
+from ..support.wire import FOREIGN, ask, assert_response, call, log_in, post_refresh, sets_no_tokens
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -54,7 +54,7 @@ def test_an_unsafe_request_from_a_foreign_origin_is_403_in_every_mode(
     proof = {"rid": "x", "anti-csrf": str(tokens.anti_csrf_token)}
     response = call(app, "POST", "/me", access=tokens.access_token, headers={**headers, **proof})
     assert response.status_code == (403 if foreign else 200)
-    assert untouched(response)
+    assert sets_no_tokens(response)
     assert not foreign or response.json == FOREIGN
     assert call(app, "GET", "/me", access=tokens.access_token, headers=headers).status_code == 200
 
@@ -150,8 +150,8 @@ def test_our_routes_refuse_a_request_from_a_foreign_origin_with_403(
     )
     assert response.status_code == (403 if foreign else 200)
     if foreign:
-        asserted_answer(response, 403, FOREIGN)
-        assert untouched(response)
+        assert_response(response, 403, FOREIGN)
+        assert sets_no_tokens(response)
         assert len(handles(app)) == 1
 
 
@@ -159,8 +159,8 @@ def test_a_foreign_page_with_an_access_cookie_only_clears_nothing() -> None:
     """It can't clear what it can't read."""
     app = an_app()
     response = post_refresh(app, access="anything", headers={"Sec-Fetch-Site": "cross-site"})
-    asserted_answer(response, 403, FOREIGN)
-    assert untouched(response)
+    assert_response(response, 403, FOREIGN)
+    assert sets_no_tokens(response)
 
 
 def test_an_origin_in_punycode_is_our_own() -> None:

@@ -25,7 +25,7 @@ from flask_supertokens import (
 from ..support.apps import a_session, an_app, an_app_with_users, clock_of, signed_in, state_of
 from ..support.both import Make
 from ..support.cookies import cookie_lines, set_cookies
-from ..support.names import spelled
+from ..support.names import spell
 from ..support.plans import SECOND
 from ..support.threads import at_once
 from ..support.wire import ask, contents, front, handed_out, log_in, run, without
@@ -156,7 +156,7 @@ def test_a_payload_that_would_not_fit_a_cookie_is_a_value_error_and_changes_noth
             flask_supertokens.create_new_session_without_request("u", {"x": "a" * 4000})
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800", b"x"], ids=spelled)
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, "\ud800", b"x"], ids=spell)
 def test_a_payload_that_is_no_json_is_a_value_error(value: Any) -> None:
     """A ValueError that says which argument."""
     with an_app().app_context(), pytest.raises(ValueError, match="access_token_payload must be JSON"):

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.apps import close_database
-from ..support.flask_server import FlaskServer, an_app, embedded
+from ..support.flask_server import FlaskServer, an_app, embedded_settings
 from ..support.plans import (
     HONEST_ROUNDS,
     OFFSETS,
@@ -41,7 +41,7 @@ def server(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[F
     uri = "sqlite:///sessions.sqlite3"
     if request.param == "postgresql":
         uri = make_url(request.getfixturevalue("postgres_uri")).render_as_string(hide_password=False)
-    app = an_app(tmp_path, **embedded(uri))
+    app = an_app(tmp_path, **embedded_settings(uri))
     yield FlaskServer(app, Clock())
     close_database(app)
 

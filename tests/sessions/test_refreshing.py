@@ -22,11 +22,11 @@ from ..support.wire import (
     THEFT,
     UNAUTHORISED,
     ask,
-    asserted_answer,
+    assert_response,
     call,
-    cleared,
+    cleared_methods,
     contents,
-    forged,
+    forge,
     front,
     handed_out,
     log_in,
@@ -78,11 +78,11 @@ def test_a_refresh_renews_the_method_that_counts_and_empties_the_other(
         headers={"anti-csrf": str(tokens["cookie"].anti_csrf_token)},
     )
     if used is None:
-        asserted_answer(response, 401, UNAUTHORISED)
-        assert (cleared(response), response.headers["front-token"]) == ({"cookie", "header"}, "remove")
+        assert_response(response, 401, UNAUTHORISED)
+        assert (cleared_methods(response), response.headers["front-token"]) == ({"cookie", "header"}, "remove")
     else:
-        asserted_answer(response, 200, {})
-        assert (handed_out(response), cleared(response), front(response)["uid"]) == ({used}, emptied, used)
+        assert_response(response, 200, {})
+        assert (handed_out(response), cleared_methods(response), front(response)["uid"]) == ({used}, emptied, used)
     assert ("anti-csrf" in response.headers) is (used == "cookie" and response.status_code == 200)
     assert (response.headers["Cache-Control"], response.headers["Vary"]) == ("no-store", "Cookie")
 
@@ -118,7 +118,7 @@ def test_a_repeated_refresh_with_a_young_child_sets_no_refresh_cookie() -> None:
     child = set_cookies(post_refresh(app, refresh=tokens.refresh_token, headers=headers))["sRefreshToken"].value
     clock_of(app).wait(2000)
     response = post_refresh(app, refresh=child, headers=headers)
-    asserted_answer(response, 200, {})
+    assert_response(response, 200, {})
     assert set(set_cookies(response)) == {"sAccessToken"}
     assert front(response)["up"]["iat"] == clock_of(app)() // 1000
 
@@ -141,9 +141,9 @@ def test_a_refresh_without_a_token_is_unauthorised_and_asks_no_store(
     state_of(app).engine.store = None  # type: ignore[attr-defined]
     seen = descriptions(app)
     response = post_refresh(app, **tokens)
-    asserted_answer(response, 401, UNAUTHORISED)
+    assert_response(response, 401, UNAUTHORISED)
     assert seen == [description]
-    assert cleared(response) == {"cookie", "header"}
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", "x" * 100_000, "ÿ", "%00", '"', "access"])
@@ -153,8 +153,8 @@ def test_a_foreign_refresh_token_is_unauthorised_and_touches_no_session(by: str,
     app = an_app()
     tokens = signed_in(app)
     response = post_refresh(app, **{by: tokens.access_token if token == "access" else token})
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, UNAUTHORISED)
+    assert cleared_methods(response) == {"cookie", "header"}
     assert len(handles(app)) == 1
 
 
@@ -167,8 +167,8 @@ def test_a_refresh_of_a_session_that_is_over_is_unauthorised_and_cleared(why: st
         assert revoke_session(session.handle) is (why != "another key")
     clock_of(app).wait(100 * 24 * HOUR if why == "expired" else 0)
     response = post_refresh(app, refresh=session.tokens.refresh_token)
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, UNAUTHORISED)
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 def test_a_refresh_token_under_a_fallback_key_is_renewed_under_the_new_key() -> None:
@@ -191,9 +191,9 @@ def test_a_token_that_comes_back_after_its_successor_was_used_is_a_theft() -> No
     clock_of(app).wait(HOUR)
     grandchild = set_cookies(post_refresh(app, refresh=child))["sRefreshToken"].value
     response = post_refresh(app, refresh=first)
-    asserted_answer(response, 401, THEFT)
-    assert (cleared(response), handles(app)) == ({"cookie", "header"}, [])
-    asserted_answer(post_refresh(app, refresh=grandchild), 401, UNAUTHORISED)
+    assert_response(response, 401, THEFT)
+    assert (cleared_methods(response), handles(app)) == ({"cookie", "header"}, [])
+    assert_response(post_refresh(app, refresh=grandchild), 401, UNAUTHORISED)
 
 
 @pytest.mark.parametrize("expired", [True, False])
@@ -203,13 +203,13 @@ def test_a_refresh_beside_the_access_cookie_of_another_session_is_refused(expire
     victim, attacker = signed_in(app), signed_in(app, "attacker")
     clock_of(app).wait(HOUR if expired else 0)
     response = post_refresh(app, access=victim.access_token, refresh=attacker.refresh_token)
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, UNAUTHORISED)
+    assert cleared_methods(response) == {"cookie", "header"}
     assert (len(handles(app)), len(handles(app, "attacker"))) == (1, 1)
     assert post_refresh(app, refresh=victim.refresh_token).status_code == 200
 
 
-@pytest.mark.parametrize("access", ["garbage", forged(), forged({**CLAIMS, "sessionHandle": "h"})])
+@pytest.mark.parametrize("access", ["garbage", forge(), forge({**CLAIMS, "sessionHandle": "h"})])
 def test_a_refresh_beside_a_forged_access_cookie_goes_on(access: str) -> None:
     """It says nothing about the session: the refresh goes on."""
     app = an_app()
@@ -220,7 +220,7 @@ def test_a_placeholder_shows_the_newest_payload_as_expired() -> None:
     """It shows the payload of the newest access token in the request, as if issued now and expired."""
     app = an_app(older_cookie_domain="", cookie_domain="example.com")
     cookies = [
-        f"sAccessToken={forged({**CLAIMS, 'iat': iat, 'role': role})}" for iat, role in ((5, "a"), (9, "b"), (7, "c"))
+        f"sAccessToken={forge({**CLAIMS, 'iat': iat, 'role': role})}" for iat, role in ((5, "a"), (9, "b"), (7, "c"))
     ]
     clock_of(app).wait(9000)
     response = post_refresh(app, cookies=[*cookies, "sAccessToken=garbage"])
@@ -329,5 +329,5 @@ def test_a_refresh_with_both_tokens_clears_the_other_method_and_keeps_the_new_on
     issued = signed_in(app, anti_csrf=True)
     headers = {"anti-csrf": str(issued.anti_csrf_token)}
     response = call(app, "POST", "/refresh", refresh=issued.refresh_token, bearer="other", headers=headers)
-    assert (cleared(response), front(response)["uid"]) == ({"header"}, "user-1")
+    assert (cleared_methods(response), front(response)["uid"]) == ({"header"}, "user-1")
     assert response.headers["anti-csrf"] == issued.anti_csrf_token

@@ -15,7 +15,7 @@ from flask_supertokens.refusals import EXPIRED_WITHOUT_REFRESH, LINES_A_MINUTE, 
 
 from ..support.apps import add, an_app, clock_of, signed_in, state_of
 from ..support.plans import HOUR
-from ..support.wire import all_tokens, call, forged, run
+from ..support.wire import all_tokens, call, forge, run
 
 Act = Callable[[Flask], Any]
 
@@ -50,7 +50,7 @@ SITUATIONS: dict[str, tuple[Act, dict[str, Any], int, str]] = {
     "no token": (lambda app: call(app, "GET", "/me"), {}, logging.DEBUG, "There is no access token in the request."),
     "expired": (expired, {}, logging.DEBUG, "The access token has expired."),
     "signature": (
-        lambda app: call(app, "GET", "/me", access=forged({**state_claims(app)})),
+        lambda app: call(app, "GET", "/me", access=forge({**state_claims(app)})),
         {},
         logging.DEBUG,
         "signature is not ours",

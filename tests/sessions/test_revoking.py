@@ -27,7 +27,7 @@ from ..support.apps import a_session, add, an_app, an_app_with_users, clock_of, 
 from ..support.both import Make
 from ..support.cookies import cookie_lines, cookie_values
 from ..support.plans import HOUR
-from ..support.wire import ask, call, cleared, front, log_in, run, untouched
+from ..support.wire import ask, call, cleared_methods, front, log_in, run, sets_no_tokens
 
 
 @pytest.mark.parametrize("method", ["access", "bearer"])
@@ -41,7 +41,7 @@ def test_a_revoked_session_is_gone_from_store_response_and_request(method: str) 
         return [bool(current_session)]
 
     response = run(app, view, verified=True, **{method: token})
-    assert cleared(response) == {"cookie" if method == "access" else "header"}
+    assert cleared_methods(response) == {"cookie" if method == "access" else "header"}
     assert response.headers["front-token"] == "remove"
     assert response.json == [False]
     assert handles(app) == []
@@ -66,7 +66,7 @@ def test_a_session_ended_elsewhere_is_unauthorised_and_its_tokens_are_cleared(ac
         revoke_session(session.handle)
     response = run(app, lambda: action(current_session), verified=True, access=session.access_token)
     assert (response.status_code, response.json) == (401, {"message": "unauthorised"})
-    assert cleared(response) == {"cookie", "header"}
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 def test_revoking_the_old_session_lets_the_new_one_s_tokens_leave() -> None:
@@ -97,7 +97,7 @@ def test_functions_by_handle_leave_the_response_alone() -> None:
 
     response = run(app, view, verified=True, access=signed_in(app).access_token)
     assert response.json == [True, True, True, False]
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def test_an_unknown_handle_does_nothing_and_says_so(app: Flask) -> None:

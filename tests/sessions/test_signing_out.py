@@ -18,12 +18,12 @@ from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
     ask,
-    asserted_answer,
+    assert_response,
     call,
-    cleared,
+    cleared_methods,
     log_in,
     post_refresh,
-    untouched,
+    sets_no_tokens,
 )
 
 
@@ -44,10 +44,10 @@ def test_a_sign_out_ends_the_session_and_clears_its_method(by: str) -> None:
     app = an_app()
     tokens = signed_in(app)
     response = call(app, "POST", "/signout", **{by: tokens.access_token})
-    asserted_answer(response, 200, {"status": "OK"})
-    assert (cleared(response), handles(app)) == ({"cookie" if by == "access" else "header"}, [])
+    assert_response(response, 200, {"status": "OK"})
+    assert (cleared_methods(response), handles(app)) == ({"cookie" if by == "access" else "header"}, [])
     assert response.headers["front-token"] == "remove"
-    asserted_answer(post_refresh(app, refresh=tokens.refresh_token), 401, UNAUTHORISED)
+    assert_response(post_refresh(app, refresh=tokens.refresh_token), 401, UNAUTHORISED)
 
 
 def test_a_second_sign_out_clears_the_tokens_too() -> None:
@@ -56,8 +56,8 @@ def test_a_second_sign_out_clears_the_tokens_too() -> None:
     access = signed_in(app).access_token
     call(app, "POST", "/signout", access=access)
     response = call(app, "POST", "/signout", access=access)
-    asserted_answer(response, 200, {"status": "OK"})
-    assert cleared(response) == {"cookie"}
+    assert_response(response, 200, {"status": "OK"})
+    assert cleared_methods(response) == {"cookie"}
 
 
 @pytest.mark.parametrize(("wait", "body"), [(HOUR, TRY_REFRESH), (None, UNAUTHORISED)])
@@ -67,8 +67,8 @@ def test_a_sign_out_without_a_valid_session_is_401_and_clears_nothing(wait: int 
     access = None if wait is None else signed_in(app).access_token
     clock_of(app).wait(wait or 0)
     response = call(app, "POST", "/signout", access=access)
-    asserted_answer(response, 401, body)
-    assert untouched(response)
+    assert_response(response, 401, body)
+    assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize(("mode", "proof"), [("VIA_CUSTOM_HEADER", "rid"), ("VIA_TOKEN", "anti-csrf")])
@@ -76,7 +76,7 @@ def test_a_sign_out_is_checked_for_anti_csrf(mode: str, proof: str) -> None:
     """Anti-CSRF as on any unsafe request."""
     app = an_app(anti_csrf=mode)
     tokens = signed_in(app, anti_csrf=True)
-    asserted_answer(call(app, "POST", "/signout", access=tokens.access_token), 401, TRY_REFRESH)
+    assert_response(call(app, "POST", "/signout", access=tokens.access_token), 401, TRY_REFRESH)
     headers = {proof: str(tokens.anti_csrf_token)}
     assert call(app, "POST", "/signout", access=tokens.access_token, headers=headers).status_code == 200
 

@@ -18,12 +18,12 @@ from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
     ask,
-    asserted_answer,
+    assert_response,
     call,
     front,
     log_in,
     post_refresh,
-    untouched,
+    sets_no_tokens,
 )
 
 
@@ -32,7 +32,7 @@ def test_two_access_cookies_get_try_refresh(values: tuple[str, str]) -> None:
     """*Try refresh token*; a header token is not concerned."""
     app = an_app()
     cookies = [f"sAccessToken={value}" for value in values]
-    asserted_answer(call(app, "GET", "/maybe", cookies=cookies), 401, TRY_REFRESH)
+    assert_response(call(app, "GET", "/maybe", cookies=cookies), 401, TRY_REFRESH)
     bearer = signed_in(app).access_token
     assert call(app, "GET", "/me", cookies=cookies, bearer=bearer).json["method"] == "header"
     by_header = an_app(token_transfer_method="header")
@@ -64,7 +64,7 @@ def test_a_refresh_with_doubled_cookies_is_500_and_names_the_setting(
     response = post_refresh(app, cookies=cookies)
     assert response.status_code == 500
     assert response.json["message"].startswith(TWO["message"])
-    assert untouched(response)
+    assert sets_no_tokens(response)
     assert "SUPERTOKENS_OLDER_COOKIE_DOMAIN" in caplog.text
     assert len(handles(app)) == 1
 
@@ -85,7 +85,7 @@ def test_doubled_cookies_are_cleared_on_the_older_domain_and_a_placeholder_is_se
     app = an_app(older_cookie_domain=older, cookie_domain="example.com")
     state_of(app).engine.store = None  # type: ignore[attr-defined]
     response = post_refresh(app, cookies=cookies)
-    asserted_answer(response, 200, CLEARING)
+    assert_response(response, 200, CLEARING)
     found = set_cookies(response)
     assert set(found) == names
     assert all(cookie.cleared and cookie.domain == domain for cookie in found.values())
@@ -98,7 +98,7 @@ def test_a_header_token_is_refreshed_beside_doubled_cookies() -> None:
     tokens = signed_in(app)
     assert post_refresh(app, bearer=tokens.refresh_token, cookies=TWO_REFRESH).status_code == 200
     by_header = an_app(token_transfer_method="header")
-    asserted_answer(post_refresh(by_header, cookies=TWO_REFRESH), 401, UNAUTHORISED)
+    assert_response(post_refresh(by_header, cookies=TWO_REFRESH), 401, UNAUTHORISED)
 
 
 def refreshed_by(app: Flask, access: str | None, *refresh: str | None) -> TestResponse:
@@ -127,7 +127,7 @@ def test_a_stolen_refresh_token_beside_a_tossed_one_is_a_theft() -> None:
     child = cookie_values(refreshed_by(app, own.access_token, own.refresh_token))["__Secure-sRefreshToken"]
     clock_of(app).wait(HOUR)
     assert refreshed_by(app, own.access_token, child).status_code == 200
-    asserted_answer(refreshed_by(app, own.access_token, tossed.refresh_token, own.refresh_token), 401, THEFT)
+    assert_response(refreshed_by(app, own.access_token, tossed.refresh_token, own.refresh_token), 401, THEFT)
     assert (handles(app), len(handles(app, "mallory"))) == ([], 1)
 
 
@@ -140,7 +140,7 @@ def test_a_tossed_refresh_cookie_is_cleared_on_the_older_domain() -> None:
     lines = {(line.domain, line.cleared) for line in cookie_lines(response) if "Refresh" in line.name}
     assert (response.status_code, lines) == (200, {(None, False), ("example.com", True)})
     foreign = {"Cookie": f"__Host-sAccessToken={own.access_token}; {'; '.join(two)}", "Sec-Fetch-Site": "same-site"}
-    assert untouched(post_refresh(app, headers=foreign))
+    assert sets_no_tokens(post_refresh(app, headers=foreign))
 
 
 @pytest.mark.parametrize("case", ["own twice", "none is own", "no access cookie", "garbage beside them", "plain names"])
@@ -154,7 +154,7 @@ def test_a_refresh_is_500_where_the_own_cookie_cannot_be_told(case: str) -> None
     response = refreshed_by(app, access, first, second)
     if case == "plain names":
         response = post_refresh(app, access=access, cookies=[f"sRefreshToken={first}", f"sRefreshToken={second}"])
-    assert (response.status_code, untouched(response), len(handles(app))) == (500, True, 1)
+    assert (response.status_code, sets_no_tokens(response), len(handles(app))) == (500, True, 1)
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
@@ -166,7 +166,7 @@ def test_a_tossed_cookie_of_an_old_sdk_is_ignored_where_our_names_have_a_prefix(
     app = an_app(cookie_secure=True, **settings)
     response = call(app, "GET", path, cookies=["sIdRefreshToken=x"])
     assert (response.status_code, response.json) == ((401, UNAUTHORISED) if path == "/me" else (200, NOBODY))
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 NOBODY = {"user": None, "method": None}
@@ -227,4 +227,4 @@ def test_doubled_cookies_with_equal_signs_are_counted() -> None:
     """Pairs are split at the first ``=`` only."""
     cookies = ["sAccessToken=a=b", "sAccessToken=a=b"]
     assert call(an_app(), "POST", "/refresh", cookies=cookies).status_code == 500
-    asserted_answer(call(an_app(), "GET", "/me", cookies=cookies), 401, TRY_REFRESH)
+    assert_response(call(an_app(), "GET", "/me", cookies=cookies), 401, TRY_REFRESH)

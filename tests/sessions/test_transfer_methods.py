@@ -8,7 +8,7 @@ import pytest
 
 from ..support.apps import an_app, signed_in
 from ..support.cookies import BOTH_COOKIES, cookie_lines, cookie_values, set_cookies
-from ..support.wire import UNAUTHORISED, ask, call, cleared, contents, front, handed_out
+from ..support.wire import UNAUTHORISED, ask, call, cleared_methods, contents, front, handed_out
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_client_that_changes_its_method_has_the_other_one_cleared(
     """An access token by the other method, of any form, clears that method; the front-token is the new one."""
     app = an_app()
     response = call(app, "POST", "/login", headers={"st-auth-mode": mode} if mode else {}, **other)
-    assert (handed_out(response), cleared(response)) == ({chosen}, emptied)
+    assert (handed_out(response), cleared_methods(response)) == ({chosen}, emptied)
     assert front(response)["uid"] == "user-1"
 
 

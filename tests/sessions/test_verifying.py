@@ -27,14 +27,14 @@ from ..support.wire import (
     TRY_REFRESH,
     UNAUTHORISED,
     ask,
-    asserted_answer,
+    assert_response,
     call,
-    cleared,
-    forged,
+    cleared_methods,
+    forge,
     front,
     handed_out,
     log_in,
-    untouched,
+    sets_no_tokens,
 )
 
 
@@ -77,10 +77,10 @@ def test_the_header_wins_of_the_methods_that_are_allowed(
     """Of the methods that are allowed the header wins; no token is None where the session is optional, else 401."""
     response = presented(an_app(token_transfer_method=allowed), path, in_header, in_cookie)
     if who is None and path == "/me":
-        asserted_answer(response, 401, UNAUTHORISED)
+        assert_response(response, 401, UNAUTHORISED)
     else:
         assert response.json == {"user": who, "method": who}
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize("path", ["/me", "/maybe"])
@@ -91,21 +91,21 @@ def test_expired_tokens_get_try_refresh_and_clear_nothing(
     """Every token that counts becomes *try refresh token*, also where the session is optional; nothing is cleared."""
     response = presented(an_app(token_transfer_method=allowed), path, in_header, in_cookie, wait=HOUR)
     if who is not None:
-        asserted_answer(response, 401, TRY_REFRESH)
+        assert_response(response, 401, TRY_REFRESH)
     else:
         assert response.status_code == (401 if path == "/me" else 200)
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize(
-    "foreign", ["garbage", "a.b.c", forged({"sub": "x"}), forged(header={"alg": "RS256", "typ": "JWT"})]
+    "foreign", ["garbage", "a.b.c", forge({"sub": "x"}), forge(header={"alg": "RS256", "typ": "JWT"})]
 )
 def test_a_foreign_bearer_token_counts_as_absent(foreign: str) -> None:
     """It counts as absent: the cookie session beside it is served."""
     app = an_app()
     access = signed_in(app).access_token
     assert call(app, "GET", "/me", bearer=foreign, access=access).json == {"user": "user-1", "method": "cookie"}
-    asserted_answer(call(app, "GET", "/me", bearer=foreign), 401, UNAUTHORISED)
+    assert_response(call(app, "GET", "/me", bearer=foreign), 401, UNAUTHORISED)
     assert call(app, "GET", "/maybe", bearer=foreign).json["user"] is None
 
 
@@ -117,7 +117,7 @@ def test_a_foreign_bearer_token_counts_as_absent(foreign: str) -> None:
             "using legacy session, please call the refresh API",
         ),
         ({"cookies": ["sAccessToken=a", "sAccessToken=b"]}, "Multiple access tokens present in the request cookies."),
-        ({"cookies": [f"sAccessToken={forged()}"]}, "The rid header is missing (anti-CSRF)."),
+        ({"cookies": [f"sAccessToken={forge()}"]}, "The rid header is missing (anti-CSRF)."),
     ],
 )
 def test_the_first_check_that_fails_names_the_reason(problem: dict[str, Any], message: str) -> None:
@@ -133,8 +133,8 @@ def test_a_request_without_a_token_is_refused_and_clears_nothing() -> None:
     """Nothing is cleared: the request may race with a refresh."""
     app = an_app()
     response = call(app, "GET", "/me", refresh=signed_in(app).refresh_token)
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert untouched(response)
+    assert_response(response, 401, UNAUTHORISED)
+    assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize("by_setting", [True, False])
@@ -146,8 +146,8 @@ def test_a_session_that_has_ended_is_refused_where_the_database_is_asked(by_sett
     with app.app_context():
         revoke_session(session.handle)
     response = call(app, "GET", "/view", access=session.access_token)
-    asserted_answer(response, 401, UNAUTHORISED)
-    assert cleared(response) == {"cookie", "header"}
+    assert_response(response, 401, UNAUTHORISED)
+    assert cleared_methods(response) == {"cookie", "header"}
     if not by_setting:
         assert call(app, "GET", "/me", access=session.access_token).status_code == 200
 
@@ -198,7 +198,7 @@ def test_a_token_of_the_other_kind_of_signing_key_gets_try_refresh(dynamic: bool
     before = an_app(use_dynamic_signing_key=not dynamic)
     after = an_app(store=state_of(before).engine.store, use_dynamic_signing_key=dynamic)  # type: ignore[attr-defined]
     tokens = signed_in(before)
-    asserted_answer(call(after, "GET", "/me", access=tokens.access_token), 401, TRY_REFRESH)
+    assert_response(call(after, "GET", "/me", access=tokens.access_token), 401, TRY_REFRESH)
     assert call(after, "POST", "/refresh", refresh=tokens.refresh_token).status_code == 200
 
 

@@ -25,7 +25,7 @@ from ..support.apps import a_session, an_app, an_app_with_users, clock_of, handl
 from ..support.both import Make
 from ..support.cookies import set_cookies
 from ..support.plans import HOUR, SECOND
-from ..support.wire import run, untouched
+from ..support.wire import run, sets_no_tokens
 
 
 def test_a_session_lives_its_whole_life_without_requests(app: Flask) -> None:
@@ -180,7 +180,7 @@ def test_looking_at_another_session_in_a_view_leaves_the_client_s_tokens_alone(c
 
     response = run(app, view, verified=True, access=admin.access_token)
     assert response.json == "admin"
-    assert untouched(response)
+    assert sets_no_tokens(response)
 
 
 def test_functions_without_a_request_sign_nobody_out_inside_of_one() -> None:

@@ -111,7 +111,7 @@ def test_a_good_value_is_taken_with_its_type(key: str, value: Any, field: str, r
     assert type(getattr(settings(**{key: value}), field)) is type(result)
 
 
-def written(value: str) -> Any:
+def read_from_environment(value: str) -> Any:
     """What ``app.config.from_prefixed_env()`` makes of a text of the environment."""
     try:
         return json.loads(value)
@@ -125,7 +125,7 @@ YES = ("True", "true", "TRUE", "1", "yes", "Yes", "y", "on", "t", " true ")
 NO = ("False", "false", "FALSE", "0", "no", "No", "n", "off", "f", " off ")
 
 
-@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize("read", [str, read_from_environment])
 @pytest.mark.parametrize(("value", "result"), [*[(value, True) for value in YES], *[(value, False) for value in NO]])
 def test_yes_or_no_is_understood_as_people_write_it(read: Callable[[str], Any], value: str, result: bool) -> None:
     """As people write it, whether the text came as it is or went through Flask's reader of the environment."""
@@ -134,7 +134,7 @@ def test_yes_or_no_is_understood_as_people_write_it(read: Callable[[str], Any], 
     ] * 2
 
 
-@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize("read", [str, read_from_environment])
 @pytest.mark.parametrize(
     ("key", "value", "field", "result"),
     [
@@ -161,11 +161,11 @@ EVERY_ROUTE = frozenset({"refresh", "signout", "jwks", "discovery", "health", "s
 @pytest.mark.parametrize(
     ("read", "value", "names"),
     [
-        *[(read, "true", EVERY_ROUTE) for read in (str, written)],
-        *[(read, "no", frozenset()) for read in (str, written)],
-        *[(read, "signout, jwks", frozenset({"signout", "jwks"})) for read in (str, written)],
-        *[(read, "refresh", frozenset({"refresh"})) for read in (str, written)],
-        (written, '["signout", "jwks"]', frozenset({"signout", "jwks"})),
+        *[(read, "true", EVERY_ROUTE) for read in (str, read_from_environment)],
+        *[(read, "no", frozenset()) for read in (str, read_from_environment)],
+        *[(read, "signout, jwks", frozenset({"signout", "jwks"})) for read in (str, read_from_environment)],
+        *[(read, "refresh", frozenset({"refresh"})) for read in (str, read_from_environment)],
+        (read_from_environment, '["signout", "jwks"]', frozenset({"signout", "jwks"})),
     ],
 )
 def test_routes_may_be_all_none_or_their_names(read: Callable[[str], Any], value: str, names: frozenset[str]) -> None:
@@ -193,8 +193,8 @@ def test_a_list_is_the_same_as_a_list_and_as_a_text_with_commas(key: str, items:
         (one, other),
         [f" {one}", other, ""],
         *texts,
-        *map(written, texts),
-        written(json.dumps(items)),
+        *map(read_from_environment, texts),
+        read_from_environment(json.dumps(items)),
     ):
         assert getattr(settings(**{key: value}), field) == expected
     for value in ({one, other}, frozenset(items)):

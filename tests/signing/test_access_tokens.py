@@ -24,7 +24,7 @@ from flask_supertokens.signing import (
 
 from ..support.keys import CLAIMS, SECRET, SETTINGS, Shelf, a_signer, refused
 from ..support.records import NOW
-from ..support.wire import encoded
+from ..support.wire import encode_part
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -87,8 +87,8 @@ def test_a_structure_that_its_signer_spells_otherwise_is_foreign() -> None:
     _, private = signer.keys.signing_key(NOW)
     method = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
     parts = [
-        encoded({"alg": "ES256", "kid": f"d-{NOW}", "typ": "JWT", "version": "5"}),
-        encoded({**CLAIMS, "odd": "x"}),
+        encode_part({"alg": "ES256", "kid": f"d-{NOW}", "typ": "JWT", "version": "5"}),
+        encode_part({**CLAIMS, "odd": "x"}),
     ]
     for number, part in enumerate(parts):
         for twin in {part, *respelled(part)}:
@@ -156,7 +156,7 @@ def test_a_signature_that_is_no_base64_is_no_error(shelves: dict[str, Shelf], le
 def test_a_forged_token_is_not_genuine_whatever_its_header_says(shelves: dict[str, Shelf], attack: str) -> None:
     """Whatever its header says, only our key decides."""
     header, sign = ATTACKS[attack]
-    text = f"{encoded(header)}.{encoded(CLAIMS)}"
+    text = f"{encode_part(header)}.{encode_part(CLAIMS)}"
     signature = sign(text, shelves["ES256"].store.keys()[0].public_pem)
     raw = f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     assert refused(a_signer(shelves["ES256"]), raw)
@@ -181,7 +181,7 @@ def test_something_else_that_our_key_signed_is_no_access_token(
     """A good signature does not make it an access token."""
     signer = a_signer(shelves["ES256"])
     _, private = signer.keys.signing_key(NOW)
-    text = f"{encoded({**GOOD, **change})}.{encoded(CLAIMS)}"
+    text = f"{encode_part({**GOOD, **change})}.{encode_part(CLAIMS)}"
     signature = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256).sign(text.encode(), private)
     raw = f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     assert refused(signer, raw)
@@ -193,7 +193,7 @@ def test_a_token_that_was_seen_makes_no_other_one_genuine(shelves: dict[str, She
     raw = signer.sign(CLAIMS, NOW).raw
     header, _, signature = raw.split(".")
     assert not refused(signer, raw)
-    assert refused(signer, f"{header}.{encoded({**CLAIMS, 'sub': 'admin'})}.{signature}")
+    assert refused(signer, f"{header}.{encode_part({**CLAIMS, 'sub': 'admin'})}.{signature}")
 
 
 def test_an_expired_token_is_genuine_and_not_cached(shelves: dict[str, Shelf]) -> None:

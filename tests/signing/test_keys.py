@@ -28,7 +28,7 @@ from ..support.keys import CLAIMS, HOUR, LIFETIME, SECRET, SETTINGS, Shelf, a_ri
 from ..support.plans import Clock
 from ..support.records import NOW
 from ..support.threads import at_once
-from ..support.wire import encoded
+from ..support.wire import encode_part
 
 
 def test_a_key_whose_lifetime_was_shortened_stays_for_its_last_tokens(tmp_path: pathlib.Path) -> None:
@@ -291,7 +291,7 @@ def test_a_changed_algorithm_makes_a_new_key_and_the_old_one_verifies_no_new_tok
     assert len(shelf.kids) == 2
     assert signer.is_genuine(new, NOW + 1)
     header, claims, signature = new.raw.split(".")
-    header = encoded({**decoded(header), "kid": old.kid})
+    header = encode_part({**decoded(header), "kid": old.kid})
     assert refused(signer, f"{header}.{claims}.{signature}")
 
 

@@ -16,7 +16,7 @@ from flask_supertokens.engines.remote.client import CoreClient
 from flask_supertokens.errors import GeneralError
 from flask_supertokens.signing import COOL_DOWN, PublishedKeys
 
-from ..support.scripted import hang_up, reply, scripted
+from ..support.scripted import hang_up, reply, run_scripted_core
 from ..support.threads import at_once
 from ..support.workers import FORKS
 
@@ -338,7 +338,7 @@ def test_a_child_forked_while_keys_are_renewed_looks_for_a_new_key_by_itself(for
 def test_a_key_that_one_host_lacks_is_looked_for_at_the_next_in_one_flight() -> None:
     """One flight looks for the key at the next host; a key that is nowhere is nobody's, whoever answered."""
     old, new = ({"keys": [{**JWK, "kid": kid} for kid in kids]} for kids in (["d-1"], ["d-1", "d-2"]))
-    with scripted(jwks=reply(old)) as one, scripted(jwks=reply(new)) as two:
+    with run_scripted_core(jwks=reply(old)) as one, run_scripted_core(jwks=reply(new)) as two:
         keys = PublishedKeys(CoreClient((one.uri, two.uri), None, 5).fetch_keys, HOUR)
         assert keys.public_key("d-2", 0) is not None
         assert (len(one.requests), len(two.requests)) == (1, 1)

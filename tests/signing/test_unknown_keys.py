@@ -18,7 +18,7 @@ from ..support.engines import CountingStore
 from ..support.keys import Shelf, a_ring, signs_with
 from ..support.records import NOW
 from ..support.threads import at_once
-from ..support.wire import HEADER, TRY_REFRESH, asserted_answer, call, forged
+from ..support.wire import HEADER, TRY_REFRESH, assert_response, call, forge
 
 
 def test_a_hundred_random_key_ids_read_the_keys_once() -> None:
@@ -29,8 +29,8 @@ def test_a_hundred_random_key_ids_read_the_keys_once() -> None:
     state_of(app).engine.clock.wait(10_000)  # type: ignore[attr-defined]
     store.counted()
     for number in range(100):
-        asserted_answer(
-            call(app, "GET", "/me", access=forged(header={**HEADER, "kid": f"d-{number}"})), 401, TRY_REFRESH
+        assert_response(
+            call(app, "GET", "/me", access=forge(header={**HEADER, "kid": f"d-{number}"})), 401, TRY_REFRESH
         )
     assert store.counted() == {"keys": 1}
 

@@ -57,7 +57,7 @@ SWAPS = ["swap_line", "swap_payload", "swap_data"]
 VERBS = {**READS, **WRITES, "create_tables": lambda store: store.create_tables()}
 
 
-def refused(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> list[str]:
+def refusals(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> list[str]:
     """What the store says to each verb; any other answer than our error fails the test."""
     said = []
     for verb in verbs.values():
@@ -87,7 +87,7 @@ def file_of(store: SQLAlchemyStore) -> pathlib.Path:
 
 
 @contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def lock_file(path: pathlib.Path) -> Iterator[None]:
     """Another connection writes and does not come to an end."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
@@ -104,8 +104,8 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 def test_reads_go_on_and_writes_are_refused_while_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
     """In WAL mode reads go on, writes are refused after the busy timeout; nothing was changed."""
     sqlite_store.add(RECORD)
-    with locked(file_of(sqlite_store)):
-        assert all("locked" in said for said in refused(sqlite_store, WRITES))
+    with lock_file(file_of(sqlite_store)):
+        assert all("locked" in said for said in refusals(sqlite_store, WRITES))
         assert sqlite_store.read("handle-1") == RECORD
     assert sqlite_store.of_user("user-1", None, NOW) == [RECORD]
     assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") == ["handle-1"]
@@ -147,8 +147,8 @@ def test_two_threads_that_are_the_first_do_not_wait_for_each_other(
 def test_the_tables_are_made_when_the_lock_of_a_sqlite_file_is_gone(sqlite_store: SQLAlchemyStore) -> None:
     """The tables are made when the lock is gone."""
     file_of(sqlite_store).parent.mkdir()
-    with locked(file_of(sqlite_store)):
-        assert not any("Is the address" in said for said in refused(sqlite_store))
+    with lock_file(file_of(sqlite_store)):
+        assert not any("Is the address" in said for said in refusals(sqlite_store))
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
 
@@ -175,7 +175,7 @@ def test_reads_go_on_and_writes_are_refused_while_a_sqlite_file_is_read_only(sql
     )
     sqlite_store.add(RECORD)
     read_only[0] = True
-    assert all("readonly" in said for said in refused(sqlite_store, WRITES))
+    assert all("readonly" in said for said in refusals(sqlite_store, WRITES))
     assert sqlite_store.read("handle-1") == RECORD
     read_only[0] = False
     assert sqlite_store.remove(["handle-1"]) == ["handle-1"]
@@ -188,7 +188,7 @@ def test_a_sqlite_file_opened_read_only_can_be_read_if_nobody_wants_tables_made(
     engine = create_engine(f"sqlite:///file:{file_of(maker)}?mode=ro&uri=true")
     store = SQLAlchemyStore(engine, creates_tables=False)
     assert store.read("handle-1") == RECORD
-    refused(store, WRITES)
+    refusals(store, WRITES)
     engine.dispose()
 
 
@@ -196,7 +196,7 @@ def test_a_damaged_sqlite_file_is_refused_until_it_is_put_right(sqlite_store: SQ
     """A file that is no database is refused at every verb; when it is put right, the same store works."""
     file_of(sqlite_store).parent.mkdir()
     file_of(sqlite_store).write_bytes(b"not a database " * 1000)
-    assert all("not a database" in said for said in refused(sqlite_store))
+    assert all("not a database" in said for said in refusals(sqlite_store))
     file_of(sqlite_store).unlink()
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
@@ -205,14 +205,14 @@ def test_a_damaged_sqlite_file_is_refused_until_it_is_put_right(sqlite_store: SQ
 def test_an_error_names_the_sqlite_file_that_cannot_be_opened(sqlite_store: SQLAlchemyStore) -> None:
     """The error names it: a folder stands there."""
     file_of(sqlite_store).mkdir(parents=True)
-    assert all(f"Its file is {file_of(sqlite_store)}" in said for said in refused(sqlite_store))
+    assert all(f"Its file is {file_of(sqlite_store)}" in said for said in refusals(sqlite_store))
 
 
 def test_an_error_names_the_folder_that_cannot_be_made(sqlite_store: SQLAlchemyStore) -> None:
     """A file stands where the folder should be: it is named, not asked for. When it is moved away, the same store works."""
     file_of(sqlite_store).parent.touch()
     named = f"The folder of {file_of(sqlite_store)} can't be made"
-    assert all(named in said and "Is the address" not in said for said in refused(sqlite_store))
+    assert all(named in said and "Is the address" not in said for said in refusals(sqlite_store))
     file_of(sqlite_store).parent.unlink()
     sqlite_store.add(RECORD)
 
@@ -221,7 +221,7 @@ def test_an_error_names_the_command_that_makes_missing_sqlite_tables(tmp_path: p
     """The error names the command that makes them; `create_tables` does, and the same store works."""
     with sql_store(sqlite_uri(tmp_path), creates_tables=False) as store:
         file_of(store).parent.mkdir()
-        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        assert all("flask supertokens init-db" in said for said in refusals(store, {**READS, **WRITES}))
         store.create_tables()
         store.add(RECORD)
 
@@ -229,7 +229,7 @@ def test_an_error_names_the_command_that_makes_missing_sqlite_tables(tmp_path: p
 def test_an_error_names_the_verb_and_holds_no_parameter_s_value(sqlite_store: SQLAlchemyStore) -> None:
     """The text names the verb and holds no value of any parameter."""
     sqlite_store.add(RECORD)
-    said = refused(sqlite_store, {"add": lambda store: store.add(RECORD)})[0]
+    said = refusals(sqlite_store, {"add": lambda store: store.add(RECORD)})[0]
     assert "failed in add" in said
     assert not any(value in said for value in ("handle-1", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
 
@@ -244,7 +244,7 @@ def test_every_verb_is_refused_while_postgresql_is_stopped_and_works_afterwards(
     """Every verb is refused, and works when the server is back, on the same store."""
     postgres_server.stop()
     try:
-        refused(postgres_store)
+        refusals(postgres_store)
     finally:
         postgres_server.start()
     assert postgres_store.swap_line(RECORD, LINE, RECORD.refreshed_at) is True
@@ -259,7 +259,7 @@ def test_the_tables_are_made_when_postgresql_is_started_after_the_first_use(
     with sql_store(postgres_uri) as store:
         postgres_server.stop()
         try:
-            assert all("(SUPERTOKENS_DATABASE_URI)?" in said for said in refused(store))
+            assert all("(SUPERTOKENS_DATABASE_URI)?" in said for said in refusals(store))
         finally:
             postgres_server.start()
         store.add(RECORD)
@@ -294,7 +294,7 @@ def test_a_swap_is_not_repeated_where_its_connection_was_cut_after_the_read(
 ) -> None:
     """A swap is not repeated, since it may have happened; the next one works."""
     postgres_server.end_connections()
-    refused(postgres_store, {verb: WRITES[verb]})
+    refusals(postgres_store, {verb: WRITES[verb]})
     assert postgres_store.read("handle-1") == RECORD
     assert WRITES[verb](postgres_store) is True
 
@@ -313,9 +313,9 @@ def test_nobody_waits_without_end_for_a_locked_table(
     attempts: list[object] = []
     with postgres_server.locked("supertokens_sessions"):
         event.listen(postgres_store._engine, "checkout", lambda *found: attempts.append(found))
-        refused(postgres_store, {"read": READS["read"]})
+        refusals(postgres_store, {"read": READS["read"]})
         assert len(attempts) == 1
-        assert all("no answer within 0.3 s" in said for said in refused(postgres_store, verbs))
+        assert all("no answer within 0.3 s" in said for said in refusals(postgres_store, verbs))
     if not psycopg.capabilities.has_cancel_safe():
         pytest.skip("This libpq is older than 17 and can't cancel within a bounded time.")
     assert postgres_store.read("handle-1") == RECORD
@@ -329,7 +329,7 @@ def test_a_postgresql_that_hangs_is_given_up_and_works_again_later(
     assert postgres_store.read("handle-1") == RECORD
     with postgres_server.frozen():
         start = time.monotonic()
-        refused(postgres_store, {"read": READS["read"], "swap_line": WRITES["swap_line"]})
+        refusals(postgres_store, {"read": READS["read"], "swap_line": WRITES["swap_line"]})
         assert time.monotonic() - start < 10
     assert postgres_store.read("handle-1") == RECORD
 
@@ -355,7 +355,7 @@ def test_reads_go_on_and_writes_are_refused_while_postgresql_is_read_only(
     """As after a failover to a replica: reads go on, writes are refused, and pass again later."""
     with postgres_server.read_only():
         assert postgres_store.read("handle-1") == RECORD
-        assert all("read-only" in said for said in refused(postgres_store, WRITES))
+        assert all("read-only" in said for said in refusals(postgres_store, WRITES))
     assert postgres_store.read("handle-1") == RECORD
     assert postgres_store.remove(["handle-1"]) == ["handle-1"]
 
@@ -364,7 +364,7 @@ def test_reads_go_on_and_writes_are_refused_while_postgresql_is_read_only(
 def test_an_error_names_the_command_that_makes_missing_postgresql_tables(postgres_uri: str) -> None:
     """The error names the command that makes them."""
     with sql_store(postgres_uri, creates_tables=False) as store:
-        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        assert all("flask supertokens init-db" in said for said in refusals(store, {**READS, **WRITES}))
         store.create_tables()
         store.add(RECORD)
 
@@ -376,7 +376,7 @@ def test_a_postgresql_error_is_told_without_the_details_that_quote_the_row(
     """PostgreSQL's details quote the row; they are left out."""
     postgres_server.execute("ALTER TABLE supertokens_sessions ADD CHECK (children < 2)")
     verbs = {"1": lambda store: store.add(RECORD), "2": lambda store: store.add(a_record("handle-2", children=2))}
-    for said in refused(postgres_store, verbs):
+    for said in refusals(postgres_store, verbs):
         assert "failed in add" in said
         assert not any(value in said for value in ("handle-", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
 
@@ -385,6 +385,6 @@ def test_a_postgresql_error_is_told_without_the_details_that_quote_the_row(
 def test_an_error_hides_the_password_that_is_wrong_or_for_another_server(tmp_path: pathlib.Path) -> None:
     """The error's text does not hold the password."""
     with sql_store(f"postgresql+psycopg://app:Tr0ub4dor@/sessions?host={tmp_path}") as store:
-        for said in refused(store):
+        for said in refusals(store):
             assert "Tr0ub4dor" not in said
             assert "OperationalError" in said

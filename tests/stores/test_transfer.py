@@ -18,7 +18,7 @@ from flask_supertokens.stores.memory import MemoryStore
 from flask_supertokens.transfer import Copied, Copy, Others
 
 from ..support.apps import BrokenStore
-from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
+from ..support.engines import KEYS, SETTINGS, a_session, an_engine, present, refresh_grant, rotate_keys
 from ..support.plans import WINDOW, Clock
 from ..support.records import NOW, a_record, kids_of, sql_store, sqlite_uri
 
@@ -58,8 +58,8 @@ def test_sessions_that_move_between_three_databases_go_on(
         grant = an_engine(old, clock).create(a_session("好😀", data={"cart": [1, None, "\0"]}))
         assert copied(old, between, now=clock.now) == copied(between, new, now=clock.now) == NOTHING._replace(copied=1)
         engine = an_engine(new, clock)
-        assert engine.verify(presented(engine, grant.access.raw), check_database=True).access.user_id == "好😀"
-        assert refreshed(engine, grant).access.handle == grant.access.handle
+        assert engine.verify(present(engine, grant.access.raw), check_database=True).access.user_id == "好😀"
+        assert refresh_grant(engine, grant).access.handle == grant.access.handle
         known = engine.information(grant.access.handle)
         assert known is not None
         assert known.session_data == {"cart": [1, None, "\0"]}
@@ -219,13 +219,13 @@ def test_sessions_that_changed_at_the_source_are_brought_up_to_date() -> None:
     grants = [engine.create(a_session()) for _ in range(4)]
     copied(source, target)
     clock.wait(WINDOW + 1)
-    new = refreshed(engine, grants[0])
-    engine.verify(presented(engine, new.access.raw), check_database=True)
+    new = refresh_grant(engine, grants[0])
+    engine.verify(present(engine, new.access.raw), check_database=True)
     engine.write_data(grants[1].access.handle, {"cart": [2]})
     assert engine.merge_payload(grants[2].access.handle, {"role": "user"})
     assert copied(source, target, now=clock.now) == NOTHING._replace(updated=3, skipped=1)
     assert records_of(target) == records_of(source)
-    assert refreshed(an_engine(target, clock), new).access.handle == new.access.handle
+    assert refresh_grant(an_engine(target, clock), new).access.handle == new.access.handle
 
 
 def test_a_run_after_one_that_was_stopped_goes_on() -> None:
@@ -444,7 +444,7 @@ def test_clients_that_refresh_during_a_copy_go_on_at_the_target(tmp_path: pathli
             while not over.is_set():
                 clock.wait(WINDOW + 1)
                 for number, grant in grants.items():
-                    grants[number] = refreshed(engine, grant)
+                    grants[number] = refresh_grant(engine, grant)
 
         client = threading.Thread(target=refresh_all)
         client.start()
@@ -458,4 +458,6 @@ def test_clients_that_refresh_during_a_copy_go_on_at_the_target(tmp_path: pathli
         there = an_engine(target, clock)
         clock.wait(WINDOW + 1)
         assert records_of(target) == records_of(source)
-        assert [refreshed(there, grant).access.user_id for grant in grants.values()] == [f"user-{n}" for n in range(40)]
+        assert [refresh_grant(there, grant).access.user_id for grant in grants.values()] == [
+            f"user-{n}" for n in range(40)
+        ]

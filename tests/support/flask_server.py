@@ -21,7 +21,7 @@ MESSAGES: dict[str, Outcome] = {
 }
 
 
-def embedded(database_uri: str | None) -> dict[str, Any]:
+def embedded_settings(database_uri: str | None) -> dict[str, Any]:
     """Settings for the embedded engine, with the plans' lifetimes; ``None`` is a store in memory."""
     return {
         "SECRET_KEY": SECRET,

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 from flask import Flask
 
-from .both import served
+from .both import serve
 from .wire import call
 
 API = "https://api.example.com"
@@ -15,7 +15,7 @@ API = "https://api.example.com"
 
 def verified(app: Flask, token: str, path: str = "/.well-known/jwks.json", **options: Any) -> dict[str, Any]:
     """What another service reads from a token, with PyJWT and our JWKS; it has no clock of its own here."""
-    with served(app) as address:
+    with serve(app) as address:
         key = jwt.PyJWKClient(address + path).get_signing_key_from_jwt(token)
     checks = {"verify_exp": False, "verify_iat": False, "verify_aud": "audience" in options}
     claims: dict[str, Any] = jwt.decode(token, key, algorithms=["ES256", "RS256", "EdDSA"], options=checks, **options)

@@ -114,20 +114,20 @@ def ask(
     return call(app, method, path, bearer=bearer, cookies=filter(None, [cookies]), headers=named)
 
 
-def encoded(content: object) -> str:
+def encode_part(content: object) -> str:
     """A part of a JWT; bytes are taken as they are."""
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def forged(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
+def forge(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
     """A token that nobody signed."""
-    return f"{encoded(header)}.{encoded(claims)}.{signature}"
+    return f"{encode_part(header)}.{encode_part(claims)}.{signature}"
 
 
 def forged_with(**claims: Any) -> str:
     """A token that nobody signed, valid for long, with these claims."""
-    return forged({**CLAIMS, "exp": 2**40, **claims})
+    return forge({**CLAIMS, "exp": 2**40, **claims})
 
 
 def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -137,10 +137,10 @@ def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def contents(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a JWT."""
     header, claims, _ = token.split(".")
-    return decoded(header), decoded(claims)
+    return decode_token(header), decode_token(claims)
 
 
-def decoded(part: str) -> dict[str, Any]:
+def decode_token(part: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return content
 
@@ -148,7 +148,7 @@ def decoded(part: str) -> dict[str, Any]:
 # -- what comes out ----------------------------------------------------------------------------------------------------
 
 
-def cleared(response: TestResponse) -> set[str]:
+def cleared_methods(response: TestResponse) -> set[str]:
     """The methods whose tokens a response removes: cookie, header."""
     cookies = set_cookies(response)
     by_cookie = all(name in cookies and cookies[name].cleared for name in ("sAccessToken", "sRefreshToken"))
@@ -163,7 +163,7 @@ def handed_out(response: TestResponse) -> set[str]:
     return {name for name, true in (("cookie", by_cookie), ("header", by_header)) if true}
 
 
-def untouched(response: TestResponse) -> bool:
+def sets_no_tokens(response: TestResponse) -> bool:
     """Whether the extension wrote no tokens to this response, and cleared none."""
     names = ("Set-Cookie", *TOKEN_HEADERS, "Access-Control-Expose-Headers", "Clear-Site-Data")
     return not any(name in response.headers for name in names)
@@ -176,7 +176,7 @@ def front(response: TestResponse) -> dict[str, Any]:
     return content
 
 
-def asserted_answer(response: TestResponse, status: int, body: object) -> None:
+def assert_response(response: TestResponse, status: int, body: object) -> None:
     """Status, body and content type of an answer for an API client."""
     assert (response.status_code, response.json) == (status, body)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"

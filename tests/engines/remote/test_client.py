@@ -27,7 +27,7 @@ from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest, Repeat
 
 from ...support.core_process import a_free_port
-from ...support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
+from ...support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, run_scripted_core
 from ...support.threads import at_once
 from ...support.workers import State, Workers, fork_in_c, in_a_fork
 
@@ -46,7 +46,7 @@ def a_client(*cores: ScriptedCore | str, timeout: float = 5, key: str | None = K
     return CoreClient(tuple(core if isinstance(core, str) else core.uri for core in cores), key, timeout, **options)
 
 
-def agreed(client: CoreClient, version: str | None = "5.4") -> None:
+def agree_on(client: CoreClient, version: str | None = "5.4") -> None:
     """This version is spoken with each host, without asking it."""
     for host in client._hosts:
         host.version = version
@@ -68,13 +68,13 @@ def failure(client: CoreClient, request: CoreRequest = REFRESH) -> str:
 
 @pytest.fixture
 def core() -> Iterator[ScriptedCore]:
-    with scripted(refresh=reply(OK)) as core:
+    with run_scripted_core(refresh=reply(OK)) as core:
         yield core
 
 
 @pytest.fixture
 def other() -> Iterator[ScriptedCore]:
-    with scripted(refresh=reply(OK)) as core:
+    with run_scripted_core(refresh=reply(OK)) as core:
         yield core
 
 
@@ -182,7 +182,7 @@ def test_a_sign_in_that_a_proxy_does_not_answer_is_not_repeated(proxy: ScriptedC
     proxy.default = reply({"versions": ["5.4"]})
     client = a_client("http://one.invalid", "http://two.invalid", timeout=2)
     assert client.call(lambda _: REFRESH) == ({"versions": ["5.4"]}, False)
-    agreed(client)
+    agree_on(client)
     proxy.default = hang_up
     failure(client, CREATE)
     assert len(proxy.requests) == 3
@@ -201,7 +201,7 @@ def test_a_sign_in_goes_to_the_next_host_where_a_proxy_opens_no_tunnel(proxy: Sc
     """Then nothing was sent to the core, and a log-in goes to the next host."""
     proxy.default = reply(b"forbidden", 403)
     client = a_client("https://one.invalid", "https://two.invalid")
-    agreed(client)
+    agree_on(client)
     failure(client, CREATE)
     assert [(request.method, request.path) for request in proxy.requests] == [
         ("CONNECT", "one.invalid:443"),
@@ -287,7 +287,7 @@ def test_a_call_goes_on_with_its_version_though_another_thread_forgets_it(core: 
     client._hosts = (Forgetful(core.uri),)
     for _ in range(3):
         ask(client)
-        agreed(client, "5.3")
+        agree_on(client, "5.3")
     assert [request.headers["cdi-version"] for request in core.requests[1:]] == ["5.4", "5.3", "5.3"]
 
 
@@ -397,9 +397,9 @@ CALLS = {"create": CREATE, "verify": VERIFY, "refresh": REFRESH, "remove": REMOV
 
 def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
     """How many of two hosts were asked when the first one asked answers so, and what came of it."""
-    with scripted() as one, scripted() as two:
+    with run_scripted_core() as one, run_scripted_core() as two:
         client = a_client(one, two)
-        agreed(client)
+        agree_on(client)
         one.default = two.default = answer
         one.answers = two.answers = {}
         counted: list[str] = []
@@ -436,7 +436,7 @@ def test_a_call_that_was_never_sent_goes_to_the_next_host(call: str, core: Scrip
     """Then every call goes to the next host."""
     core.default = reply(OK)
     client = a_client(nobody, core)
-    agreed(client)
+    agree_on(client)
     for _ in range(2):
         assert client.call(lambda _: CALLS[call]) == (OK, False)
 
@@ -445,7 +445,7 @@ def test_a_repeat_is_told_after_a_wait(core: ScriptedCore, other: ScriptedCore, 
     """A host may have executed the call before another one was busy: the answer after the wait is still a second one."""
     core.default, other.default = hang_up, busy(1)
     client = a_client(core, other)
-    agreed(client)
+    agree_on(client)
     assert client.call(lambda _: CoreRequest("POST", "/remove", {}, repeat=Repeat.YES_BUT_UNSURE)) == (OK, True)
     assert (len(waits), len(core.requests), len(other.requests)) == (1, 1, 2)
 
@@ -564,7 +564,7 @@ def test_a_silent_host_leaves_time_for_the_next(core: ScriptedCore, other: Scrip
     """A call that may be repeated is answered by the other; the silent one is left alone for a while."""
     core.answers["/recipe/session/refresh"] = keep_silent
     client = a_client(core, other, timeout=1)
-    agreed(client)
+    agree_on(client)
     assert [ask(client) for _ in range(6)] == [OK] * 6
     assert len(core.paths()) == 1
 
@@ -582,7 +582,7 @@ def test_a_sign_in_without_a_response_is_not_made_again(core: ScriptedCore, othe
     """It is not made again."""
     core.default = other.default = keep_silent
     client = a_client(core, other, timeout=0.3)
-    agreed(client)
+    agree_on(client)
     assert "no complete answer within" in failure(client, CREATE)
     assert len(core.requests) + len(other.requests) == 1
 
@@ -617,7 +617,7 @@ def test_a_forked_child_has_connections_and_locks_of_its_own(core: ScriptedCore)
     client = a_client(core)
     ask(client)
     with client._hosts[0].agreement:
-        agreed(client, None)
+        agree_on(client, None)
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
@@ -634,7 +634,7 @@ def call_fork_call(_state: State, uri: str) -> bool:
     ask(client)
     time.sleep(0.1)  # the call's watchdog ends: a thread that waits for Python's lock can't be left behind
     with client._hosts[0].agreement:
-        agreed(client, None)
+        agree_on(client, None)
         in_the_child = in_a_fork(lambda: ask(client) == OK, fork_in_c)
     return in_the_child and ask(client) == OK
 
@@ -803,7 +803,7 @@ def test_neither_key_nor_token_gets_from_an_error_page_into_the_log(core: Script
     token = "eyJ" + "a" * 90 + ".b-_" * 40
     core.default = lambda c, r: reply(f"got {r.headers['api-key']} and {r.json} here".encode(), 404)(c, r)
     client = a_client(core)
-    agreed(client)
+    agree_on(client)
     text = failure(client, cdi.verify_request(token, check_database=False))
     assert "answered 404: got ... and {" in text
     assert token[:64] not in text
@@ -865,7 +865,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_nothing_is_sent_to_a_host_whose_certificate_is_not_trusted(certificate: tuple[str, str]) -> None:
     """Nothing is sent, and the text says why."""
-    with scripted(certificate) as core:
+    with run_scripted_core(certificate) as core:
         assert "certificate" in failure(a_client(core), CREATE).lower()
         assert core.requests == []
 
@@ -875,7 +875,7 @@ def test_the_deadline_holds_with_tls_where_a_host_stretches_its_response(
 ) -> None:
     """The deadline holds with TLS as well."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate[0])
-    with scripted(certificate, refresh=drip(HEAD, b"X-Slow: 1\r\n")) as core:
+    with run_scripted_core(certificate, refresh=drip(HEAD, b"X-Slow: 1\r\n")) as core:
         client, start = a_client(core, timeout=0.6), time.monotonic()
         assert "no complete answer within" in failure(client)
         assert time.monotonic() - start < 1.7
@@ -886,7 +886,7 @@ def test_the_deadline_holds_with_tls_where_a_host_stretches_its_response(
 @pytest.mark.parametrize("change", [("http:", "https:"), ("https:", "http:")])
 def test_tls_on_one_side_only_is_an_error_in_words(certificate: tuple[str, str], change: tuple[str, str]) -> None:
     """And the other way round: an error in words."""
-    with scripted(certificate if change[0] == "https:" else None) as core:
+    with run_scripted_core(certificate if change[0] == "https:" else None) as core:
         assert "127.0.0.1" in failure(a_client(core.uri.replace(*change), timeout=0.5))
 
 

@@ -19,8 +19,8 @@ from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
-from ...support.both import served
-from ...support.engines import RULES, a_session, issued, presented, refresh_token_of, refreshed
+from ...support.both import serve
+from ...support.engines import RULES, a_session, present, refresh_grant, refresh_token_of, tokens_of
 from ...support.plans import HOUR, SECOND, Clock
 from ...support.served import REMOTE_SETTINGS, Serving, a_core, a_remote_engine, of_versions
 
@@ -71,7 +71,7 @@ def test_verifying_a_token_without_parent_makes_no_call_but_one_for_the_keys(
     raw = engine.create(a_session()).access.raw
     calls.clear()
     for _ in range(50):
-        engine.verify(presented(engine, raw))
+        engine.verify(present(engine, raw))
     assert calls == ["GET /.well-known/jwks.json"]
 
 
@@ -79,13 +79,13 @@ def test_a_refreshed_session_makes_no_call_once_the_core_has_settled_it(
     engine: RemoteEngine, clock: Clock, calls: Calls
 ) -> None:
     """The core is asked about a child; from the token that it gives for it on there is no call."""
-    child = refreshed(engine, engine.create(a_session()))
+    child = refresh_grant(engine, engine.create(a_session()))
     engine.verify(child.access)
     clock.wait(HOUR - SECOND)
     promoted = engine.verify(child.access)
-    assert issued(promoted).refresh_token is None
+    assert tokens_of(promoted).refresh_token is None
     calls.clear()
-    engine.verify(presented(engine, promoted.access.raw))
+    engine.verify(present(engine, promoted.access.raw))
     assert calls == []
 
 
@@ -107,7 +107,7 @@ def test_every_dialect_has_the_whole_life_of_a_session(
     """Created, refreshed, changed, asked about and revoked."""
     monkeypatch.setattr(cdi, "VERSIONS", (version,))
     first = engine.create(a_session(anti_csrf=True))
-    grant = engine.refresh(RefreshRequest(refresh_token_of(first), True, issued(first).anti_csrf_token))
+    grant = engine.refresh(RefreshRequest(refresh_token_of(first), True, tokens_of(first).anti_csrf_token))
     assert engine.regenerate(grant.access, {"role": "user"}).access.claims["role"] == "user"
     assert engine.verify(grant.access, check_database=True).access.claims["role"] == "user"
     (known,) = engine.sessions_of("user-1", None)
@@ -122,11 +122,11 @@ def test_a_session_lives_on_cores_of_two_versions_and_no_call_fails(
 ) -> None:
     """In the middle of an upgrade they take turns: whichever made it, the other one knows it, and no call fails."""
     core = a_core(MemoryStore(), clock, *keys_of_a_core)
-    with served(of_versions(core, versions[0])) as one, served(of_versions(core, versions[1])) as other:
+    with serve(of_versions(core, versions[0])) as one, serve(of_versions(core, versions[1])) as other:
         engine = a_remote_engine((one, other), clock)
         for _ in range(5):  # an odd number of calls each time, so that every call comes to both
             first = engine.create(a_session())
-            child = refreshed(engine, first)
+            child = refresh_grant(engine, first)
             assert engine.verify(child.access, check_database=True).access.user_id == "user-1"
             assert engine.regenerate(child.access, {"role": "user"}).access.claims["role"] == "user"
             assert engine.merge_data(first.access.handle, {"a": 1}) is True
@@ -163,9 +163,9 @@ def test_every_call_says_what_to_correct_where_the_core_has_no_such_tenant(
 
 def test_a_young_refresh_token_that_a_core_repeats_is_not_handed_out_again(engine: RemoteEngine) -> None:
     """It is not handed out again: an echo could overwrite its sibling in the jar."""
-    child = refreshed(engine, engine.create(a_session()))
-    echo = refreshed(engine, child)
-    assert (issued(echo).refresh_token, issued(echo).refresh_token_expires_at) == (None, None)
+    child = refresh_grant(engine, engine.create(a_session()))
+    echo = refresh_grant(engine, child)
+    assert (tokens_of(echo).refresh_token, tokens_of(echo).refresh_token_expires_at) == (None, None)
     assert echo.access.fingerprint == child.access.fingerprint
 
 
@@ -183,7 +183,7 @@ def test_the_issuer_and_audience_that_are_set_stand_in_every_token_of_the_sessio
     rules = dataclasses.replace(RULES, issuer="https://a.example", audience="shop", checks_issuer=True)
     engine = a_remote_engine(core_server[0], clock, rules=rules)
     grant = engine.create(a_session())
-    child = refreshed(engine, grant)
+    child = refresh_grant(engine, grant)
     assert (child.access.claims["iss"], child.access.claims["aud"]) == ("https://a.example", "shop")
     engine.verify(grant.access)
     for changes in ({"issuer": "https://b.example"}, {"audience": "forum"}):
@@ -203,7 +203,7 @@ def test_with_the_static_key_wanted_tokens_of_the_other_kind_are_refreshed(
     old = dynamic.create(a_session())
     with pytest.raises(TryRefreshTokenError, match="other kind of key"):
         static.verify(old.access)
-    new = refreshed(static, old)
+    new = refresh_grant(static, old)
     assert (old.access.kid[0], new.access.kid[0]) == ("d", "s")
     static.verify(new.access)
 
@@ -244,7 +244,7 @@ def test_nonsense_from_a_core_is_its_failure_and_says_nothing_of_a_session(
     engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     """It is a failure of the core, not a statement about a session."""
-    child = refreshed(engine, engine.create(a_session()))
+    child = refresh_grant(engine, engine.create(a_session()))
     monkeypatch.setattr(engine.client, "call", lambda build: (answer, False))
     for ask in (
         lambda: engine.create(a_session()),
@@ -262,7 +262,7 @@ def test_nonsense_from_a_core_is_its_failure_and_says_nothing_of_a_session(
 
 def test_a_session_that_is_gone_is_unauthorised(engine: RemoteEngine) -> None:
     """Whoever asks for it is unauthorised."""
-    child = refreshed(engine, engine.create(a_session()))
+    child = refresh_grant(engine, engine.create(a_session()))
     engine.revoke([child.access.handle])
     with pytest.raises(UnauthorisedError):
         engine.verify(child.access)

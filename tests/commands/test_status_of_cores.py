@@ -12,7 +12,7 @@ from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.apps import an_app, build_app
-from ..support.both import served
+from ..support.both import serve
 from ..support.commands import run, told
 from ..support.older_core import older_core
 from ..support.plans import Clock
@@ -84,7 +84,7 @@ def a_core_of(*versions: str) -> Flask:
 def test_status_names_each_of_several_cores_that_fails() -> None:
     """Each is asked, and each that fails is named with its reason, though the others respond."""
     other = make_core_app(a_core(MemoryStore(), Clock(), api_keys=("another-key-of-a-core",)))
-    with served(a_core_of("5.4")) as good, served(other) as other_key, served(older_core()) as old:
+    with serve(a_core_of("5.4")) as good, serve(other) as other_key, serve(older_core()) as old:
         findings = told(an_app_on([good, other_key, old, "http://localhost:1"]), "status")["findings"]
         assert not any(good in finding for finding in findings)
         for uri, said in (
@@ -97,7 +97,7 @@ def test_status_names_each_of_several_cores_that_fails() -> None:
 
 def test_status_hints_at_two_cores_that_speak_different_versions() -> None:
     """Each is good by itself; together they are named by a hint, since no call fails by that."""
-    with served(a_core_of("5.0")) as one, served(a_core_of("5.1")) as other, served(a_core_of("5.1", "5.0")) as third:
+    with serve(a_core_of("5.0")) as one, serve(a_core_of("5.1")) as other, serve(a_core_of("5.1", "5.0")) as third:
         mixed, same = (told(an_app_on(uris), "status") for uris in ([one, other], [other, third]))
     assert (mixed["findings"], same["findings"]) == ([], [])
     [hint] = [hint for hint in mixed["hints"] if "different versions" in hint]

@@ -40,7 +40,7 @@ from ..support.navigating import (
     title,
 )
 from ..support.plans import Clock
-from ..support.wire import THEFT, TRY_REFRESH, UNAUTHORISED, call, cleared, untouched
+from ..support.wire import THEFT, TRY_REFRESH, UNAUTHORISED, call, cleared_methods, sets_no_tokens
 
 SCRIPTS: list[tuple[str, dict[str, str]]] = [
     ("GET", {"Sec-Fetch-Mode": "cors", **FIREFOX_88}),
@@ -71,7 +71,7 @@ def test_a_script_gets_the_fixed_body_and_no_page(method: str, headers: dict[str
         response = call(app, method, "/me", access=access, headers=headers)
         assert (response.status_code, response.mimetype) == (401, "application/json")
         assert method == "HEAD" or response.json == body
-        assert untouched(response)
+        assert sets_no_tokens(response)
 
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
@@ -125,7 +125,7 @@ def test_each_error_has_a_page_with_its_status_and_none_of_its_secrets(
 
     response = navigate(add(app, view), "/view?a=b")
     assert (response.status_code, title(response)) == (status, heading)
-    assert cleared(response) == ({"cookie", "header"} if error.clears else set())
+    assert cleared_methods(response) == ({"cookie", "header"} if error.clears else set())
     assert login_link(response) == ("/login?next=/view%3Fa%3Db" if link else None)
     assert "secret" not in response.text
     assert ('<html lang="en">' in response.text, "viewport" in response.text) == (True, True)
@@ -143,7 +143,7 @@ def test_a_theft_found_by_a_hop_is_told_and_the_sign_in_leads_back() -> None:
             submit(app, "/refresh", refresh=fresh.partition("=")[2].partition(";")[0])
             clock_of(app).wait(HOUR)
     assert (response.status_code, title(response)) == (401, "You have been logged out")
-    assert (cleared(response), login_link(response)) == ({"cookie", "header"}, "/login?next=/me")
+    assert (cleared_methods(response), login_link(response)) == ({"cookie", "header"}, "/login?next=/me")
     assert handles(app) == []
     assert call(app, "POST", "/refresh", refresh=tokens.refresh_token).json in (UNAUTHORISED, THEFT)
 
@@ -369,7 +369,7 @@ def test_a_hop_of_one_browser_means_nothing_for_another() -> None:
     assert state_of(app).settings.login_url is None
 
 
-def test_a_page_of_ours_in_an_app_whose_templates_ask_for_the_session() -> None:
+def test_a_page_of_ours_is_rendered_though_the_app_s_templates_ask_for_the_session() -> None:
     """Flask-Login's context processor does: asking again inside of the answer to an error was another error."""
     app = an_app()
     app.context_processor(lambda: {"session": get_session(session_required=False)})

@@ -16,7 +16,7 @@ from ..support.navigating import (
     expired,
     submit,
 )
-from ..support.wire import cleared
+from ..support.wire import cleared_methods
 
 
 def test_a_sign_out_by_form_leads_on_to_next() -> None:
@@ -25,7 +25,7 @@ def test_a_sign_out_by_form_leads_on_to_next() -> None:
     for path, data in (("/signout?next=/bye%3Fa", {}), ("/signout", {"next": "/bye?a"})):
         response = submit(app, path, signed_in(app), data=data)
         assert (response.status_code, response.headers["Location"]) == (303, "/bye?a")
-        assert cleared(response) == {"cookie"}
+        assert cleared_methods(response) == {"cookie"}
     assert handles(app) == []
 
 
@@ -45,7 +45,7 @@ def test_a_second_sign_out_by_form_leads_on_too(tokens: SessionTokens) -> None:
     """Whoever is signed out already goes on as well."""
     response = submit(an_app(), "/signout?next=/bye", tokens)
     assert response.headers["Location"] == "/bye"
-    assert cleared(response) == {"cookie", "header"}
+    assert cleared_methods(response) == {"cookie", "header"}
 
 
 def test_a_sign_out_by_a_form_of_nowhere_leaves_what_the_browser_has() -> None:

@@ -75,8 +75,8 @@ newest:
 	@$(PYTHON) -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --pre --upgrade flask werkzeug
-	@.venv-newest/bin/python -m pytest tests/test_flask_side.py tests/test_handlers.py tests/test_errors.py tests/test_failed_login.py \
-	  tests/test_state_leaks.py tests/test_theft_alarm.py tests/test_guards_of_the_app.py tests/test_blueprint.py
+	@.venv-newest/bin/python -m pytest tests/responses tests/guards tests/routes tests/apps/test_init_app.py \
+	  tests/sessions/test_failed_sign_in.py tests/security/test_state_leaks.py tests/security/test_theft_alarm.py
 
 oldest:
 	@$(PYTHON) -m venv .venv-oldest

@@ -10,6 +10,7 @@ from hypothesis import settings
 from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.memory import MemoryStore
 
+from .support.both import ENGINES, Make, maker
 from .support.mariadb import mariadb_server, mariadb_uri
 from .support.pgbouncer import pooled_uri
 from .support.plans import Clock
@@ -31,6 +32,12 @@ settings.load_profile("ci")
 def report(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Adds a line to the summary at the end of the run."""
     return lambda line: record_property(NUMBERS, line)
+
+
+@pytest.fixture(params=ENGINES)
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes apps on one engine after the other."""
+    return maker(request)
 
 
 @pytest.fixture(scope="session")

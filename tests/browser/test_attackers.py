@@ -20,6 +20,7 @@ from flask_supertokens.protocol import requests
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
 from flask_supertokens.sessions import refreshing
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import close_database
 from tests.support.attackers import (
     APP,
     ATTACKS,
@@ -144,7 +145,9 @@ def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @EACH_MODE
-def test_a_page_posts(a_victim: NewVictim, context: BrowserContext, same_site: str, anti_csrf: str) -> None:
+def test_a_foreign_page_s_post_changes_nothing(
+    a_victim: NewVictim, context: BrowserContext, same_site: str, anti_csrf: str
+) -> None:
     """403 where the cookies come along, and for every refresh; else nobody is logged in. Nothing changes."""
     victim, page = a_victim(cookie_same_site=same_site, anti_csrf=anti_csrf), context.new_page()
     victim.log_in()
@@ -166,7 +169,9 @@ def brings_cookies(sender: str, attack: str, same_site: str) -> bool:
 
 @pytest.mark.parametrize("attack", sorted(ATTACKS.keys() - {"fetch without cookies"}))
 @pytest.mark.usefixtures("unguarded")
-def test_a_page_posts_and_nothing_guards(a_victim: NewVictim, context: BrowserContext, attack: str) -> None:
+def test_a_foreign_page_s_post_does_what_the_attacker_wants_if_nothing_guards(
+    a_victim: NewVictim, context: BrowserContext, attack: str
+) -> None:
     """Without the check each of these does what the attacker wants: the tests above can fail."""
     victim, page = a_victim(cookie_same_site="none", anti_csrf="NONE"), context.new_page()
     for sender in SENDERS:
@@ -181,7 +186,9 @@ def test_a_page_posts_and_nothing_guards(a_victim: NewVictim, context: BrowserCo
 
 
 @pytest.mark.usefixtures("unguarded")
-def test_a_refresh_without_cookies_and_nothing_guards(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_an_unguarded_foreign_refresh_without_cookies_would_sign_the_user_out(
+    a_victim: NewVictim, context: BrowserContext
+) -> None:
     """SameSite holds the cookies back, and the answer would clear them: why a foreign refresh is refused without cookies."""
     victim = a_victim()
     victim.log_in()
@@ -190,7 +197,9 @@ def test_a_refresh_without_cookies_and_nothing_guards(a_victim: NewVictim, conte
 
 
 @pytest.mark.parametrize("by", ["the user", "a script"])
-def test_the_page_that_refuses_is_reloaded(a_victim: NewVictim, context: BrowserContext, by: str) -> None:
+def test_a_reload_of_the_page_that_refuses_is_as_foreign_as_before(
+    a_victim: NewVictim, context: BrowserContext, by: str
+) -> None:
     """By the user it is as foreign as before; by a script on it, which ours has not, it is a request of our own."""
     victim, page = a_victim(), context.new_page()
     victim.log_in()
@@ -207,7 +216,9 @@ def test_the_page_that_refuses_is_reloaded(a_victim: NewVictim, context: Browser
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_page_posts_without_tls(a_victim: NewVictim, context: BrowserContext, attack: str) -> None:
+def test_a_foreign_page_s_post_without_tls_is_known_by_its_origin(
+    a_victim: NewVictim, context: BrowserContext, attack: str
+) -> None:
     """No browser sends Fetch Metadata to plain http; ``Origin`` tells as much."""
     app, page = "http://app.example.com", context.new_page()
     victim = a_victim(app, cookie_secure=False)
@@ -221,7 +232,9 @@ def test_a_page_posts_without_tls(a_victim: NewVictim, context: BrowserContext, 
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("path", ["/signout", "/refresh"])
-def test_a_page_asks_by_get(a_victim: NewVictim, context: BrowserContext, sender: str, path: str) -> None:
+def test_a_foreign_page_s_get_changes_nothing(
+    a_victim: NewVictim, context: BrowserContext, sender: str, path: str
+) -> None:
     """A link and an image are 405: there is nothing that a GET does."""
     victim, page = a_victim(cookie_same_site="none"), context.new_page()
     victim.log_in()
@@ -247,7 +260,7 @@ def with_headers(page: Page, sender: str) -> object:
 
 @pytest.mark.parametrize(("cors", "answer", "arrived"), [(None, "blocked", 0), ("*", 403, 1)], ids=["no CORS", "CORS"])
 @pytest.mark.parametrize("sender", SENDERS)
-def test_a_page_sends_the_header(
+def test_a_foreign_page_cannot_send_the_header(
     a_victim: NewVictim, context: BrowserContext, sender: str, cors: str | None, answer: object, arrived: int
 ) -> None:
     """The browser asks the app first, and never sends it. An app that allows every origin refuses it all the same."""
@@ -259,7 +272,7 @@ def test_a_page_sends_the_header(
 
 @pytest.mark.usefixtures("unguarded")
 @pytest.mark.parametrize(("mode", "status"), [("NONE", 200), ("VIA_CUSTOM_HEADER", 200), ("VIA_TOKEN", 401)])
-def test_a_page_sends_the_header_and_nothing_guards(
+def test_a_foreign_page_s_header_proves_nothing_where_every_origin_is_allowed(
     a_victim: NewVictim, context: BrowserContext, mode: str, status: int
 ) -> None:
     """With every origin allowed the header proves nothing; a token still does."""
@@ -271,7 +284,9 @@ def test_a_page_sends_the_header_and_nothing_guards(
 @pytest.mark.usefixtures("unguarded")
 @pytest.mark.parametrize("mode", ["VIA_CUSTOM_HEADER", "VIA_TOKEN"])
 @pytest.mark.parametrize("sender", SENDERS)
-def test_the_modes_guard_by_themselves(a_victim: NewVictim, context: BrowserContext, sender: str, mode: str) -> None:
+def test_each_anti_csrf_mode_guards_by_itself_in_a_silent_browser(
+    a_victim: NewVictim, context: BrowserContext, sender: str, mode: str
+) -> None:
     """In a browser that says nothing of where a request comes from, each mode keeps a page from acting."""
     victim, page = a_victim(cookie_same_site="none", anti_csrf=mode), context.new_page()
     victim.log_in()
@@ -285,7 +300,9 @@ def test_the_modes_guard_by_themselves(a_victim: NewVictim, context: BrowserCont
 
 
 @pytest.mark.parametrize("sender", SENDERS)
-def test_a_page_logs_its_visitor_in(a_victim: NewVictim, context: BrowserContext, sender: str) -> None:
+def test_an_unguarded_sign_in_form_makes_its_visitor_somebody_else(
+    a_victim: NewVictim, context: BrowserContext, sender: str
+) -> None:
     """A log-in that takes a form from anywhere makes its victim somebody else: that form is the app's to guard."""
     victim = a_victim()
     victim.log_in()
@@ -295,7 +312,9 @@ def test_a_page_logs_its_visitor_in(a_victim: NewVictim, context: BrowserContext
 
 @pytest.mark.parametrize("sender", SENDERS)
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_the_documented_log_in(hosts: Hosts, context: BrowserContext, tmp_path: Path, sender: str, attack: str) -> None:
+def test_the_documented_sign_in_takes_forms_of_its_own_pages_only(
+    hosts: Hosts, context: BrowserContext, tmp_path: Path, sender: str, attack: str
+) -> None:
     """The log-in of docs/csrf.md takes forms of its own pages only: visitors stay who they are."""
     names: dict[str, object] = {"__name__": "csrf"}
     (code,) = blocks((ROOT / "docs" / "csrf.md").read_text("utf-8"))
@@ -307,7 +326,7 @@ def test_the_documented_log_in(hosts: Hosts, context: BrowserContext, tmp_path: 
     before = cookies(context)
     assert victim.struck(context.new_page(), sender, attack, "/login").status == 403
     assert (cookies(context), victim.page.evaluate("fetch('/me').then(got => got.text())")) == (before, "ada")
-    app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(app)
 
 
 # -- cookies that a sibling host sets ----------------------------------------------------------------------------------
@@ -323,7 +342,9 @@ SPELLINGS = ["__Host-", "__host-", "=__Host-", "\x85__Host-", "\xa0__Host-", "\x
 
 
 @pytest.mark.parametrize("prefix", SPELLINGS, ids=ascii)
-def test_an_access_token_is_tossed(a_victim: NewVictim, context: BrowserContext, prefix: str) -> None:
+def test_a_tossed_access_token_makes_nobody_somebody_else(
+    a_victim: NewVictim, context: BrowserContext, prefix: str
+) -> None:
     """However its name is spelled: a visitor stays nobody, and a user of the app keeps the own session."""
     victim = a_victim()
     toss(context, f"{prefix}sAccessToken", victim.tokens_of("mallory").access_token)
@@ -334,7 +355,9 @@ def test_an_access_token_is_tossed(a_victim: NewVictim, context: BrowserContext,
 
 
 @pytest.mark.parametrize("prefix", ["__Secure-", "__Host-", "__Host-26315ce1-"])
-def test_an_access_token_is_tossed_to_a_mounted_app(a_victim: NewVictim, context: BrowserContext, prefix: str) -> None:
+def test_an_access_token_tossed_to_a_mounted_app_makes_nobody_somebody_else(
+    a_victim: NewVictim, context: BrowserContext, prefix: str
+) -> None:
     """Below a script root its name is one of ``__Host-`` all the same: a visitor stays nobody, a user stays who he is."""
     victim = a_victim()
     victim.hosts.apps[APP] = DispatcherMiddleware(attacker, {"/shop": victim.app})
@@ -348,14 +371,18 @@ def test_an_access_token_is_tossed_to_a_mounted_app(a_victim: NewVictim, context
     assert ("__Host-26315ce1-sAccessToken", "app.example.com", "/") in cookies(context)
 
 
-def test_an_access_token_is_tossed_without_prefixes(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_an_access_token_tossed_without_prefixes_makes_a_visitor_somebody_else(
+    a_victim: NewVictim, context: BrowserContext
+) -> None:
     """What the prefix is for: with plain names a visitor becomes whom the sibling wants."""
     victim = a_victim(cookie_prefix="")
     toss(context, "sAccessToken", victim.tokens_of("mallory").access_token)
     assert victim.user() == "mallory"
 
 
-def test_a_refresh_token_is_tossed_to_a_visitor(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_a_refresh_token_tossed_to_a_visitor_makes_nobody_somebody(
+    a_victim: NewVictim, context: BrowserContext
+) -> None:
     """Nobody becomes somebody: the access cookie, which no sibling can set, is missing beside it."""
     victim = a_victim()
     toss(context, "__Secure-sRefreshToken", victim.tokens_of("mallory").refresh_token)
@@ -363,7 +390,9 @@ def test_a_refresh_token_is_tossed_to_a_visitor(a_victim: NewVictim, context: Br
     assert victim.hosts.seen[-1].tokens == {"__Secure-sRefreshToken"}
 
 
-def test_a_refresh_token_is_tossed_to_a_visitor_without_prefixes(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_a_refresh_token_tossed_without_prefixes_makes_a_visitor_somebody(
+    a_victim: NewVictim, context: BrowserContext
+) -> None:
     """Where the access cookie could be tossed as well there is nothing to miss."""
     victim = a_victim(cookie_prefix="")
     toss(context, "sRefreshToken", victim.tokens_of("mallory").refresh_token)
@@ -371,7 +400,9 @@ def test_a_refresh_token_is_tossed_to_a_visitor_without_prefixes(a_victim: NewVi
 
 
 @pytest.mark.parametrize("path", ["/refresh", "/"])
-def test_a_refresh_token_is_tossed_to_a_user(a_victim: NewVictim, context: BrowserContext, path: str) -> None:
+def test_a_user_goes_on_refreshing_in_spite_of_a_tossed_refresh_token(
+    a_victim: NewVictim, context: BrowserContext, path: str
+) -> None:
     """The access cookie, which no sibling can set, tells which one is the user's own: he refreshes, again and again."""
     victim = a_victim()
     victim.log_in()
@@ -381,7 +412,9 @@ def test_a_refresh_token_is_tossed_to_a_user(a_victim: NewVictim, context: Brows
     assert victim.users() == ["ada", "mallory"]
 
 
-def test_a_refresh_token_is_tossed_to_a_user_without_prefixes(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_a_user_cannot_refresh_with_a_token_tossed_without_prefixes_nor_be_changed(
+    a_victim: NewVictim, context: BrowserContext
+) -> None:
     """Which of the two is the right one nobody knows: no refresh, no change, and no session of somebody else."""
     victim = a_victim(cookie_prefix="")
     victim.log_in()
@@ -391,7 +424,9 @@ def test_a_refresh_token_is_tossed_to_a_user_without_prefixes(a_victim: NewVicti
 
 
 @pytest.mark.parametrize("logged_in", [True, False])
-def test_the_cookie_of_an_old_sdk_is_tossed(a_victim: NewVictim, context: BrowserContext, logged_in: bool) -> None:
+def test_the_tossed_cookie_of_an_old_sdk_is_nothing_to_us(
+    a_victim: NewVictim, context: BrowserContext, logged_in: bool
+) -> None:
     """It is nothing to us: public pages stay open, a user stays a user."""
     victim = a_victim()
     if logged_in:
@@ -401,7 +436,7 @@ def test_the_cookie_of_an_old_sdk_is_tossed(a_victim: NewVictim, context: Browse
     assert (victim.user(), victim.state()) == ("ada" if logged_in else None, before)
 
 
-def test_a_tossed_cookie_is_cleared(a_victim: NewVictim, context: BrowserContext) -> None:
+def test_a_tossed_cookie_is_cleared_and_the_user_refreshes(a_victim: NewVictim, context: BrowserContext) -> None:
     """With the site's domain as the older cookie domain the user refreshes, and gets rid of it."""
     victim = a_victim(older_cookie_domain="example.com")
     victim.log_in()
@@ -416,7 +451,7 @@ def lose_refresh_cookie_and_get_another(victim: Victim) -> None:
     toss(victim.context, "__Secure-sRefreshToken", victim.tokens_of("mallory").refresh_token, "/refresh")
 
 
-def test_tokens_of_two_sessions_are_mixed(a_victim: NewVictim) -> None:
+def test_tokens_of_two_sessions_mixed_sign_nobody_in_and_harm_neither(a_victim: NewVictim) -> None:
     """The access cookie names another session than the tossed token: nobody is logged in, and both sessions stay."""
     victim = a_victim()
     victim.log_in()
@@ -424,7 +459,7 @@ def test_tokens_of_two_sessions_are_mixed(a_victim: NewVictim) -> None:
     assert (post(victim.page, "/refresh"), victim.user(), victim.users()) == (401, None, ["ada", "mallory"])
 
 
-def test_tokens_of_two_sessions_are_mixed_and_nothing_guards(
+def test_tokens_of_two_sessions_mixed_make_a_user_somebody_else_if_nothing_guards(
     a_victim: NewVictim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the comparison the user goes on as somebody else, and sees nothing of it."""
@@ -439,7 +474,9 @@ def test_tokens_of_two_sessions_are_mixed_and_nothing_guards(
 
 
 @pytest.mark.parametrize("with_domain", [False, True], ids=["host-only", "domain"])
-def test_a_session_is_fixed(a_victim: NewVictim, context: BrowserContext, with_domain: bool) -> None:
+def test_tokens_from_before_a_sign_in_are_worth_nothing_after_it(
+    a_victim: NewVictim, context: BrowserContext, with_domain: bool
+) -> None:
     """Tokens that were there before the log-in are worth nothing after it, and what the user gets is new."""
     victim = a_victim(cookie_domain="example.com" if with_domain else None)
     known = victim.tokens_of("mallory")
@@ -472,7 +509,7 @@ def website() -> Flask:
 @pytest.mark.parametrize(
     ("origin", "same_site"), [("https://www.example.org", "none"), ("https://www.example.com", "lax")]
 )
-def test_the_web_client_goes_on(
+def test_the_web_client_goes_on_whatever_attackers_try(
     a_victim: NewVictim, hosts: Hosts, context: BrowserContext, origin: str, same_site: str
 ) -> None:
     """A website that the settings name logs in, refreshes and signs out from its origin, whatever attackers try meanwhile."""

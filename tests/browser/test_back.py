@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from playwright.sync_api import Browser, Page, expect
 
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.docs import ROOT
 from tests.support.rendered import create_app
@@ -30,7 +30,7 @@ def app() -> Flask:
 
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
-    with served(app) as address:
+    with serve(app) as address:
         yield address.replace("127.0.0.1", "localhost")
 
 
@@ -70,7 +70,7 @@ def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
-def test_back_without_a_sign_out(page: Page, address: str, has_bfcache: bool) -> None:
+def test_back_without_a_sign_out_shows_the_page_from_the_cache(page: Page, address: str, has_bfcache: bool) -> None:
     """A page that reads the session is in the back/forward cache like any other."""
     page.goto(address + OTHER)
     go_back(page)
@@ -78,7 +78,7 @@ def test_back_without_a_sign_out(page: Page, address: str, has_bfcache: bool) ->
     assert page.evaluate(IS_MARKED) is has_bfcache
 
 
-def test_back_to_a_page_before_the_sign_out(page: Page, address: str) -> None:
+def test_back_to_a_page_before_the_sign_out_asks_for_a_sign_in(page: Page, address: str) -> None:
     """The browser asks for it again, and its user is asked to log in."""
     page.goto(address + OTHER)
     press(page, "Log out")
@@ -87,7 +87,9 @@ def test_back_to_a_page_before_the_sign_out(page: Page, address: str) -> None:
     heading(page, "Log in here")
 
 
-def test_back_to_the_page_of_the_sign_out(app: Flask, page: Page, address: str, has_bfcache: bool) -> None:
+def test_back_to_the_page_of_the_sign_out_asks_for_a_sign_in_where_nothing_is_stored(
+    app: Flask, page: Page, address: str, has_bfcache: bool
+) -> None:
     """It comes into the back/forward cache only after that; ``no-store`` takes it out with the cookie, and no earlier."""
     app.after_request_funcs[None].append(_store_nothing)
     page.goto(address + OTHER)
@@ -102,7 +104,7 @@ def test_back_to_the_page_of_the_sign_out(app: Flask, page: Page, address: str, 
     heading(page, "Log in here")
 
 
-def test_back_to_a_page_with_a_script(page: Page) -> None:
+def test_back_to_a_page_with_the_docs_script_asks_for_it_again(page: Page) -> None:
     """The one of the docs asks for it again."""
     script = re.search(r"`(addEventListener\(.*)`", (ROOT / "docs" / "server-rendered.md").read_text("utf-8"))
     assert script is not None

@@ -38,7 +38,9 @@ def foreign_page(browser: Browser, core: CoreProcess) -> Iterator[Page]:
     other.close()
 
 
-def test_a_foreign_page_calls_a_core(core: CoreProcess, foreign_page: Page) -> None:
+def test_a_foreign_page_that_calls_a_core_ends_no_session_and_gets_no_tokens(
+    core: CoreProcess, foreign_page: Page
+) -> None:
     """It ends no session by a POST that needs no answer, and under its own name it gets no tokens."""
     handle = requests.post(f"{core.uri}/recipe/session", json=USER, timeout=10).json()["session"]["handle"]
 

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import BrowserContext, expect
 
 from example_app import create_app, demo_secret, pages
+from tests.support.apps import close_database
 from tests.support.browser import ROOT, press, session_cookies
 
 
@@ -26,7 +27,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     """The example app with a database of its own."""
     made = an_app(tmp_path)
     yield made
-    made.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(made)
 
 
 def an_app(folder: Path, **config: object) -> Flask:
@@ -79,14 +80,16 @@ def test_page_says_how_to_install_the_web_client(app: Flask, tmp_path: Path, mon
         ({"name": "  Ägypten 🐫 ", "password": "demo"}, 200),
     ],
 )
-def test_log_in_with(app: Flask, body: object, status: int) -> None:
+def test_what_is_typed_to_sign_in_is_checked_and_a_mistake_is_never_a_401(
+    app: Flask, body: object, status: int
+) -> None:
     """What is typed is checked; a mistake is never answered 401, which would mean an expired session."""
     response = app.test_client().post("/api/login", json=body)
     assert response.status_code == status
     assert ("front-token" in response.headers) == (status == 200)
 
 
-def test_log_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
+def test_sign_in_by_a_form_of_another_page_is_refused(app: Flask) -> None:
     """Only JSON signs in, and a foreign form can't send that."""
     assert app.test_client().post("/api/login", data={"name": "Ada", "password": "demo"}).status_code == 415
 
@@ -126,16 +129,16 @@ def test_no_route_of_the_theft_lab_is_in_it(app: Flask) -> None:
 def test_the_theft_lab_is_not_loaded(tmp_path: Path) -> None:
     """Neither the example's import, nor its start, nor a request knows the folder beside it."""
     modules = ["example_app", "example_app.devices", "example_app.pages"]
-    assert logged_in_and_called("example_app", tmp_path, ROOT) == f"200 200\n{modules}\n"
+    assert log_in_and_call("example_app", tmp_path, ROOT) == f"200 200\n{modules}\n"
 
 
 def test_a_copy_without_the_theft_lab_works(tmp_path: Path) -> None:
     """Who copies all but that folder has an app that logs in and answers, under any name."""
     shutil.copytree(ROOT / "example_app", tmp_path / "copied", ignore=shutil.ignore_patterns("node_modules", LAB))
-    assert logged_in_and_called("copied", tmp_path, tmp_path).startswith("200 200\n['copied', ")
+    assert log_in_and_call("copied", tmp_path, tmp_path).startswith("200 200\n['copied', ")
 
 
-def logged_in_and_called(name: str, folder: Path, path: Path) -> str:
+def log_in_and_call(name: str, folder: Path, path: Path) -> str:
     """What a process prints that starts the app of this name, found below a path, in an empty folder."""
     environment = {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{ROOT}", "FLASK_SECRET_KEY": "a secret of the tests"}
     command = [sys.executable, "-W", "error", "-c", LOG_IN_AND_CALL.format(name=name)]
@@ -144,7 +147,7 @@ def logged_in_and_called(name: str, folder: Path, path: Path) -> str:
     return done.stdout
 
 
-def test_answers_forbid_foreign_and_inline_code(app: Flask) -> None:
+def test_responses_forbid_foreign_and_inline_code(app: Flask) -> None:
     """Every answer has the policy, and the page's markup needs nothing that it forbids."""
     response = app.test_client().get("/")
     assert response.headers["Content-Security-Policy"].startswith("default-src 'self';")
@@ -170,7 +173,7 @@ def handles_on(client: FlaskClient) -> list[str]:
     return re.findall(r'name="handle" value="(.*?)"', client.get("/devices", headers=FORM).text)
 
 
-def test_devices_are_shown_to_whoever_is_logged_in(app: Flask) -> None:
+def test_devices_are_shown_to_whoever_is_signed_in(app: Flask) -> None:
     """Others are led to the log-in form, which leads back, and nowhere else."""
     client = app.test_client()
     response = client.get("/devices", headers=FORM)
@@ -188,22 +191,24 @@ def test_devices_are_shown_to_whoever_is_logged_in(app: Flask) -> None:
         ({"name": "a\0b", "password": "demo"}, "characters like these"),
     ],
 )
-def test_log_in_form_with(app: Flask, form: dict[str, str], sentence: str) -> None:
-    """A mistake is said on the page, and nobody is logged in."""
+def test_a_mistake_in_the_sign_in_form_is_said_on_the_page_and_signs_nobody_in(
+    app: Flask, form: dict[str, str], sentence: str
+) -> None:
+    """No cookie is set."""
     response = app.test_client().post("/log-in", data=form, headers=FORM)
     assert response.status_code == 422
     assert sentence in response.text
     assert "Set-Cookie" not in response.headers
 
 
-def test_log_in_form_of_another_site(app: Flask) -> None:
+def test_sign_in_form_of_another_site_is_refused(app: Flask) -> None:
     """It would log its victim in as somebody else."""
     login, foreign = {"name": "Mallory", "password": "demo"}, {**FORM, "Sec-Fetch-Site": "cross-site"}
     response = app.test_client().post("/log-in", data=login, headers=foreign)
     assert (response.status_code, "Set-Cookie" in response.headers) == (403, False)
 
 
-def test_devices_are_ended(app: Flask) -> None:
+def test_devices_are_ended_one_by_one_or_all_others_and_never_somebody_else_s(app: Flask) -> None:
     """One, then all others; the page marks the current one and keeps what is somebody else's."""
     here, other = logged_in_by_form(app, agent="Here <b>"), logged_in_by_form(app, "Bob")
     for agent in ("Phone", "Desk", "Car"):
@@ -229,7 +234,7 @@ def test_devices_page_needs_no_inline_code(app: Flask) -> None:
 
 
 @pytest.mark.browser
-def test_devices_page_stays_logged_in(context: BrowserContext, hasty_address: str) -> None:
+def test_devices_page_stays_signed_in(context: BrowserContext, hasty_address: str) -> None:
     """Its token runs out, the page comes by itself; a form as well; and a device that was ended is out."""
     here = context.new_page()
     here.goto(hasty_address + "/devices")

@@ -20,12 +20,12 @@ from flask_supertokens import (
     revoke_all_sessions_for_user,
     verify_session,
 )
-from tests.support.both import served
+from tests.support.apps import BrokenStore
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 from tests.support.docs import ROOT, blocks
 from tests.support.libraries import library
 from tests.support.plans import HOUR, Clock
-from tests.support.wire import BrokenStore
 
 pytestmark = pytest.mark.browser
 TEXT = (ROOT / "docs" / "htmx-turbo.md").read_text("utf-8")
@@ -113,7 +113,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    with served(site.app) as running:
+    with serve(site.app) as running:
         yield running.replace("127.0.0.1", "localhost")
 
 
@@ -164,7 +164,7 @@ TURBO = pytest.mark.parametrize("site", ["turbo"], indirect=True)
 
 
 @HTMX
-def test_htmx_posts_with_an_expired_token(site: Site, page: Page) -> None:
+def test_htmx_posts_again_after_one_refresh_with_what_was_typed(site: Site, page: Page) -> None:
     """The list grows as if nothing had been; one refresh, and the form was sent with what was typed."""
     for number in range(2):
         site.expire()
@@ -176,7 +176,9 @@ def test_htmx_posts_with_an_expired_token(site: Site, page: Page) -> None:
 
 
 @HTMX
-def test_htmx_uploads_with_an_expired_token(site: Site, page: Page, address: str, tmp_path: Path) -> None:
+def test_htmx_uploads_again_after_a_refresh_with_the_file_as_it_is(
+    site: Site, page: Page, address: str, tmp_path: Path
+) -> None:
     """The file arrives as it is."""
     content = hashlib.shake_128(b"seed").digest(3_000_000)
     (tmp_path / "picture.bin").write_bytes(content)
@@ -188,7 +190,7 @@ def test_htmx_uploads_with_an_expired_token(site: Site, page: Page, address: str
 
 
 @HTMX
-def test_htmx_posts_when_the_session_is_over(site: Site, page: Page, address: str) -> None:
+def test_htmx_leads_to_the_sign_in_and_back_when_the_session_is_over(site: Site, page: Page, address: str) -> None:
     """The browser is sent to the log-in, and from there to the page that it was on."""
     site.end()
     press(page, "Add")
@@ -199,10 +201,10 @@ def test_htmx_posts_when_the_session_is_over(site: Site, page: Page, address: st
     expect(page).to_have_url(address + "/")
 
 
-def test_the_session_is_over_where_there_is_no_log_in_page(context: BrowserContext, tmp_path: Path) -> None:
+def test_the_page_is_asked_for_again_where_there_is_no_sign_in_page(context: BrowserContext, tmp_path: Path) -> None:
     """The page is asked for again, and says so."""
     site = Site(tmp_path, "htmx2", SUPERTOKENS_LOGIN_URL=None)
-    with served(site.app) as running:
+    with serve(site.app) as running:
         page = context.new_page()
         page.goto(running.replace("127.0.0.1", "localhost") + "/login?next=/%3Fa%3Db")
         page.get_by_label("Name").fill("ada")
@@ -215,7 +217,7 @@ def test_the_session_is_over_where_there_is_no_log_in_page(context: BrowserConte
 
 
 @HTMX
-def test_htmx_asks_for_nobody(site: Site, context: BrowserContext, address: str) -> None:
+def test_htmx_of_nobody_leads_to_the_sign_in(site: Site, context: BrowserContext, address: str) -> None:
     """Who was never logged in is sent to the log-in as well."""
     page = context.new_page()
     page.goto(address + "/public")
@@ -224,7 +226,7 @@ def test_htmx_asks_for_nobody(site: Site, context: BrowserContext, address: str)
 
 
 @HTMX
-def test_a_page_says_itself_that_the_session_is_over(site: Site, page: Page) -> None:
+def test_a_page_that_says_itself_that_the_session_is_over_keeps_the_browser(site: Site, page: Page) -> None:
     """It keeps the browser, and what was typed."""
     page.evaluate(ENDED)
     site.end()
@@ -238,7 +240,9 @@ def test_a_page_says_itself_that_the_session_is_over(site: Site, page: Page) -> 
 
 
 @TURBO
-def test_turbo_follows_a_link_with_an_expired_token(site: Site, page: Page, address: str) -> None:
+def test_turbo_follows_a_link_with_an_expired_token_without_a_page_in_between(
+    site: Site, page: Page, address: str
+) -> None:
     """The next page, without a page of ours in between and without a load."""
     page.goto(address + "/more")
     page.evaluate("window.stays = true")
@@ -250,7 +254,9 @@ def test_turbo_follows_a_link_with_an_expired_token(site: Site, page: Page, addr
 
 
 @TURBO
-def test_turbo_submits_with_an_expired_token(site: Site, page: Page, address: str, tmp_path: Path) -> None:
+def test_turbo_submits_text_and_file_with_an_expired_token(
+    site: Site, page: Page, address: str, tmp_path: Path
+) -> None:
     """Text and file arrive, and the redirect is followed."""
     (tmp_path / "picture.bin").write_bytes(b"a" * 100_000)
     page.goto(address + "/more")
@@ -271,7 +277,9 @@ def test_turbo_fills_a_frame_with_an_expired_token(site: Site, page: Page, addre
 
 @TURBO
 @pytest.mark.parametrize("act", ["To do", "Send", "Part"])
-def test_turbo_asks_when_the_session_is_over(site: Site, page: Page, address: str, act: str) -> None:
+def test_turbo_leads_to_the_sign_in_and_back_when_the_session_is_over(
+    site: Site, page: Page, address: str, act: str
+) -> None:
     """A link, a form, a frame: the log-in, which leads back."""
     page.goto(address + "/more")
     site.end()
@@ -294,10 +302,12 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("mode", ["NONE", "VIA_CUSTOM_HEADER", "VIA_TOKEN"])
-def test_a_call_with_an_expired_token(context: BrowserContext, tmp_path: Path, mode: str, call: str) -> None:
+def test_a_call_with_an_expired_token_is_answered_as_with_a_fresh_one(
+    context: BrowserContext, tmp_path: Path, mode: str, call: str
+) -> None:
     """It is answered as with a fresh one, whatever it is and in every anti-CSRF mode."""
     site = Site(tmp_path, "htmx2", SUPERTOKENS_ANTI_CSRF=mode)
-    with served(site.app) as running:
+    with serve(site.app) as running:
         page = context.new_page()
         log_in(page, running.replace("127.0.0.1", "localhost"))
         page.evaluate("SuperTokensFetch.refresh()")
@@ -324,7 +334,7 @@ def test_calls_of_two_tabs_at_once_make_one_refresh(
     assert seen.count(REFRESH) == 1
 
 
-def test_the_session_of_a_call_is_over(site: Site, page: Page, address: str) -> None:
+def test_a_call_whose_session_is_over_gets_its_401_and_the_page_stays(site: Site, page: Page, address: str) -> None:
     """The call gets its 401, the page stays, and nothing goes round in circles."""
     site.end()
     seen = watch(page)
@@ -334,7 +344,7 @@ def test_the_session_of_a_call_is_over(site: Site, page: Page, address: str) -> 
     assert page.url == address + "/"
 
 
-def test_the_store_is_down(site: Site, page: Page) -> None:
+def test_a_call_gets_the_503_of_the_refresh_while_the_store_is_down(site: Site, page: Page) -> None:
     """The call gets the 503 of the refresh; afterwards the user is still logged in."""
     site.expire()
     site.store.down = True
@@ -343,7 +353,7 @@ def test_the_store_is_down(site: Site, page: Page) -> None:
     assert page.evaluate("async () => (await fetch('/part')).status") == 200
 
 
-def test_a_refresh_does_not_help(site: Site, page: Page) -> None:
+def test_a_call_is_repeated_once_where_a_refresh_does_not_help(site: Site, page: Page) -> None:
     """A call is repeated once."""
     site.app.view_functions["/part"] = raise_stale
     seen = watch(page)
@@ -358,7 +368,7 @@ def raise_stale() -> None:
     raise TryRefreshTokenError
 
 
-def test_another_refusal(site: Site, page: Page) -> None:
+def test_a_403_is_not_refreshed_away(site: Site, page: Page) -> None:
     """403 is not refreshed away."""
     site.app.view_functions["/part"] = raise_invalid
     seen = watch(page)
@@ -370,7 +380,7 @@ def raise_invalid() -> None:
     raise InvalidClaimError
 
 
-def test_a_call_to_another_origin(site: Site, page: Page) -> None:
+def test_a_call_to_another_origin_is_made_as_it_stands(site: Site, page: Page) -> None:
     """It is made as it stands: no header of ours, no refresh."""
     asked: list[dict[str, str]] = []
 
@@ -405,7 +415,7 @@ XHR = """window.xhr = (url, { method = "GET", type = "", body = null, headers = 
 
 
 @pytest.mark.parametrize("kind", ["", "text", "json", "blob"])
-def test_an_old_call_with_an_expired_token(site: Site, page: Page, kind: str) -> None:
+def test_an_old_call_with_an_expired_token_hears_of_the_second_response_only(site: Site, page: Page, kind: str) -> None:
     """The page hears of the second answer only, each event once."""
     page.evaluate(XHR)
     options = {"method": "POST", "type": kind, "body": "a", "headers": {"Content-Type": "text/x"}}
@@ -416,7 +426,7 @@ def test_an_old_call_with_an_expired_token(site: Site, page: Page, kind: str) ->
     assert (again["status"], again["heard"]) == (200, ["done", "load", "loadend"])
 
 
-def test_an_old_call_is_aborted_while_it_refreshes(site: Site, page: Page) -> None:
+def test_an_old_call_that_is_aborted_while_it_refreshes_is_not_made_again(site: Site, page: Page) -> None:
     """It is not made again."""
     site.expire()
     seen = watch(page)
@@ -439,7 +449,9 @@ def test_an_old_call_is_aborted_while_it_refreshes(site: Site, page: Page) -> No
 # -- files, events, mounts ---------------------------------------------------------------------------------------------
 
 
-def test_a_link_with_download(site: Site, page: Page, address: str) -> None:
+def test_a_link_with_download_is_followed_after_a_refresh_if_one_is_needed(
+    site: Site, page: Page, address: str
+) -> None:
     """It is followed after a refresh; while the token is fresh none is needed."""
     page.goto(address + "/more")
     site.expire()
@@ -452,7 +464,7 @@ def test_a_link_with_download(site: Site, page: Page, address: str) -> None:
     heading(page, "More")
 
 
-def test_an_event_source_opens_again(site: Site, page: Page) -> None:
+def test_an_event_source_refreshes_and_opens_again_until_the_session_is_over(site: Site, page: Page) -> None:
     """After the token has expired it refreshes, and goes on; when the session is over it is closed, and says so."""
     said: list[str] = []
     page.on("console", lambda line: said.append(line.text) if line.type == "info" else None)
@@ -467,10 +479,12 @@ def test_an_event_source_opens_again(site: Site, page: Page) -> None:
     page.wait_for_function("window.failed === EventSource.CLOSED")
 
 
-def test_an_app_is_mounted(context: BrowserContext, tmp_path: Path) -> None:
+def test_the_script_of_a_mounted_app_finds_its_routes_below_the_script_root(
+    context: BrowserContext, tmp_path: Path
+) -> None:
     """The script finds the refresh route and the log-in below the script root."""
     site = Site(tmp_path, "htmx2")
-    with served(DispatcherMiddleware(Response("no", 404), {"/shop": site.app})) as running:
+    with serve(DispatcherMiddleware(Response("no", 404), {"/shop": site.app})) as running:
         page, address = context.new_page(), running.replace("127.0.0.1", "localhost") + "/shop"
         page.goto(address + "/login?next=/shop/more")
         page.get_by_label("Name").fill("ada")

@@ -39,7 +39,7 @@ def page():
 """What the plugin pytest-playwright has."""
 
 
-def test_a_real_browser_is_logged_in(tmp_path: pathlib.Path) -> None:
+def test_a_real_browser_that_is_signed_in_refreshes_by_itself(tmp_path: pathlib.Path) -> None:
     """The page greets the user; a session whose access token has expired is refreshed by the browser itself."""
     lack = what_is_missing()
     if lack is not None:

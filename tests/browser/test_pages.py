@@ -15,11 +15,11 @@ from flask import Flask, redirect
 from playwright.sync_api import Browser, BrowserContext, Download, Page, Response, expect
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user, verify_session
-from tests.support.both import served
+from tests.support.apps import BrokenStore
+from tests.support.both import serve
 from tests.support.browser import CHROMIUM_ARGUMENTS, chromium, quiet_contexts
 from tests.support.gunicorn import gunicorn
 from tests.support.rendered import LIFETIME, REPORT, create_app
-from tests.support.wire import BrokenStore
 
 pytestmark = pytest.mark.browser
 
@@ -42,7 +42,7 @@ def app(store: BrokenStore) -> Flask:
 @pytest.fixture
 def address(app: Flask) -> Iterator[str]:
     """The app on a server with threads; a secure context, as all of localhost is."""
-    with served(app) as address:
+    with serve(app) as address:
         yield address.replace("127.0.0.1", "localhost")
 
 
@@ -79,7 +79,7 @@ def let_it_expire() -> None:
     time.sleep(LIFETIME + 0.1)
 
 
-def watched(page: Page) -> list[tuple[str, str, int]]:
+def watch(page: Page) -> list[tuple[str, str, int]]:
     """The pages and redirects that this tab gets from now on."""
     seen: list[tuple[str, str, int]] = []
 
@@ -105,12 +105,14 @@ def answer(page: Page) -> dict[str, Any]:
 
 
 @SCRIPTS
-def test_a_link_is_followed_with_an_expired_token(address: str, a_browser: NewContext, scripts: bool) -> None:
+def test_a_link_with_an_expired_token_leads_to_its_page_after_a_hop(
+    address: str, a_browser: NewContext, scripts: bool
+) -> None:
     """The page comes by itself, or at the press of a button, at its own address; a strict policy lets it."""
     page = a_browser(scripts=scripts).new_page()
     log_in(page, address)
     let_it_expire()
-    seen, path = watched(page), "/letter?a=b&c=%C3%A4%20+&d=\\x"
+    seen, path = watch(page), "/letter?a=b&c=%C3%A4%20+&d=\\x"
     page.goto(address + path)
     if not scripts:
         heading(page, "One moment")
@@ -123,7 +125,7 @@ def test_a_link_is_followed_with_an_expired_token(address: str, a_browser: NewCo
 
 
 @SCRIPTS
-def test_a_page_that_leads_elsewhere_is_asked_for_with_an_expired_token(
+def test_a_hop_may_end_at_another_origin_that_the_page_redirects_to(
     app: Flask, address: str, a_browser: NewContext, scripts: bool
 ) -> None:
     """The hop's form may end at another origin, where the page redirects to."""
@@ -139,7 +141,7 @@ def test_a_page_that_leads_elsewhere_is_asked_for_with_an_expired_token(
     assert page.url == elsewhere
 
 
-def test_a_frame_is_opened_with_an_expired_token(app: Flask, address: str, a_browser: NewContext) -> None:
+def test_a_hop_in_a_frame_of_the_app_s_own_brings_its_page(app: Flask, address: str, a_browser: NewContext) -> None:
     """The hop happens in it, where the frame is the app's own."""
     app.add_url_rule("/frame", "frame", lambda: "<iframe src='/framed'></iframe>")
     framed = {"Content-Security-Policy": "frame-ancestors 'self'"}
@@ -151,7 +153,7 @@ def test_a_frame_is_opened_with_an_expired_token(app: Flask, address: str, a_bro
     expect(page.frame_locator("iframe").get_by_role("heading")).to_have_text("In a frame")
 
 
-def test_the_way_back_after_a_hop(address: str, a_browser: NewContext) -> None:
+def test_the_way_back_after_a_hop_leads_to_the_page_before(address: str, a_browser: NewContext) -> None:
     """The browser's *back* leads to the page before, not into the hop."""
     page = a_browser().new_page()
     log_in(page, address)
@@ -163,8 +165,8 @@ def test_the_way_back_after_a_hop(address: str, a_browser: NewContext) -> None:
     heading(page, "Everybody's page")
 
 
-def test_the_history_is_what_it_was(address: str, a_browser: NewContext) -> None:
-    """A hop adds nothing to it, and keeps the fragment of the address."""
+def test_a_hop_adds_nothing_to_the_history_and_keeps_the_fragment(address: str, a_browser: NewContext) -> None:
+    """The fragment is that of the address."""
     page = a_browser().new_page()
     log_in(page, address)
     page.goto(address + "/")
@@ -175,7 +177,7 @@ def test_the_history_is_what_it_was(address: str, a_browser: NewContext) -> None
     assert (page.url, page.evaluate("history.length")) == (address + "/letter?a=b#text", length + 1)
 
 
-def test_three_tabs_are_opened_with_an_expired_token(address: str, a_browser: NewContext) -> None:
+def test_three_tabs_with_an_expired_token_find_their_pages_and_no_thief(address: str, a_browser: NewContext) -> None:
     """As when a browser starts again: each finds its page, and nobody is a thief."""
     context = a_browser()
     log_in(context.new_page(), address)
@@ -187,7 +189,7 @@ def test_three_tabs_are_opened_with_an_expired_token(address: str, a_browser: Ne
         heading(tab, "Write a letter")
 
 
-def test_a_token_expires_again_and_again(address: str, a_browser: NewContext) -> None:
+def test_a_hop_helps_each_time_that_a_token_expires(address: str, a_browser: NewContext) -> None:
     """Each time a hop helps: the mark of the one before is gone by then."""
     page = a_browser().new_page()
     log_in(page, address)
@@ -200,11 +202,11 @@ def test_a_token_expires_again_and_again(address: str, a_browser: NewContext) ->
 # -- a file ------------------------------------------------------------------------------------------------------------
 
 
-def downloaded(download: Download) -> str:
+def save_download(download: Download) -> str:
     return Path(download.path()).read_text()
 
 
-def test_a_file_is_asked_for_with_an_expired_token(address: str, a_browser: NewContext) -> None:
+def test_a_file_arrives_after_a_hop_and_the_browser_shows_the_page_before(address: str, a_browser: NewContext) -> None:
     """It arrives, and the browser shows the page that it was on; twice in a row."""
     page = a_browser().new_page()
     log_in(page, address, "/files")
@@ -212,12 +214,14 @@ def test_a_file_is_asked_for_with_an_expired_token(address: str, a_browser: NewC
         let_it_expire()
         with page.expect_download() as file:
             page.get_by_role("link", name="Report", exact=True).click()
-        assert downloaded(file.value) == REPORT
+        assert save_download(file.value) == REPORT
         heading(page, "Your files")
         expect(page).to_have_url(address + "/files")
 
 
-def test_a_file_is_asked_for_in_a_new_tab(address: str, a_browser: NewContext) -> None:
+def test_a_file_in_a_new_tab_arrives_and_the_tab_says_that_it_can_be_closed(
+    address: str, a_browser: NewContext
+) -> None:
     """There is nowhere to go back to: the tab says that it can be closed."""
     context = a_browser()
     page = context.new_page()
@@ -230,7 +234,7 @@ def test_a_file_is_asked_for_in_a_new_tab(address: str, a_browser: NewContext) -
     expect(opened.value.get_by_role("button")).to_be_hidden()
 
 
-def test_nothing_comes_of_a_hop(address: str, a_browser: NewContext) -> None:
+def test_a_204_after_a_hop_leaves_the_browser_on_its_page(address: str, a_browser: NewContext) -> None:
     """An answer without content (204) leaves the browser on its page, as it does without a hop."""
     page = a_browser().new_page()
     log_in(page, address, "/files")
@@ -240,7 +244,7 @@ def test_nothing_comes_of_a_hop(address: str, a_browser: NewContext) -> None:
     expect(page).to_have_url(address + "/files")
 
 
-def test_a_file_is_asked_for_without_scripts(address: str, a_browser: NewContext) -> None:
+def test_a_file_without_scripts_is_saved_by_the_button(address: str, a_browser: NewContext) -> None:
     """The button saves it, and the page says what to do then."""
     page = a_browser(scripts=False).new_page()
     log_in(page, address, "/files")
@@ -248,7 +252,7 @@ def test_a_file_is_asked_for_without_scripts(address: str, a_browser: NewContext
     page.get_by_role("link", name="Report", exact=True).click()
     with page.expect_download() as file:
         press(page, "Go on")
-    assert downloaded(file.value) == REPORT
+    assert save_download(file.value) == REPORT
     expect(page.get_by_text("If a file was saved, go back.")).to_be_visible()
 
 
@@ -256,7 +260,9 @@ def test_a_file_is_asked_for_without_scripts(address: str, a_browser: NewContext
 
 
 @SCRIPTS
-def test_a_long_form_is_submitted_with_an_expired_token(address: str, a_browser: NewContext, scripts: bool) -> None:
+def test_a_long_form_with_an_expired_token_loses_nothing_that_was_typed(
+    address: str, a_browser: NewContext, scripts: bool
+) -> None:
     """Nothing that was typed is lost, and nothing is asked."""
     page = a_browser(scripts=scripts).new_page()
     log_in(page, address, "/letter?to=bob")
@@ -266,7 +272,7 @@ def test_a_long_form_is_submitted_with_an_expired_token(address: str, a_browser:
     page.get_by_label("Kind").select_option("b")
     page.get_by_label("Tick").check()
     let_it_expire()
-    seen = watched(page)
+    seen = watch(page)
     press(page, "Send")
     typed = {"title": "On ✓ tokens", "text": text, "kind": "b", "tick": "on"}
     expect(page).to_have_url(address + "/letter?to=bob")
@@ -294,7 +300,7 @@ def a_file(folder: Path, size: int) -> tuple[Path, str]:
 
 
 @SCRIPTS
-def test_a_file_is_uploaded_with_an_expired_token(
+def test_a_large_file_with_an_expired_token_arrives(
     gunicorn_address: str, a_browser: NewContext, tmp_path: Path, scripts: bool
 ) -> None:
     """Five megabytes go round, and arrive."""
@@ -310,7 +316,9 @@ def test_a_file_is_uploaded_with_an_expired_token(
 
 
 @SCRIPTS
-def test_a_file_is_too_large(gunicorn_address: str, a_browser: NewContext, tmp_path: Path, scripts: bool) -> None:
+def test_a_file_that_is_too_large_is_told_in_a_sentence_and_the_session_goes_on(
+    gunicorn_address: str, a_browser: NewContext, tmp_path: Path, scripts: bool
+) -> None:
     """A sentence instead of a broken connection, and the session goes on."""
     page = a_browser(scripts=scripts).new_page()
     log_in(page, gunicorn_address)
@@ -324,7 +332,9 @@ def test_a_file_is_too_large(gunicorn_address: str, a_browser: NewContext, tmp_p
     expect(page.locator("#user")).to_have_text("ada")
 
 
-def test_a_file_is_uploaded_by_nobody(gunicorn_address: str, a_browser: NewContext, tmp_path: Path) -> None:
+def test_an_upload_of_nobody_leads_to_the_sign_in_and_back_to_its_form(
+    gunicorn_address: str, a_browser: NewContext, tmp_path: Path
+) -> None:
     """The browser is sent to the log-in, and from there back to the page that the form was on."""
     context = a_browser(scripts=False)
     page = context.new_page()
@@ -345,7 +355,9 @@ def end_all_sessions(app: Flask) -> None:
 
 
 @SCRIPTS
-def test_a_session_was_ended(app: Flask, address: str, a_browser: NewContext, scripts: bool) -> None:
+def test_an_ended_session_leads_to_the_sign_in_and_leaves_no_cookie(
+    app: Flask, address: str, a_browser: NewContext, scripts: bool
+) -> None:
     """A page leads to the log-in and back, a public page stays what it is, and no cookie of the session is left."""
     context = a_browser(scripts=scripts)
     page = context.new_page()
@@ -364,18 +376,20 @@ def test_a_session_was_ended(app: Flask, address: str, a_browser: NewContext, sc
 
 
 @pytest.mark.parametrize("path", ["/never", "/never?a=b"])
-def test_a_hop_never_helps(address: str, a_browser: NewContext, path: str) -> None:
+def test_a_hop_that_never_helps_ends_in_a_page_that_says_so(address: str, a_browser: NewContext, path: str) -> None:
     """One hop, then a page that says so; a reload tries once more, and no more than that."""
     page = a_browser().new_page()
     log_in(page, address)
-    seen = watched(page)
+    seen = watch(page)
     for _ in range(2):
         page.goto(address + path)
         heading(page, "Your session has ended")
     assert [status for _, _, status in seen] == [401, 401] * 2
 
 
-def test_a_session_was_stolen(address: str, a_browser: NewContext) -> None:
+def test_a_stolen_session_is_over_for_owner_and_thief_and_the_owner_is_told(
+    address: str, a_browser: NewContext
+) -> None:
     """The owner sees the page on theft; the thief is out as well."""
     owner, thief = a_browser(), a_browser()
     page, other = owner.new_page(), thief.new_page()
@@ -397,7 +411,9 @@ def test_a_session_was_stolen(address: str, a_browser: NewContext) -> None:
 
 
 @SCRIPTS
-def test_the_store_is_down(store: BrokenStore, address: str, a_browser: NewContext, scripts: bool) -> None:
+def test_the_page_of_a_503_says_when_to_try_again_and_the_user_stays_signed_in(
+    store: BrokenStore, address: str, a_browser: NewContext, scripts: bool
+) -> None:
     """The page says when to try again; afterwards the user is still logged in, and a form is sent again by a reload."""
     page = a_browser(scripts=scripts).new_page()
     log_in(page, address)
@@ -413,7 +429,9 @@ def test_the_store_is_down(store: BrokenStore, address: str, a_browser: NewConte
     assert answer(page)["typed"]["title"] == "typed before"
 
 
-def test_the_store_is_down_for_a_page(store: BrokenStore, address: str, a_browser: NewContext) -> None:
+def test_try_again_leads_to_the_page_and_not_to_the_refresh_route(
+    store: BrokenStore, address: str, a_browser: NewContext
+) -> None:
     """*Try again* leads to the page, not to the refresh route."""
     page = a_browser().new_page()
     log_in(page, address, "/letter?a=b")
@@ -428,7 +446,9 @@ def test_the_store_is_down_for_a_page(store: BrokenStore, address: str, a_browse
 
 
 @pytest.mark.parametrize(("path", "text"), [("/admin", "Not allowed"), ("/fresh", "Please log in again")])
-def test_a_claim_does_not_suffice(address: str, a_browser: NewContext, path: str, text: str) -> None:
+def test_a_claim_that_does_not_suffice_leads_to_a_page_and_the_sign_in(
+    address: str, a_browser: NewContext, path: str, text: str
+) -> None:
     """A page, and a way to the log-in."""
     page = a_browser().new_page()
     log_in(page, address)
@@ -443,7 +463,9 @@ def test_a_claim_does_not_suffice(address: str, a_browser: NewContext, path: str
 
 @SCRIPTS
 @pytest.mark.parametrize("expires", [False, True], ids=["fresh", "expired"])
-def test_a_form_signs_out(app: Flask, address: str, a_browser: NewContext, expires: bool, scripts: bool) -> None:
+def test_a_form_signs_out_with_an_expired_token_too(
+    app: Flask, address: str, a_browser: NewContext, expires: bool, scripts: bool
+) -> None:
     """The session is over, with an expired token too, and the browser goes on."""
     context = a_browser(scripts=scripts)
     page = context.new_page()
@@ -461,9 +483,9 @@ def test_a_form_signs_out(app: Flask, address: str, a_browser: NewContext, expir
 
 
 @pytest.mark.parametrize("mode", ["VIA_CUSTOM_HEADER", "VIA_TOKEN"])
-def test_anti_csrf_is_on(a_browser: NewContext, mode: str) -> None:
+def test_our_own_forms_refresh_and_sign_out_with_anti_csrf_on(a_browser: NewContext, mode: str) -> None:
     """Our own forms refresh and sign out without a header of a script."""
-    with served(create_app(SUPERTOKENS_ANTI_CSRF=mode)) as served_at:
+    with serve(create_app(SUPERTOKENS_ANTI_CSRF=mode)) as served_at:
         address = served_at.replace("127.0.0.1", "localhost")
         page = a_browser().new_page()
         log_in(page, address)
@@ -476,7 +498,9 @@ def test_anti_csrf_is_on(a_browser: NewContext, mode: str) -> None:
 
 
 @pytest.mark.parametrize("expires", [False, True], ids=["fresh", "expired"])
-def test_a_page_of_another_site_posts(app: Flask, address: str, a_browser: NewContext, expires: bool) -> None:
+def test_a_post_from_a_page_of_another_site_is_a_403_and_nothing_else_happens(
+    app: Flask, address: str, a_browser: NewContext, expires: bool
+) -> None:
     """403 where its form brings the cookies (a sibling host, SameSite notwithstanding), and nothing else happens."""
     page = a_browser().new_page()
     address = address.replace("localhost", "app.site.localhost")
@@ -486,7 +510,7 @@ def test_a_page_of_another_site_posts(app: Flask, address: str, a_browser: NewCo
     for path in ("/letter", "/refresh?next=/letter&replay=1", "/signout"):
         page.route("**/evil", functools.partial(_evil, action=address + path))
         page.goto(address.replace("app", "evil") + "/evil")
-        seen = watched(page)
+        seen = watch(page)
         press(page, "Win")
         heading(page, "Refused")
         assert [(method, status) for method, _, status in seen] == [("POST", 403)]
@@ -501,7 +525,7 @@ def _evil(route: Any, action: str) -> None:
 
 
 @pytest.mark.parametrize(("policy", "title"), [("no-referrer", "Refused"), ("same-origin", None)])
-def test_the_app_sends_no_referrers_without_tls(
+def test_a_hop_works_where_the_app_sends_no_referrers_without_tls(
     browser: Browser, caplog: pytest.LogCaptureFixture, policy: str, title: str | None
 ) -> None:
     """Our page of the hop goes on; a form of the app's own can't be told from another site's under ``no-referrer``: the log
@@ -510,7 +534,7 @@ def test_the_app_sends_no_referrers_without_tls(
     app = create_app(SUPERTOKENS_COOKIE_SECURE=False)
     app.after_request(lambda response: response.headers.update({"Referrer-Policy": policy}) or response)
     arguments = [*CHROMIUM_ARGUMENTS, "--host-resolver-rules=MAP app.test 127.0.0.1"]
-    with served(app) as address, browser.browser_type.launch(executable_path=chromium(), args=arguments) as another:
+    with serve(app) as address, browser.browser_type.launch(executable_path=chromium(), args=arguments) as another:
         page = another.new_page()
         log_in(page, address.replace("127.0.0.1", "app.test"))
         let_it_expire()

@@ -83,7 +83,7 @@ def _call_at_once(context: BrowserContext, tabs: list[Page]) -> None:
         press(tab, "Call the API")
 
 
-def test_two_refreshes_that_pass_the_clients_lock(page: Page, hasty_address: str) -> None:
+def test_two_refreshes_that_pass_the_client_s_lock_both_succeed(page: Page, hasty_address: str) -> None:
     """The server forgives what a browser without a lock does: both refreshes succeed, and so does the next one."""
     log_in(page, hasty_address)
     statuses = page.evaluate(
@@ -99,7 +99,7 @@ def test_two_refreshes_that_pass_the_clients_lock(page: Page, hasty_address: str
     expect(notice(page)).to_be_empty()
 
 
-def test_reloaded_page_is_still_logged_in(page: Page, address: str) -> None:
+def test_reloaded_page_is_still_signed_in(page: Page, address: str) -> None:
     """The session lives in cookies, not in the page."""
     log_in(page, address, "Grace")
     page.reload()
@@ -117,7 +117,7 @@ def test_wrong_password_is_said_and_starts_no_session(page: Page, context: Brows
     assert session_cookies(context) == {}
 
 
-def test_log_out_removes_cookies_and_session(page: Page, context: BrowserContext, address: str) -> None:
+def test_sign_out_removes_cookies_and_session(page: Page, context: BrowserContext, address: str) -> None:
     """Nothing is left in the browser, and a copy of the cookies is worthless."""
     log_in(page, address)
     copied = session_cookies(context)
@@ -130,7 +130,9 @@ def test_log_out_removes_cookies_and_session(page: Page, context: BrowserContext
     assert post_refresh(address, copied) == (401, '{"message":"unauthorised"}')
 
 
-def test_cookies_as_the_browser_keeps_them(page: Page, context: BrowserContext, address: str) -> None:
+def test_cookies_are_secure_prefixed_and_the_refresh_token_is_bound_to_a_path(
+    page: Page, context: BrowserContext, address: str
+) -> None:
     """Secure, prefixed cookies on http://localhost; the refresh token goes to one path only."""
     log_in(page, address)
     kept = {cookie["name"]: cookie for cookie in context.cookies() if cookie["httpOnly"]}
@@ -143,7 +145,9 @@ def test_cookies_as_the_browser_keeps_them(page: Page, context: BrowserContext, 
     assert not re.search("sAccessToken|sRefreshToken", visible)
 
 
-def test_cookies_of_a_debug_server(page: Page, context: BrowserContext, debug_address: str) -> None:
+def test_cookies_of_a_debug_server_are_plain_and_still_http_only(
+    page: Page, context: BrowserContext, debug_address: str
+) -> None:
     """In debug mode cookies are neither Secure nor prefixed, and still HttpOnly."""
     log_in(page, debug_address)
     kept = {cookie["name"]: cookie for cookie in context.cookies() if cookie["httpOnly"]}

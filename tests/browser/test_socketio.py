@@ -14,7 +14,8 @@ from flask import Response, render_template_string
 from playwright.sync_api import Browser, Page
 
 from flask_supertokens import revoke_all_sessions_for_user
-from tests.support.both import served
+from tests.support.apps import close_database
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 from tests.support.docs import blocks, example, section
 from tests.support.libraries import library
@@ -56,13 +57,13 @@ def module(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Ite
     module.app.add_url_rule("/io.js", "io", lambda: Response(library("socket.io"), mimetype="text/javascript"))
     module.app.add_url_rule("/page", "page", lambda: render_template_string(PAGE))
     yield module
-    module.app.extensions["supertokens"].engine.store._engine.dispose()
+    close_database(module.app)
 
 
 @pytest.fixture
 def page(browser: Browser, module: ModuleType) -> Iterator[Page]:
     """A page that knows the client, and has not connected."""
-    with served(module.app) as address, quiet_contexts(browser.new_context, EXPECTED_ERROR) as make:
+    with serve(module.app) as address, quiet_contexts(browser.new_context, EXPECTED_ERROR) as make:
         page = make().new_page()
         page.goto(address.replace("127.0.0.1", "localhost") + "/page")
         yield page
@@ -84,7 +85,7 @@ def hears(page: Page, *what: str) -> None:
     assert page.evaluate("heard.shift()") == list(what)
 
 
-def test_a_page_talks(page: Page) -> None:
+def test_a_page_with_a_session_is_connected_and_answered(page: Page) -> None:
     """With a session it is connected and answered."""
     log_in(page)
     connect(page)
@@ -93,7 +94,7 @@ def test_a_page_talks(page: Page) -> None:
     hears(page, "said", "user-1: hello")
 
 
-def test_nobody_connects(page: Page) -> None:
+def test_a_page_without_a_session_reads_why_it_is_not_connected(page: Page) -> None:
     """The client reads why."""
     connect(page)
     hears(page, "connect_error", "unauthorised")
@@ -101,8 +102,8 @@ def test_nobody_connects(page: Page) -> None:
     assert page.evaluate("[socket.connected, heard.length]") == [False, 0]
 
 
-def test_a_page_connects_with_an_expired_token(page: Page, clock: Clock) -> None:
-    """It refreshes, and is connected."""
+def test_a_page_with_an_expired_token_refreshes_and_is_connected(page: Page, clock: Clock) -> None:
+    """The first attempt is refused in words."""
     log_in(page)
     clock.wait(HOUR)
     connect(page)
@@ -110,7 +111,7 @@ def test_a_page_connects_with_an_expired_token(page: Page, clock: Clock) -> None
     hears(page, "connect")
 
 
-def test_the_token_expires_while_the_page_is_connected(page: Page, clock: Clock) -> None:
+def test_an_event_after_the_token_expired_makes_the_client_refresh_and_connect(page: Page, clock: Clock) -> None:
     """The next event is refused in words; the client refreshes, connects again, and can talk."""
     log_in(page)
     connect(page)
@@ -123,7 +124,7 @@ def test_the_token_expires_while_the_page_is_connected(page: Page, clock: Clock)
     hears(page, "said", "user-1: again")
 
 
-def test_the_session_ends_while_the_page_is_connected(page: Page, module: ModuleType) -> None:
+def test_an_event_after_the_session_ended_is_refused_and_the_connection_ends(page: Page, module: ModuleType) -> None:
     """The next event is refused in words, and the connection ends."""
     log_in(page)
     connect(page)

@@ -28,7 +28,7 @@ UNAUTHORISED = (401, '{"message":"unauthorised"}')
 Contexts = Callable[[], BrowserContext]
 
 
-def robbed(page: Page, new_context: Contexts, address: str) -> Page:
+def rob(page: Page, new_context: Contexts, address: str) -> Page:
     """A thief's page, with the cookies of an owner who has just logged in."""
     log_in(page, address)
     thief = with_copied_cookies(new_context(), page.context)
@@ -43,9 +43,11 @@ def call(page: Page) -> None:
     expect(answer(page)).to_have_text("200 Hello Ada")
 
 
-def test_owner_refreshes_after_the_thief(page: Page, new_context: Contexts, hasty_address: str) -> None:
+def test_an_owner_who_refreshes_after_the_thief_raises_the_alarm(
+    page: Page, new_context: Contexts, hasty_address: str
+) -> None:
     """The thief goes on first, so the owner's refresh is the alarm; every copy is worthless, and the thief learns it next."""
-    thief = robbed(page, new_context, hasty_address)
+    thief = rob(page, new_context, hasty_address)
     call(thief)
     wait_for_expiry(thief)
     copied, traffic = session_cookies(page.context), Traffic().watch(page)
@@ -60,9 +62,11 @@ def test_owner_refreshes_after_the_thief(page: Page, new_context: Contexts, hast
     assert session_cookies(thief.context) == {}
 
 
-def test_thief_refreshes_after_the_owner(page: Page, new_context: Contexts, hasty_address: str) -> None:
+def test_a_thief_who_refreshes_after_the_owner_raises_the_alarm(
+    page: Page, new_context: Contexts, hasty_address: str
+) -> None:
     """The owner goes on first, so the thief's refresh is the alarm; the owner learns it next."""
-    thief = robbed(page, new_context, hasty_address)
+    thief = rob(page, new_context, hasty_address)
     call(page)
     wait_for_expiry(page)
     press(thief, "Call the API")
@@ -71,9 +75,9 @@ def test_thief_refreshes_after_the_owner(page: Page, new_context: Contexts, hast
     expect(notice(page)).to_have_text(ENDED)
 
 
-def test_thief_within_the_window(page: Page, new_context: Contexts, address: str) -> None:
+def test_a_thief_within_the_window_is_served_like_a_tab(page: Page, new_context: Contexts, address: str) -> None:
     """Refreshes at nearly the same time look like two tabs: both are served, and nobody is thrown out yet."""
-    thief = robbed(page, new_context, address)
+    thief = rob(page, new_context, address)
     for one in (page, thief):
         assert one.evaluate("supertokens.attemptRefreshingSession()") is True
         press(one, "Call the API")

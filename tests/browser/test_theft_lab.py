@@ -18,7 +18,7 @@ from example_app.theft_lab.stage import Stage
 from example_app.theft_lab.stream import Stream
 from example_app.theft_lab.wire import Wire
 from flask_supertokens.testing import SuperTokensClient
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import quiet_contexts
 
 Contexts = Callable[..., BrowserContext]
@@ -45,7 +45,7 @@ SCENARIOS = {
 @pytest.fixture(scope="module")
 def lab_address(browser: Browser) -> Iterator[str]:
     """The lab on a server with threads; nobody waits between the steps."""
-    with served(create_app({"LAB_PAUSE": 0})) as address:
+    with serve(create_app({"LAB_PAUSE": 0})) as address:
         yield address.replace("127.0.0.1", "theft-lab.localhost")
 
 
@@ -59,10 +59,10 @@ def a_context(browser: Browser) -> Iterator[Contexts]:
 
 @pytest.fixture
 def lab(a_context: Contexts, lab_address: str) -> Page:
-    return opened(a_context(), lab_address)
+    return open_lab(a_context(), lab_address)
 
 
-def opened(context: BrowserContext, address: str) -> Page:
+def open_lab(context: BrowserContext, address: str) -> Page:
     """The lab's page, ready to play."""
     page = context.new_page()
     page.goto(address)
@@ -78,7 +78,7 @@ def browser_of(page: Page, who: str) -> FrameLocator:
     return page.frame_locator(f"#{who}")
 
 
-def decided(page: Page) -> list[str]:
+def decisions(page: Page) -> list[str]:
     """The titles of the decisions in the timeline."""
     return page.locator("#timeline .title").all_inner_texts()
 
@@ -88,7 +88,7 @@ def decided(page: Page) -> list[str]:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("title", SCENARIOS)
-def test_scenario(lab: Page, title: str) -> None:
+def test_scenario_ends_with_its_decision_sentence_and_signal(lab: Page, title: str) -> None:
     """Each ends with the decision that it is about, its sentence, and the signal that the extension sent."""
     verdict, sentence, signals = SCENARIOS[title]
     button(lab, title).click()
@@ -100,13 +100,13 @@ def test_scenario(lab: Page, title: str) -> None:
 
 
 @pytest.mark.browser
-def test_honest_browser_is_never_logged_out(lab: Page) -> None:
+def test_honest_browser_is_never_signed_out(lab: Page) -> None:
     """Lost answer, two tabs, frozen tab: in the end a sibling has become the line, and the owner's call is answered."""
     for title in ("Lost answer", "Two tabs", "Frozen tab"):
         button(lab, title).click()
         expect(lab.locator(".verdict")).to_contain_text(title)
-        assert decided(lab)[-2:] == ["New line", "Noted"]
-        assert "Theft" not in decided(lab)
+        assert decisions(lab)[-2:] == ["New line", "Noted"]
+        assert "Theft" not in decisions(lab)
         expect(browser_of(lab, "owner").locator("#answer")).to_have_text("200 Hello Ada")
 
 
@@ -131,7 +131,7 @@ def test_stolen_session_is_over_for_both(lab: Page) -> None:
 
 
 @pytest.mark.browser
-def test_played_by_hand(lab: Page) -> None:
+def test_lab_played_by_hand_finds_one_of_the_two_at_their_next_refresh(lab: Page) -> None:
     """Within the window the thief is served like a tab; the next time that both refresh, one is found."""
     owner, thief = browser_of(lab, "owner"), browser_of(lab, "thief")
     button(owner, "Log in").click()
@@ -143,20 +143,20 @@ def test_played_by_hand(lab: Page) -> None:
         expect(one.locator("#access")).to_contain_text("expired")
         button(one, "Call").click()
         expect(one.locator("#answer")).to_have_text("200 Hello Ada")
-    assert decided(lab).count("Forgiven") == 1
+    assert decisions(lab).count("Forgiven") == 1
     button(lab, "5 minutes").click()
     button(thief, "Call").click()
     expect(thief.locator("#refresh")).to_have_text("D")
     button(owner, "Call").click()
     expect(owner.locator("#answer")).to_have_text("401 token theft detected")
-    assert decided(lab)[-1] == "Theft"
+    assert decisions(lab)[-1] == "Theft"
 
 
 # -- for everybody -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.browser
-def test_keyboard_alone(lab: Page) -> None:
+def test_keyboard_alone_reaches_everything_and_plays_a_scenario(lab: Page) -> None:
     """Tab reaches everything, what has the focus shows it, and a scenario is walked through step by step."""
     lab.locator("#stepwise").focus()
     lab.keyboard.press("Space")
@@ -191,9 +191,9 @@ def test_screen_reader_finds_its_way(lab: Page) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_phone(a_context: Contexts, lab_address: str, scheme: str) -> None:
+def test_phone_shows_everything_without_sideways_scrolling(a_context: Contexts, lab_address: str, scheme: str) -> None:
     """At 390 px nothing is cut off or needs sideways scrolling, and all text has the contrast that WCAG asks for (4.5)."""
-    page = opened(a_context(viewport={"width": 390, "height": 844}, color_scheme=scheme), lab_address)
+    page = open_lab(a_context(viewport={"width": 390, "height": 844}, color_scheme=scheme), lab_address)
     button(page, "Lost answer").click()
     expect(page.locator(".verdict")).to_be_visible()
     for frame in page.frames:
@@ -230,7 +230,7 @@ def test_inline_code_does_not_run(browser: Browser, lab_address: str) -> None:
     context = browser.new_context()
     said: list[str] = []
     context.on("console", lambda message: said.append(message.text))
-    for frame in opened(context, lab_address).frames:
+    for frame in open_lab(context, lab_address).frames:
         frame.evaluate(INLINE)
         assert frame.evaluate("document.title") != "broken"
     context.close()
@@ -284,12 +284,12 @@ def owner(app: Flask) -> Visitor:
 CALL, SIGN_OUT = "GET /api/me", "POST /auth/signout"
 
 
-def test_call_after_log_in(owner: Visitor) -> None:
+def test_call_after_sign_in_asks_no_database(owner: Visitor) -> None:
     """No parent, no question to the database."""
     assert owner(CALL) == ("Passed", "The access token of [A] is good; the database is not asked.")
 
 
-def test_life_of_an_only_child(owner: Visitor, stage: Stage) -> None:
+def test_only_child_is_noted_passed_in_the_window_and_confirmed_after_it(owner: Visitor, stage: Stage) -> None:
     """Noted at its first use, passed within the window, confirmed after it."""
     assert owner(REFRESH)[0] == "New child"
     assert owner(CALL)[0] == "Noted"
@@ -299,13 +299,13 @@ def test_life_of_an_only_child(owner: Visitor, stage: Stage) -> None:
     assert (title, sentence.startswith("[B] is an only child")) == ("Confirmed", True)
 
 
-def test_refresh_with_a_young_child(owner: Visitor) -> None:
+def test_refresh_with_a_young_child_gives_no_refresh_token(owner: Visitor) -> None:
     """A refresh that is repeated with the new token gives no refresh token."""
     owner(REFRESH)
     assert owner(REFRESH) == ("Access token only", "[B] is so young that it stays: only the access token is new.")
 
 
-def test_token_of_a_line_that_has_moved_on(app: Flask, owner: Visitor, stage: Stage) -> None:
+def test_token_of_a_line_that_has_moved_on_is_a_theft_at_once(app: Flask, owner: Visitor, stage: Stage) -> None:
     """Once a child has refreshed, its parent is theft at once, though the window is open."""
     thief = Visitor(app, THIEF)
     thief.client = owner.client.steal()
@@ -318,20 +318,20 @@ def test_token_of_a_line_that_has_moved_on(app: Flask, owner: Visitor, stage: St
     assert owner(CALL) == ("Refused", "The session of [C] has ended: its tokens are worthless.")
 
 
-def test_nobody_is_logged_in(app: Flask) -> None:
-    """A request without a token is not said to have brought a foreign one."""
+def test_request_of_nobody_is_not_said_to_have_brought_a_foreign_token(app: Flask) -> None:
+    """It has no token at all."""
     nobody = Visitor(app)
     for call in (CALL, REFRESH):
         assert nobody(call) == ("Refused", "No token came with it: nobody is logged in here.")
     assert nobody(SIGN_OUT) == ("Refused", "There is no session to end.")
 
 
-def test_log_out(owner: Visitor) -> None:
+def test_sign_out_ends_the_session_and_says_so(owner: Visitor) -> None:
     """The session is gone, and the sentence says so."""
     assert owner(SIGN_OUT)[0] == "Ended"
 
 
-def test_lost_answer_takes_no_cookie_along(owner: Visitor) -> None:
+def test_lost_response_takes_no_cookie_along(owner: Visitor) -> None:
     """The wire drops the whole answer: the browser keeps the token that it had, and the child exists all the same."""
     title, sentence = owner("POST /auth/session/refresh", query_string={"wire": "lose"})
     assert (title, sentence.endswith("The answer is lost on its way.")) == ("New child", True)
@@ -349,7 +349,7 @@ def test_wire_lets_two_requests_meet() -> None:
     first.join()
 
 
-def test_outcome_of_nothing() -> None:
+def test_outcome_of_nothing_has_nothing_to_sum_up() -> None:
     """Without a refresh that matters there is nothing to sum up."""
     assert outcome([]) is None
 
@@ -358,8 +358,8 @@ def test_outcome_of_nothing() -> None:
     ("milliseconds", "text"),
     [(0, "0 seconds"), (1999, "1 second"), (60_000, "1 minute"), (7_199_000, "1 hour"), (172_800_000, "2 days")],
 )
-def test_span_of(milliseconds: int, text: str) -> None:
-    """A time is said in its largest unit, rounded down."""
+def test_span_is_said_in_its_largest_unit_rounded_down(milliseconds: int, text: str) -> None:
+    """From seconds to days."""
     assert span(milliseconds) == text
 
 
@@ -367,7 +367,7 @@ def test_span_of(milliseconds: int, text: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "evil.example:5000"])
-def test_other_hosts_lead_to_the_lab(app: Flask, host: str) -> None:
+def test_other_hosts_lead_to_the_lab_and_no_other_name_is_served(app: Flask, host: str) -> None:
     """Only below its own host are page and browsers of one site; no other name is served."""
     response = app.test_client().get("/", base_url=f"http://{host}")
     assert (response.status_code, response.headers["Location"]) == (302, "http://theft-lab.localhost:5000/")

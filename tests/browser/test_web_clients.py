@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from flask_supertokens import list_sessions, revoke_all_sessions_for_user
 from flask_supertokens.stores.memory import MemoryStore
-from tests.support.both import served
+from tests.support.both import serve
 from tests.support.browser import WEB_CLIENT
 from tests.support.docs import ROOT, blocks, section
 from tests.support.plans import HOUR, Clock
@@ -52,7 +52,7 @@ def site() -> Site:
 
 @pytest.fixture
 def address(site: Site) -> Iterator[str]:
-    with served(site.app) as running:
+    with serve(site.app) as running:
         yield running
 
 
@@ -72,7 +72,7 @@ def watch(*pages: Page) -> list[str]:
     return seen
 
 
-def test_the_official_client(page: Page, site: Site, address: str) -> None:
+def test_the_official_client_gets_a_call_answered_after_the_token_expired(page: Page, site: Site, address: str) -> None:
     """Logged in by the page's code; an hour later a call is answered all the same."""
     page.goto(f"{address}/official")
     said = page.evaluate(f"async () => {{ {CALLS} return [user, isLoggedIn, await supertokens.getUserId()]; }}")
@@ -99,7 +99,9 @@ def test_calls_of_two_tabs_at_once_make_one_refresh(context: BrowserContext, sit
     assert seen.count(f"{REFRESH} 200") == 1
 
 
-def test_nobody_is_logged_in(context: BrowserContext, site: Site, address: str) -> None:
+def test_a_page_of_nobody_gets_the_401_and_nothing_goes_round_in_circles(
+    context: BrowserContext, site: Site, address: str
+) -> None:
     """The page gets the 401, whether there never was a session or it has ended; nothing goes round in circles."""
     page = own_page(context, address)
     assert page.evaluate("async () => (await call('/me')).json()") == {"message": "unauthorised"}
@@ -112,7 +114,7 @@ def test_nobody_is_logged_in(context: BrowserContext, site: Site, address: str) 
     assert seen == [f"{ME} 401", f"{REFRESH} 401", f"{ME} 401"]
 
 
-def test_the_client_of_another_origin(page: Page, address: str) -> None:
+def test_the_client_looks_after_calls_to_another_origin_with_the_documented_line(page: Page, address: str) -> None:
     """With the line of *Living with others* the client looks after the calls to that origin."""
     (line,) = blocks(section("Flask-CORS"), "js")
     asked: list[str] = []

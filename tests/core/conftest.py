@@ -13,11 +13,11 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import BrokenStore
 from ..support.caller import Caller
 from ..support.plans import Clock
 from ..support.records import sql_store, sqlite_uri
 from ..support.served import a_core
-from ..support.wire import BrokenStore
 
 
 @pytest.fixture

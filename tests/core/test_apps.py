@@ -17,18 +17,18 @@ from flask_supertokens.signing import RELOAD_EVERY
 from flask_supertokens.stores.base import Store
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import BrokenStore
 from ..support.caller import NEW, Caller, kid_of
 from ..support.core_process import CoreProcess
 from ..support.engines import a_session
 from ..support.plans import ACCESS_LIFETIME, REFRESH_LIFETIME, Clock
 from ..support.records import sqlite_uri
 from ..support.served import a_core
-from ..support.wire import BrokenStore
 
 # -- apps and tenants --------------------------------------------------------------------------------------------------
 
 
-def test_apps_share_nothing(client: FlaskClient, core: Caller, clock: Clock) -> None:
+def test_apps_share_no_sessions_tokens_keys_or_users(client: FlaskClient, core: Caller, clock: Clock) -> None:
     """Sessions, refresh tokens, keys and users of one are unknown to the other."""
     clock.wait(1)  # keys are named by the moment when they were made
     assert core.put("/recipe/multitenancy/app/v2", appId="shop").json == {"status": "OK", "createdNew": True}
@@ -48,8 +48,8 @@ def test_apps_share_nothing(client: FlaskClient, core: Caller, clock: Clock) -> 
     assert core.get("/recipe/session", sessionHandle=handle).json["status"] == "OK"
 
 
-def test_apps_and_tenants_are_added(client: FlaskClient, core: Caller) -> None:
-    """Once; an app within an app, and odd names, are refused."""
+def test_apps_and_tenants_are_added_once_and_odd_names_are_refused(client: FlaskClient, core: Caller) -> None:
+    """An app within an app is refused as well."""
     assert core.put("/recipe/multitenancy/tenant/v2", tenantId="T2").json["createdNew"] is True
     assert core.put("/recipe/multitenancy/tenant/v2", tenantId="t2").json["createdNew"] is False
     assert core.create("/t2/recipe/session")["session"]["tenantId"] == "t2"
@@ -59,13 +59,13 @@ def test_apps_and_tenants_are_added(client: FlaskClient, core: Caller) -> None:
         assert core.put("/recipe/multitenancy/tenant/v2", tenantId=name).status_code == 400
 
 
-def test_no_tenant_is_named_in_an_app(client: FlaskClient, core: Caller) -> None:
+def test_an_empty_tenant_name_in_an_app_s_path_is_the_public_tenant(client: FlaskClient, core: Caller) -> None:
     """An SDK that is given an empty name leaves two slashes: it is the public tenant."""
     core.put("/recipe/multitenancy/app/v2", appId="shop")
     assert Caller(client, base="/appid-shop").create("//recipe/session")["session"]["tenantId"] == "public"
 
 
-def test_what_was_there_all_the_time_is_added(client: FlaskClient, core: Caller) -> None:
+def test_what_was_there_all_the_time_is_not_new_when_it_is_added(client: FlaskClient, core: Caller) -> None:
     """The public app and tenant are not new; nor is the public tenant of an app."""
     core.put("/recipe/multitenancy/app/v2", appId="Shop")
     shop = Caller(client, base="/appid-shop")
@@ -88,7 +88,7 @@ def test_a_tenant_of_one_app_is_unknown_to_another(client: FlaskClient, core: Ca
         assert (response.status_code, response.text.endswith(f" not found: (, {names})\n")) == (400, True)
 
 
-def test_names_of_apps_and_tenants_have_capitals(client: FlaskClient, core: Caller) -> None:
+def test_names_of_apps_and_tenants_are_read_in_lower_case(client: FlaskClient, core: Caller) -> None:
     """They are those in lower case, when they are added and in a path: SDKs write them as they were given."""
     assert core.put("/recipe/multitenancy/app/v2", appId="Shop").json["createdNew"] is True
     for base in ("/appid-Shop", "/appid-shop"):
@@ -99,7 +99,7 @@ def test_names_of_apps_and_tenants_have_capitals(client: FlaskClient, core: Call
     assert Caller(client, base="/appid-X").get("/recipe/session", sessionHandle="h").status_code == 400
 
 
-def test_tenants_share_a_user(client: FlaskClient, core: Caller) -> None:
+def test_tenants_that_share_a_user_list_and_revoke_their_own_sessions(client: FlaskClient, core: Caller) -> None:
     """Lists and revokes are of one tenant, or of all from the public one; a handle is found from anywhere."""
     here, there = core.create()["session"], core.create("/t1/recipe/session")["session"]
     t1 = Caller(client, base="/t1")
@@ -112,7 +112,7 @@ def test_tenants_share_a_user(client: FlaskClient, core: Caller) -> None:
     assert core.get("/recipe/session/user", userId="u").json["sessionHandles"] == [here["handle"]]
 
 
-def test_unknown_tenants_are_asked_for_all_the_time(client: FlaskClient) -> None:
+def test_unknown_tenants_are_refused_and_nothing_is_kept_of_them(client: FlaskClient) -> None:
     """Each is refused, and nothing is kept of it."""
     gc.collect()
     before = len(gc.get_objects())
@@ -142,7 +142,9 @@ def validity_of(created: dict[str, Any], name: str) -> int:
     return int(created[name]["expiry"] - created[name]["createdTime"])
 
 
-def test_an_app_has_its_own_lifetimes(core: Caller, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+def test_an_app_s_own_lifetimes_hold_in_its_tenants_and_in_no_other_app(
+    core: Caller, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
     """Seconds and minutes, in its tenants too; the core's other apps have the core's."""
     shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, REFRESH: "0.5"})
     shop.put(TENANT, tenantId="t2")
@@ -156,7 +158,7 @@ def test_an_app_has_its_own_lifetimes(core: Caller, store: Store, keys_of_a_core
     ]
 
 
-def test_lifetimes_of_an_app_are_over(
+def test_tokens_and_sessions_of_an_app_end_with_its_own_lifetimes(
     core: Caller, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
 ) -> None:
     """The access token is to be refreshed, later the session is over."""
@@ -169,7 +171,7 @@ def test_lifetimes_of_an_app_are_over(
     assert shop.refresh(refreshed["refreshToken"]["token"])["status"] == "UNAUTHORISED"
 
 
-def test_the_race_window_of_an_app_is_shorter_than_its_access_tokens_life(
+def test_an_app_s_race_window_ends_before_its_access_tokens_do(
     core: Caller, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
 ) -> None:
     """A client that refreshes when its access token has expired gets two new tokens, and who comes after it with the old one is a
@@ -185,7 +187,7 @@ def test_the_race_window_of_an_app_is_shorter_than_its_access_tokens_life(
 
 
 @pytest.mark.parametrize("stored", ['{"refresh_token_validity": 0.5}', '{"of_a_later_release": 1}'])
-def test_the_settings_of_an_app_do_not_go_with_the_core_s_any_more(
+def test_sessions_go_on_with_the_core_s_settings_where_an_app_s_no_longer_fit(
     client: FlaskClient, store: Store, caplog: pytest.LogCaptureFixture, stored: str
 ) -> None:
     """They were taken by another core, or before this one's changed: sessions go on with the core's, and the log says so."""
@@ -196,7 +198,9 @@ def test_the_settings_of_an_app_do_not_go_with_the_core_s_any_more(
     assert "The coreConfig of app 'shop' is not used" in caplog.text
 
 
-def test_a_change_of_settings_overtakes_a_read(clock: Clock, keys_of_a_core: list[SigningKey]) -> None:
+def test_what_was_read_before_a_change_of_settings_does_not_take_its_place(
+    clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
     """What was read before it does not take its place."""
     store = MemoryStore()
     core, shop = a_core(store, clock, *keys_of_a_core), store.of_app("shop")
@@ -214,7 +218,9 @@ def test_a_change_of_settings_overtakes_a_read(clock: Clock, keys_of_a_core: lis
     assert created.access.claims["exp"] - created.access.claims["iat"] == 7
 
 
-def test_an_app_changes_its_keys_often(core: Caller, store: Store, clock: Clock) -> None:
+def test_an_app_that_changes_its_keys_often_has_a_new_one_and_publishes_both(
+    core: Caller, store: Store, clock: Clock
+) -> None:
     """The next session has a new key at once; what the old one signed is good, and both are published."""
     shop = a_shop(core, store, **{KEYS: "0.001"})
     old = shop.create()
@@ -225,13 +231,15 @@ def test_an_app_changes_its_keys_often(core: Caller, store: Store, clock: Clock)
     assert [shop.verify(tokens["accessToken"]["token"])["status"] for tokens in (old, new)] == ["OK", "OK"]
 
 
-def test_the_keys_of_an_app_are_there(core: Caller, store: Store) -> None:
+def test_the_keys_of_an_app_are_made_when_it_is_added(core: Caller, store: Store) -> None:
     """Made when it is added: the first call for them need not wait."""
     a_shop(core, store)
     assert {key.kid[0] for key in store.of_app("shop").keys()} == {"d", "s"}
 
 
-def test_an_app_changes_its_settings(core: Caller, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+def test_another_put_replaces_the_settings_it_names_and_sessions_go_on(
+    core: Caller, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
     """By another PUT: what it names is replaced, null brings back the core's, the rest stays; sessions go on."""
     shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, REFRESH: 0.5})
     created = shop.create()
@@ -244,7 +252,9 @@ def test_an_app_changes_its_settings(core: Caller, store: Store, keys_of_a_core:
         assert validity_of(shop.create(), "accessToken") == 7000
 
 
-def test_the_settings_of_an_app_are_told(core: Caller, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+def test_the_settings_of_an_app_are_told_as_given_by_its_public_tenant(
+    core: Caller, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
     """As they were given, by its public tenant; another tenant has none of its own, and no log-in methods."""
     shop = a_shop(core, store, *keys_of_a_core, **{ACCESS: 2, KEYS: "0.001"})
     shop.put(TENANT, tenantId="t2")
@@ -261,7 +271,7 @@ def test_the_settings_of_an_app_are_told(core: Caller, store: Store, keys_of_a_c
 
 
 @pytest.mark.parametrize("path", [f"/none{TENANT}", f"/appid-none{TENANT}", f"/appid-none/none{TENANT}"])
-def test_the_settings_of_nobody_are_asked_for(plain: FlaskClient, path: str) -> None:
+def test_the_settings_of_nobody_are_those_of_no_such_tenant(plain: FlaskClient, path: str) -> None:
     """SDKs read this as *there is no such tenant*."""
     response = Caller(plain).get(path)
     assert (response.status_code, response.json) == (200, {"status": "TENANT_NOT_FOUND_ERROR"})
@@ -278,7 +288,9 @@ def test_the_settings_of_nobody_are_asked_for(plain: FlaskClient, path: str) -> 
         ({"postgresql_connection_uri": "x", ACCESS: 2}, "'postgresql_connection_uri' is not supported"),
     ],
 )
-def test_settings_of_an_app_are_refused(core: Caller, config: dict[str, Any], said: str) -> None:
+def test_wrong_settings_of_an_app_are_refused_and_nothing_changes(
+    core: Caller, config: dict[str, Any], said: str
+) -> None:
     """400 names what is wrong; no app is added, and one that is there stays as it is."""
     response = core.put(APP, appId="shop", coreConfig=config)
     assert (response.status_code, response.text.startswith("Invalid core config: ")) == (400, True)
@@ -286,7 +298,9 @@ def test_settings_of_an_app_are_refused(core: Caller, config: dict[str, Any], sa
     assert core.get(f"/appid-shop{TENANT}").json == {"status": "TENANT_NOT_FOUND_ERROR"}
 
 
-def test_settings_of_somebody_else_are_changed(core: Caller, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+def test_settings_of_the_core_or_of_a_tenant_cannot_be_changed(
+    core: Caller, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
     """Those of the core are in its environment, and a tenant has the app's."""
     shop = a_shop(core, store, *keys_of_a_core)
     for response, said in (
@@ -300,7 +314,9 @@ def test_settings_of_somebody_else_are_changed(core: Caller, store: Store, keys_
     assert validity_of(core.create(), "accessToken") == ACCESS_LIFETIME
 
 
-def test_two_processes_serve_an_app(core: Caller, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]) -> None:
+def test_the_other_process_follows_an_app_s_settings_within_30_seconds(
+    core: Caller, store: Store, clock: Clock, keys_of_a_core: list[SigningKey]
+) -> None:
     """The other one has its settings from the first call on, and a change of them within 30 seconds."""
     other = Caller(make_core_app(a_core(store, clock)).test_client(), base="/appid-shop")
     a_shop(core, store, *keys_of_a_core, **{ACCESS: 2})
@@ -310,7 +326,7 @@ def test_two_processes_serve_an_app(core: Caller, store: Store, clock: Clock, ke
     assert validity_of(other.create(), "accessToken") == 3000
 
 
-def test_the_settings_of_an_app_can_not_be_read(
+def test_known_settings_of_an_app_hold_while_they_cannot_be_read(
     broken: tuple[BrokenStore, Caller], clock: Clock, keys_of_a_core: list[SigningKey]
 ) -> None:
     """The known ones go on: what needs no store passes, as without settings."""
@@ -334,7 +350,9 @@ def test_an_app_has_its_settings_after_a_restart(tmp_path: pathlib.Path) -> None
         assert validity_of(created, "accessToken") == 2000
 
 
-def test_many_apps_are_served(core: Caller, store: Store, keys_of_a_core: list[SigningKey]) -> None:
+def test_only_some_of_many_apps_stay_in_memory_and_all_are_as_they_were(
+    core: Caller, store: Store, keys_of_a_core: list[SigningKey]
+) -> None:
     """A bounded number of them is kept in memory; the others are as they were when they are asked again."""
     served = a_core(store, Clock())
     for number in range(MAX_APPS + 10):

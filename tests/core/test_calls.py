@@ -28,7 +28,7 @@ ODD = ["", 0, 1.5, True, "x", [], {}, None, "\ud800", "\0", 10**30]
 
 
 @pytest.mark.parametrize(("call", "name"), REQUIRED)
-def test_a_field_is_missing_or_wrong(client: FlaskClient, call: str, name: str) -> None:
+def test_a_field_that_is_missing_or_wrong_is_named_in_a_400(client: FlaskClient, call: str, name: str) -> None:
     """400 names the field; a value of the right type is never a 500 either."""
     method, path = call.split(" ")
     for value in ODD:
@@ -57,7 +57,9 @@ OPTIONAL: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("call", "fields", "name"), OPTIONAL)
-def test_an_optional_field_is_wrong(plain: FlaskClient, call: str, fields: dict[str, Any], name: str) -> None:
+def test_an_optional_field_that_is_wrong_is_named_in_a_400(
+    plain: FlaskClient, call: str, fields: dict[str, Any], name: str
+) -> None:
     """400 names it as well."""
     method, path = call.split(" ")
     for value in (0, 1.5, [1]):
@@ -68,8 +70,10 @@ def test_an_optional_field_is_wrong(plain: FlaskClient, call: str, fields: dict[
 @pytest.mark.parametrize(
     "fields", [{}, {"userId": "u", "sessionHandles": []}, {"userId": None, "sessionHandles": None}]
 )
-def test_who_is_to_be_removed_is_not_clear(plain: FlaskClient, fields: dict[str, Any]) -> None:
-    """Neither a user nor handles, or both."""
+def test_a_removal_that_names_neither_or_both_of_user_and_handles_is_refused(
+    plain: FlaskClient, fields: dict[str, Any]
+) -> None:
+    """It is not clear who is meant."""
     response = Caller(plain).post("/recipe/session/remove", fields)
     said = "Invalid JSON input - use one of userId or sessionHandles array\n"
     assert (response.status_code, response.text) == (400, said)
@@ -79,28 +83,28 @@ def test_who_is_to_be_removed_is_not_clear(plain: FlaskClient, fields: dict[str,
     ("path", "name"),
     [("/recipe/session", "sessionHandle"), ("/recipe/session/user", "userId"), ("/user/id", "userId")],
 )
-def test_a_parameter_is_missing(plain: FlaskClient, path: str, name: str) -> None:
+def test_a_missing_parameter_is_named_in_a_400(plain: FlaskClient, path: str, name: str) -> None:
     """400 names it."""
     response = Caller(plain).get(path, wrong="x")
     assert (response.status_code, response.text) == (400, f"Field name '{name}' is missing in GET request\n")
 
 
 @pytest.mark.parametrize("validity", [0, -1])
-def test_a_jwt_would_have_expired(plain: FlaskClient, validity: int) -> None:
+def test_a_jwt_that_would_have_expired_is_refused(plain: FlaskClient, validity: int) -> None:
     """It is refused."""
     response = Caller(plain).post("/recipe/jwt", FIELDS["POST /recipe/jwt"], validity=validity)
     assert (response.status_code, response.text) == (400, "validity must be greater than or equal to 0\n")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000, b'{"a":' * 10_000, b"1"])
-def test_a_body_is_no_object(plain: FlaskClient, body: bytes) -> None:
+def test_a_body_that_is_no_object_is_a_400_in_the_words_of_a_core(plain: FlaskClient, body: bytes) -> None:
     """400, in the words of a core."""
     response = Caller(plain).post("/recipe/session", body)
     assert (response.status_code, response.text) == (400, "Invalid Json Input\n")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_is_far_too_large(tmp_path: pathlib.Path, chunked: bool) -> None:
+def test_a_far_too_large_body_is_a_413_before_much_of_it_was_sent(tmp_path: pathlib.Path, chunked: bool) -> None:
     """It is answered 413 when little of it was sent: neither disk nor memory fills."""
     with CoreProcess(sqlite_uri(tmp_path)) as core:
         sent, answer = post_large_body(core.port, "/recipe/session", chunked=chunked)
@@ -110,7 +114,7 @@ def test_a_body_is_far_too_large(tmp_path: pathlib.Path, chunked: bool) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_is_too_large_for_an_app(plain: FlaskClient, chunked: bool) -> None:
+def test_a_body_too_large_for_an_app_is_a_413_on_every_server(plain: FlaskClient, chunked: bool) -> None:
     """413 on every server: no more than a byte too many is read."""
     body = io.BytesIO(b" " * (MAX_BODY * 2))
     length = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {}
@@ -120,13 +124,13 @@ def test_a_body_is_too_large_for_an_app(plain: FlaskClient, chunked: bool) -> No
     assert body.tell() == (MAX_BODY + 1 if chunked else 0)
 
 
-def test_a_body_is_too_large(plain: FlaskClient) -> None:
+def test_a_body_that_is_too_large_is_not_read(plain: FlaskClient) -> None:
     """It is not read."""
     assert Caller(plain).post("/recipe/session", b'"' + b"x" * MAX_BODY + b'"').status_code == 413
 
 
 @pytest.mark.parametrize("value", ['{"a":NaN}', '{"a":1e999}', '{"a":"\\ud800"}', '{"\\ud800":1}'])
-def test_a_payload_is_no_json(core: Caller, value: str) -> None:
+def test_a_payload_that_is_no_json_is_refused_and_makes_no_session(core: Caller, value: str) -> None:
     """Python reads it; it is refused, and no session is made."""
     body = json.dumps(NEW).replace('{"a": 1}', value)
     assert core.post("/recipe/session", body).status_code == 400
@@ -134,7 +138,7 @@ def test_a_payload_is_no_json(core: Caller, value: str) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["u", "", "x" * 255, "用" * 255, "a b", "'; DROP TABLE"])
-def test_a_user_id_is_kept(core: Caller, user_id: str) -> None:
+def test_any_user_id_even_an_empty_one_is_kept_as_it_is(core: Caller, user_id: str) -> None:
     """As it is, an empty one too: so a real core does, and the official SDKs' own tests use it."""
     created = core.create(userId=user_id)
     assert created["session"]["userId"] == user_id
@@ -146,7 +150,7 @@ def test_a_user_id_is_kept(core: Caller, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("user_id", ["x" * 256, "\0", "\ud800"])
-def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
+def test_a_user_id_that_cannot_be_kept_is_an_invalid_field(plain: FlaskClient, user_id: str) -> None:
     """The field is invalid."""
     response = Caller(plain).post("/recipe/session", NEW, userId=user_id)
     assert (response.status_code, response.text) == (400, "Field name 'userId' is invalid in JSON input\n")
@@ -156,7 +160,7 @@ def test_a_user_id_can_not_be_kept(plain: FlaskClient, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_names_of_a_token_are_protected(plain: FlaskClient, version: str) -> None:
+def test_protected_names_of_a_token_are_refused_and_ours_are_dropped(plain: FlaskClient, version: str) -> None:
     """Those of the version that is minted; ours are dropped."""
     core = Caller(plain, version)
     always = ["sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"]
@@ -169,7 +173,7 @@ def test_names_of_a_token_are_protected(plain: FlaskClient, version: str) -> Non
     assert created["session"]["userDataInJWT"] == theirs
 
 
-def test_names_are_protected_later_too(plain: FlaskClient) -> None:
+def test_protected_names_in_a_payload_that_replaces_another_are_refused(plain: FlaskClient) -> None:
     """In a payload that replaces another; the stored one stays."""
     core = Caller(plain)
     created = core.create()
@@ -188,7 +192,7 @@ def test_names_are_protected_later_too(plain: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_tenant_is_in_the_path(plain: FlaskClient, version: str) -> None:
+def test_a_tenant_in_the_path_is_served_from_3_0_on(plain: FlaskClient, version: str) -> None:
     """From 3.0; what is across tenants is refused there from 5.0."""
     core = Caller(plain, version)
     response = core.get("/t1/recipe/session/user", userId="u", fetchAcrossAllTenants="false")
@@ -199,7 +203,7 @@ def test_a_tenant_is_in_the_path(plain: FlaskClient, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_static_key_was_asked_for(plain: FlaskClient, version: str) -> None:
+def test_a_refresh_that_leaves_the_kind_of_key_open_keeps_the_static_one(plain: FlaskClient, version: str) -> None:
     """A refresh that leaves it open keeps it, where that may be left open; the payload does not show it."""
     core = Caller(plain, version)
     created = core.create(useDynamicSigningKey=False)
@@ -211,7 +215,7 @@ def test_the_static_key_was_asked_for(plain: FlaskClient, version: str) -> None:
     assert answer["session"]["userDataInJWT"] == {"a": 1}
 
 
-def test_keys_are_kept_until_the_next_one(plain: FlaskClient) -> None:
+def test_published_keys_are_kept_until_this_core_s_own_next_one(plain: FlaskClient) -> None:
     """``max-age`` is the time until this core's own next key."""
     core = Caller(plain, "5.3")
     core.create()
@@ -220,14 +224,14 @@ def test_keys_are_kept_until_the_next_one(plain: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(("version", "kind"), [("2.21", "d-"), ("3.0", "s-"), ("5.3", "s-")])
-def test_another_kind_of_key_is_asked_for(plain: FlaskClient, version: str, kind: str) -> None:
+def test_a_refresh_changes_to_the_kind_of_key_that_it_asks_for(plain: FlaskClient, version: str, kind: str) -> None:
     """A refresh changes to it, but for 2.21, where that does not exist."""
     core = Caller(plain, version)
     created = core.create(useDynamicSigningKey=True)
     assert kid_of(core.refresh(created["refreshToken"]["token"], useDynamicSigningKey=False)).startswith(kind)
 
 
-def test_a_young_child_is_refreshed(core: Caller) -> None:
+def test_the_refresh_of_a_young_child_returns_the_refresh_token_that_was_sent(core: Caller) -> None:
     """The refresh token is the one that was sent: CDI has no answer without one."""
     child = core.refresh(core.create()["refreshToken"]["token"])["refreshToken"]["token"]
     echo = core.refresh(child)
@@ -235,7 +239,9 @@ def test_a_young_child_is_refreshed(core: Caller) -> None:
 
 
 @pytest.mark.parametrize("from_the_start", [True, False])
-def test_a_young_child_is_refreshed_with_anti_csrf(plain: FlaskClient, from_the_start: bool) -> None:
+def test_the_refresh_of_a_young_child_returns_the_anti_csrf_token_it_needs(
+    plain: FlaskClient, from_the_start: bool
+) -> None:
     """The answer has the anti-CSRF token that its access token needs, also if the session was made without."""
     core = Caller(plain)
     created = core.create(enableAntiCsrf=from_the_start)
@@ -247,7 +253,7 @@ def test_a_young_child_is_refreshed_with_anti_csrf(plain: FlaskClient, from_the_
     assert (echo["antiCsrfToken"] == child["antiCsrfToken"]) is from_the_start
 
 
-def test_anti_csrf_is_switched_off(plain: FlaskClient) -> None:
+def test_a_refresh_with_anti_csrf_switched_off_has_and_asks_for_no_token(plain: FlaskClient) -> None:
     """No answer to a refresh has an anti-CSRF token, and none asks for one."""
     core = Caller(plain)
     child = core.refresh(core.create(enableAntiCsrf=True)["refreshToken"]["token"])
@@ -257,7 +263,9 @@ def test_anti_csrf_is_switched_off(plain: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"userDataInJWT": {"a": 2}}])
-def test_an_expired_token_is_regenerated(core: Caller, clock: Clock, fields: dict[str, Any]) -> None:
+def test_regenerating_an_expired_token_stores_the_payload_and_returns_no_token(
+    core: Caller, clock: Clock, fields: dict[str, Any]
+) -> None:
     """The payload is stored, or kept; there is no token in the answer, since a refresh brings one."""
     created = core.create()
     clock.wait(3601_000)
@@ -267,7 +275,7 @@ def test_an_expired_token_is_regenerated(core: Caller, clock: Clock, fields: dic
     assert answer["session"]["userDataInJWT"] == stored == fields.get("userDataInJWT", {"a": 1})
 
 
-def test_a_regenerated_token_ends_with_the_one_before(core: Caller, clock: Clock) -> None:
+def test_a_regenerated_token_ends_with_the_one_before_and_keeps_the_payload(core: Caller, clock: Clock) -> None:
     """Without a payload it has the stored one."""
     created = core.create()
     core.put("/recipe/jwt/data", sessionHandle=created["session"]["handle"], userDataInJWT={"a": 3})
@@ -282,7 +290,9 @@ def test_a_regenerated_token_ends_with_the_one_before(core: Caller, clock: Clock
     ("check_database", "message"),
     [(True, "Either the session has ended or has been blacklisted"), (False, "Session missing in db")],
 )
-def test_a_child_comes_after_its_session_has_ended(plain: FlaskClient, check_database: bool, message: str) -> None:
+def test_the_first_use_of_a_child_says_that_its_session_has_ended(
+    plain: FlaskClient, check_database: bool, message: str
+) -> None:
     """Its first use says so."""
     core = Caller(plain)
     child = core.refresh(core.create()["refreshToken"]["token"])
@@ -291,7 +301,7 @@ def test_a_child_comes_after_its_session_has_ended(plain: FlaskClient, check_dat
     assert answer == {"status": "UNAUTHORISED", "message": message}
 
 
-def test_a_jwt_would_pass_for_an_access_token(plain: FlaskClient) -> None:
+def test_a_jwt_that_would_pass_for_an_access_token_is_not_made(plain: FlaskClient) -> None:
     """It is not made."""
     response = Caller(plain).post("/recipe/jwt", FIELDS["POST /recipe/jwt"], payload={"sessionHandle": "h", "sub": "u"})
     assert (response.status_code, "sessionHandle" in response.text) == (400, True)

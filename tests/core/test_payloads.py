@@ -25,13 +25,14 @@ from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.signing import AccessTokenSigner, Sealer, to_jwk
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import SECRET, act, clock_of, state_of
 from ..support.both import ENGINES, Make, maker
 from ..support.cookies import cookie_values, set_cookies
 from ..support.engines import SETTINGS
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.scripted import Answer, ScriptedCore, reply, scripted
+from ..support.scripted import Answer, ScriptedCore, reply, run_scripted_core
 from ..support.served import CORE_KEYS, a_core
-from ..support.wire import SECRET, act, call, clock_of, contents, front, run, state_of
+from ..support.wire import call, contents, front, run
 
 PROTECTED = {"sub", "iat", "exp", "sessionHandle", "refreshTokenHash1", "parentRefreshTokenHash1", "antiCsrfToken"}
 PROTECTED |= {"tId", "rsub", "stt"}
@@ -97,7 +98,7 @@ class Sdk:
         asked = {"accessToken": self.access_token, "userDataInJWT": payload}
         self._take(self.ask("POST", "/recipe/session/regenerate", **asked))
 
-    def asserted_only(self, **payload: Any) -> None:
+    def assert_only(self, **payload: Any) -> None:
         """This is what every answer, the token and the store say, and nothing else."""
         assert self.told == self.payload == self.stored == payload
 
@@ -107,7 +108,7 @@ class Sdk:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_a_payload_is_changed_again_after_a_refresh(
+def test_a_payload_that_is_sent_back_again_and_again_keeps_age_and_kind_of_key(
     core: FlaskClient, clock: Clock, version: str, dynamic: bool
 ) -> None:
     """Each time the payload of the last token is sent back; the token's age and kind of key go on beside it."""
@@ -118,30 +119,30 @@ def test_a_payload_is_changed_again_after_a_refresh(
         for number in range(3):
             clock.wait(SECOND)
             service.merge(life=life, number=number)
-            service.asserted_only(role="admin", auth_time=5, life=life, number=number)
+            service.assert_only(role="admin", auth_time=5, life=life, number=number)
             assert (service.header["st-born"], service.header["kid"][0]) == (born, "d" if dynamic else "s")
             service.verify(check_database=True)
-            service.asserted_only(role="admin", auth_time=5, life=life, number=number)
+            service.assert_only(role="admin", auth_time=5, life=life, number=number)
         clock.wait(HOUR)
 
 
 @pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
 @pytest.mark.parametrize("value", [None, 1, "x", True, False, {"a": 1}])
-def test_a_service_sends_names_of_ours(core: FlaskClient, version: str, value: Any) -> None:
+def test_names_of_ours_that_a_service_sends_are_dropped(core: FlaskClient, version: str, value: Any) -> None:
     """They are dropped, whatever they say, at log-in, with a token and by handle; nobody meets them again."""
     names = dict.fromkeys(OWN_NAMES, value)
     service = Sdk(core, version, a=1, **names)
-    service.asserted_only(a=1)
+    service.assert_only(a=1)
     service.merge(b=2, **names)
-    service.asserted_only(a=1, b=2)
+    service.assert_only(a=1, b=2)
     service.ask("PUT", "/recipe/jwt/data", sessionHandle=service.handle, userDataInJWT={"c": 3, **names})
     service.verify(check_database=True)
     service.refresh()
-    service.asserted_only(c=3)
+    service.assert_only(c=3)
     assert "st-born" not in service.header
 
 
-def test_a_service_changes_a_session_whose_cookies_end_with_the_browser(core: FlaskClient, clock: Clock) -> None:
+def test_cookies_end_with_the_browser_after_a_service_replaced_the_payload(core: FlaskClient, clock: Clock) -> None:
     """It replaces the payload and does not know; the next token of the app that asked for that says it all the same."""
     service = Sdk(core, "5.3", a=1, **{"st-remember": False})
     for _ in range(2):
@@ -151,15 +152,15 @@ def test_a_service_changes_a_session_whose_cookies_end_with_the_browser(core: Fl
         )
         service.refresh()
         assert service.header["st-remember"] is False
-    service.asserted_only(c=3)
+    service.assert_only(c=3)
 
 
-def test_a_log_in_is_as_fresh_as_the_service_says(core: FlaskClient) -> None:
+def test_the_auth_time_that_a_service_sends_is_stored(core: FlaskClient) -> None:
     """``auth_time`` is a claim, as any other: what is sent is stored."""
     service = Sdk(core, "5.3", auth_time=5)
     service.refresh()
     service.merge(auth_time=7)
-    service.asserted_only(auth_time=7)
+    service.assert_only(auth_time=7)
 
 
 # -- our app, on each engine -------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
         make: Make = maker(request)
         yield make()
         return
-    with scripted() as core:
+    with run_scripted_core() as core:
         app, clock = Flask("tests.core.test_payloads"), Clock()
         KeepsAll(core, clock, request.getfixturevalue("keys_of_a_core"))
         app.config.update(
@@ -196,10 +197,10 @@ class KeepsAll:
         self.payload: dict[str, Any] = {}
         core.answers = {
             "/.well-known/jwks.json": reply({"keys": [to_jwk(key) for key in keys]}),
-            "/public/recipe/session": self._answering(self._granted),
-            "/recipe/session/regenerate": self._answering(self._granted),
-            "/recipe/session/refresh": self._answering(self._granted),
-            "/recipe/session": self._answering(self._known),
+            "/public/recipe/session": self._answering(self._grant),
+            "/recipe/session/regenerate": self._answering(self._grant),
+            "/recipe/session/refresh": self._answering(self._grant),
+            "/recipe/session": self._answering(self._information),
             "/recipe/jwt/data": self._answering(lambda: {"status": "OK"}),
         }
 
@@ -211,7 +212,7 @@ class KeepsAll:
 
         return send
 
-    def _granted(self) -> Any:
+    def _grant(self) -> Any:
         now = self._clock.now
         own = {"iat": now // 1000, "exp": now // 1000 + 3600, "sub": "user-1", "tId": "public", "rsub": "user-1"}
         own |= {
@@ -226,7 +227,7 @@ class KeepsAll:
         refresh = {"token": "r" * 64, "expiry": now + 100 * HOUR, "createdTime": now}
         return {"status": "OK", "session": session, "accessToken": token, "refreshToken": refresh}
 
-    def _known(self) -> Any:
+    def _information(self) -> Any:
         known = {"sessionHandle": "h", "userId": "user-1", "recipeUserId": "user-1", "tenantId": "public"}
         times = {"expiry": self._clock.now + HOUR, "timeCreated": self._clock.now}
         return {"status": "OK", **known, **times, "userDataInJWT": self.payload, "userDataInDatabase": {}}
@@ -249,7 +250,7 @@ def change() -> dict[str, Any]:
 
 @EVERYWHERE
 @pytest.mark.parametrize("remember", [True, False])
-def test_cookies_end_with_the_browser_or_not(app: Flask, remember: bool) -> None:
+def test_cookies_end_with_the_browser_or_not_up_to_the_last_change(app: Flask, remember: bool) -> None:
     """From log-in to the last change of a refreshed session; neither app nor script sees why."""
     entered = run(app, lambda: log_in(remember))
     answers = [entered, call(app, "POST", "/refresh", refresh=cookie_values(entered)["sRefreshToken"])]
@@ -263,7 +264,7 @@ def test_cookies_end_with_the_browser_or_not(app: Flask, remember: bool) -> None
 
 
 @EVERYWHERE
-def test_a_script_reads_the_payload(app: Flask) -> None:
+def test_a_script_reads_all_of_the_payload_but_the_time_of_the_sign_in(app: Flask) -> None:
     """All that stands in the token, as with an official backend, but for the moment of the log-in: that is the app's to know."""
     entered = run(app, lambda: log_in(remember=True))
     refreshed = call(app, "POST", "/refresh", refresh=cookie_values(entered)["sRefreshToken"])

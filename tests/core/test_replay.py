@@ -27,7 +27,7 @@ def test_the_recordings_are_there() -> None:
     assert len(recordings()) == 8
 
 
-def test_answers_are_alike_or_differ_as_is_meant(exchanges: list[Exchange], report: Callable[[str], None]) -> None:
+def test_responses_are_alike_or_differ_as_is_meant(exchanges: list[Exchange], report: Callable[[str], None]) -> None:
     """Status, content type, fields, values and meaning, those that must differ from run to run aside."""
     unlike = [exchange for exchange in exchanges if exchange.unlike]
     unexplained = [f"{exchange.name}: {exchange.unlike}" for exchange in unlike if difference_of(exchange) is None]
@@ -38,7 +38,7 @@ def test_answers_are_alike_or_differ_as_is_meant(exchanges: list[Exchange], repo
     assert unexplained == []
 
 
-def test_every_difference_shows(exchanges: list[Exchange]) -> None:
+def test_every_listed_difference_shows_in_an_exchange(exchanges: list[Exchange]) -> None:
     """One that no exchange shows any more is to be taken off the list."""
     shown = {difference.name for exchange in exchanges if exchange.unlike and (difference := difference_of(exchange))}
     assert shown == {difference.name for difference in DIFFERENCES}

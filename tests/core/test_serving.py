@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -17,11 +16,11 @@ from flask_supertokens.protocol.model import SigningKey
 from flask_supertokens.stores.base import BATCH
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import BrokenStore, build_app
 from ..support.caller import API_KEY, FIELDS, NEW, Caller
 from ..support.plans import Clock
 from ..support.records import a_record
 from ..support.served import a_core
-from ..support.wire import BrokenStore
 
 # -- paths, methods, versions ------------------------------------------------------------------------------------------
 
@@ -29,20 +28,22 @@ from ..support.wire import BrokenStore
 @pytest.mark.parametrize(
     "path", ["/", "/x", "//recipe/session", "/recipe/session/", "/appid-/recipe/session", "/appid-!/hello"]
 )
-def test_a_path_is_unknown(plain: FlaskClient, path: str) -> None:
+def test_an_unknown_path_is_a_404(plain: FlaskClient, path: str) -> None:
     """404, not a redirect and not a guess."""
     response = plain.get(f"http://localhost{path}")
     assert (response.status_code, response.text) == (404, "Not found\n")
 
 
 @pytest.mark.parametrize("method", ["DELETE", "PATCH", "PUT", "HEAD"])
-def test_a_method_is_unknown(plain: FlaskClient, method: str) -> None:
+def test_an_unknown_method_is_a_405(plain: FlaskClient, method: str) -> None:
     """A known path that is asked by another method is answered 405."""
     assert plain.open("/recipe/session", method=method).status_code == 405
 
 
 @pytest.mark.parametrize("version", ["99.0", "2.20", "", "5", "5.3.1", "x" * 5000])
-def test_a_version_is_unknown(plain: FlaskClient, version: str) -> None:
+def test_an_unknown_version_is_refused_as_sdks_expect_where_a_call_has_versions(
+    plain: FlaskClient, version: str
+) -> None:
     """The text begins as SDKs expect it; calls that have no version do not look at it."""
     for path in ("/hello", "/apiversion", "/.well-known/jwks.json"):
         assert Caller(plain, version).get(path).status_code == 200
@@ -51,7 +52,7 @@ def test_a_version_is_unknown(plain: FlaskClient, version: str) -> None:
     assert len(response.text) < 100
 
 
-def test_no_version_is_named(plain: FlaskClient) -> None:
+def test_a_call_without_a_version_gets_the_newest(plain: FlaskClient) -> None:
     """The newest is meant."""
     assert Caller(plain, None).create()["session"]["recipeUserId"] == "u"
 
@@ -66,7 +67,7 @@ def guarded(keys_of_a_core: list[SigningKey]) -> FlaskClient:
 
 
 @pytest.mark.parametrize("key", [None, "", "wrong", API_KEY[:-1], API_KEY + "x", "ü"])
-def test_the_api_key_is_wrong(guarded: FlaskClient, key: str | None) -> None:
+def test_a_wrong_api_key_is_a_401_for_every_call_but_the_public_ones(guarded: FlaskClient, key: str | None) -> None:
     """401 for every call but the public ones, whatever else is wrong."""
     core = Caller(guarded, key=key)
     for response in (
@@ -108,7 +109,7 @@ CALLS_OF_A_PAGE = [
 
 @pytest.mark.parametrize("call", CALLS_OF_A_PAGE, ids=str)
 @pytest.mark.parametrize("headers", [*BROWSERS, *({"Host": host} for host in FOREIGN_HOSTS)], ids=str)
-def test_a_browser_calls_a_core_without_api_keys(
+def test_a_browser_is_refused_by_a_core_without_api_keys(
     plain: FlaskClient, call: tuple[str, str], headers: dict[str, str]
 ) -> None:
     """A page that is open on this machine gets and ends nothing, also under a name that it lets point here."""
@@ -119,24 +120,24 @@ def test_a_browser_calls_a_core_without_api_keys(
 
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
-def test_a_service_of_this_machine_calls_a_core_without_api_keys(plain: FlaskClient, host: str) -> None:
+def test_a_service_of_this_machine_may_call_a_core_without_api_keys(plain: FlaskClient, host: str) -> None:
     """By each name of the machine itself."""
     assert plain.post("/recipe/session", json=NEW, headers={"Host": host}).json["status"] == "OK"
 
 
-def test_a_core_with_api_keys_is_called_under_any_name(guarded: FlaskClient) -> None:
+def test_a_core_with_api_keys_serves_any_host_name(guarded: FlaskClient) -> None:
     """The key is what counts; a page does not have it."""
     headers = {"Host": "core.example.com", "api-key": API_KEY, **BROWSERS[0], **BROWSERS[2]}
     assert guarded.post("/recipe/session", json=NEW, headers=headers).json["status"] == "OK"
 
 
 @pytest.mark.parametrize("key", [API_KEY, API_KEY[::-1]])
-def test_one_of_several_api_keys_is_sent(guarded: FlaskClient, key: str) -> None:
+def test_each_of_several_api_keys_is_good(guarded: FlaskClient, key: str) -> None:
     """Each is good."""
     assert Caller(guarded, key=key).create()["status"] == "OK"
 
 
-def test_nothing_secret_is_logged(guarded: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_neither_tokens_nor_keys_are_logged(guarded: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     """Neither tokens nor keys, at any level."""
     caplog.set_level(logging.DEBUG)
     core = Caller(guarded, key=API_KEY)
@@ -150,7 +151,9 @@ def test_nothing_secret_is_logged(guarded: FlaskClient, caplog: pytest.LogCaptur
 # -- the store ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_store_is_down(broken: tuple[BrokenStore, Caller], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_call_that_needs_the_store_is_a_503_while_it_is_down(
+    broken: tuple[BrokenStore, Caller], caplog: pytest.LogCaptureFixture
+) -> None:
     """Each call that needs it is a 503 in words that tell nothing of the database; the log has the reason, and no token."""
     store, core = broken
     created = core.create()
@@ -167,7 +170,9 @@ def test_the_store_is_down(broken: tuple[BrokenStore, Caller], caplog: pytest.Lo
     assert not any(secret in caplog.text for secret in (raw, token))
 
 
-def test_the_store_fails_halfway(broken: tuple[BrokenStore, Caller], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_503_says_how_many_sessions_ended_where_the_store_fails_halfway(
+    broken: tuple[BrokenStore, Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """503 says how many sessions of a user were ended; the same call once more ends the rest."""
     store, core = broken
     for number in range(BATCH + 5):
@@ -184,14 +189,16 @@ def test_the_store_fails_halfway(broken: tuple[BrokenStore, Caller], monkeypatch
 
 
 @pytest.mark.parametrize("path", ["/hello", "/recipe/session", "/recipe/session/user", "/new-tenant/apiversion"])
-def test_the_store_is_down_for_a_question(broken: tuple[BrokenStore, Caller], path: str) -> None:
+def test_a_question_whether_the_core_is_there_is_a_503_while_the_store_is_down(
+    broken: tuple[BrokenStore, Caller], path: str
+) -> None:
     """503 as well, for a load balancer that asks whether the core is there too."""
     store, core = broken
     store.down = True
     assert core.get(path, userId="u", sessionHandle="h").status_code == 503
 
 
-def test_the_store_is_back(broken: tuple[BrokenStore, Caller]) -> None:
+def test_sessions_are_as_they_were_when_the_store_is_back(broken: tuple[BrokenStore, Caller]) -> None:
     """Sessions are as they were; the public keys were there all the time."""
     store, core = broken
     created = core.create()
@@ -205,16 +212,9 @@ def test_the_store_is_back(broken: tuple[BrokenStore, Caller]) -> None:
 # -- in an app ---------------------------------------------------------------------------------------------------------
 
 
-def an_app(**settings: Any) -> Flask:
-    app = Flask("core")
-    app.config.update({"SECRET_KEY": "a secret of the tests", **settings})
-    SuperTokens(app, store=MemoryStore())
-    return app
-
-
-def test_a_core_is_below_a_prefix() -> None:
+def test_an_app_and_its_services_share_sessions_of_a_core_below_a_prefix() -> None:
     """An app and its services share their sessions."""
-    app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app = build_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
     app.register_blueprint(make_blueprint(), url_prefix="/core")
     core = Caller(app.test_client(), key=API_KEY, base="/core")
     handle = core.create()["session"]["handle"]
@@ -222,9 +222,9 @@ def test_a_core_is_below_a_prefix() -> None:
     assert app.test_client().get("/recipe/session").status_code == 404
 
 
-def test_a_key_opens_the_users_of_the_app() -> None:
+def test_an_app_refreshes_sessions_that_its_core_made_for_its_own_users_only() -> None:
     """A session of any user, made by the core, is refreshed at the app; one of another app of the core is not."""
-    app = an_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
+    app = build_app(SUPERTOKENS_CORE_API_KEYS=API_KEY)
     app.register_blueprint(make_blueprint(), url_prefix="/core")
     client, statuses = app.test_client(), []
     core = Caller(client, key=API_KEY, base="/core")
@@ -235,26 +235,26 @@ def test_a_key_opens_the_users_of_the_app() -> None:
     assert statuses == [200, 401]
 
 
-def test_a_core_has_no_api_keys() -> None:
+def test_a_core_without_api_keys_is_not_registered() -> None:
     """It is not registered, and the text says what to set."""
     with pytest.raises(ValueError, match="Set SUPERTOKENS_CORE_API_KEYS"):
-        an_app().register_blueprint(make_blueprint())
+        build_app().register_blueprint(make_blueprint())
 
 
-def test_a_core_is_open_to_all_that_reach_it() -> None:
+def test_a_core_that_was_said_to_be_open_serves_all_that_reach_it() -> None:
     """If that was said."""
-    app = an_app()
+    app = build_app()
     app.register_blueprint(make_blueprint(needs_api_keys=False), url_prefix="/core")
     assert Caller(app.test_client(), base="/core").get("/apiversion").json == {"versions": list(VERSIONS)}
 
 
-def test_a_core_is_registered_too_early() -> None:
+def test_a_core_that_is_registered_too_early_is_told_what_comes_first() -> None:
     """The text says what comes first."""
     with pytest.raises(RuntimeError, match=r"Call SuperTokens\(app\) before"):
         Flask("core").register_blueprint(make_blueprint())
 
 
-def test_a_core_stands_on_a_core() -> None:
+def test_a_core_on_a_core_is_refused_for_lack_of_a_store() -> None:
     """It needs a store."""
     app = Flask("core")
     app.config.update(SUPERTOKENS_CONNECTION_URI="http://localhost:1")

@@ -25,10 +25,10 @@ ROW = re.compile(r"^\| \*(.+), (\d+)\*: .+? \| (.+?) \| (.+?) \| (.+?) \|$", re.
 
 @pytest.fixture(scope="module")
 def runs(keys_of_a_core: list[SigningKey]) -> list[list[Exchange]]:
-    return [played(keys_of_a_core, step) for step in MOMENTS.values()]
+    return [play(keys_of_a_core, step) for step in MOMENTS.values()]
 
 
-def played(keys: list[SigningKey], step: int) -> list[Exchange]:
+def play(keys: list[SigningKey], step: int) -> list[Exchange]:
     """The refreshes and first uses of one recording, with the default window."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(replay, "Window", lambda _, refresh_lifetime: Window(WINDOW, refresh_lifetime))
@@ -49,7 +49,7 @@ def outcomes(answers: Iterable[dict[str, Any]]) -> list[str]:
     return said
 
 
-def test_the_docs_tell_what_the_window_changes(runs: list[list[Exchange]]) -> None:
+def test_the_docs_tell_what_the_window_changes_row_by_row(runs: list[list[Exchange]]) -> None:
     """Row by row: what a real core answered, what ours answers within the window, and later."""
     real = outcomes(it.recorded for it in runs[0])
     ours = [outcomes(it.ours for it in run) for run in runs]
@@ -59,7 +59,7 @@ def test_the_docs_tell_what_the_window_changes(runs: list[list[Exchange]]) -> No
     assert told == rows
 
 
-def test_nothing_else_changes(runs: list[list[Exchange]]) -> None:
+def test_no_response_is_an_error_or_sends_an_honest_client_away(runs: list[list[Exchange]]) -> None:
     """No answer is an error, and none sends an honest client away."""
     statuses = {it.ours["status"] for run in runs for it in run}
     assert statuses == {"OK", "TOKEN_THEFT_DETECTED"}

@@ -28,11 +28,11 @@ from ..support.engines import (
     CountingStore,
     a_session,
     an_engine,
-    issued,
     keys_of,
-    presented,
+    present,
+    refresh_grant,
     refresh_token_of,
-    refreshed,
+    tokens_of,
 )
 from ..support.plans import HOUR, SECOND, WINDOW, Clock
 from ..support.records import a_record, kids_of, sql_store, sqlite_uri
@@ -45,15 +45,15 @@ def counting(clock: Clock) -> tuple[EmbeddedEngine, CountingStore]:
     return an_engine(store, clock), store
 
 
-def used(engine: Engine, grant: Grant) -> Grant:
+def use_grant(engine: Engine, grant: Grant) -> Grant:
     """What the engine answers to the access token of a grant."""
-    return engine.verify(presented(engine, issued(grant).access_token))
+    return engine.verify(present(engine, tokens_of(grant).access_token))
 
 
 # -- what has expired ---------------------------------------------------------------------------------------------------
 
 
-def test_sessions_expire_faster_than_once_a_minute(
+def test_expired_sessions_are_removed_batch_after_batch_with_a_rest_when_none_is_left(
     counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
 ) -> None:
     """Full batches follow each other from log-in to log-in until nothing is left; then there is a minute's rest."""
@@ -71,7 +71,7 @@ def test_sessions_expire_faster_than_once_a_minute(
 
 
 @pytest.mark.postgres
-def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
+def test_the_sign_ins_of_a_host_whose_clock_is_ahead_end_nobody_s_session(postgres_uri: str) -> None:
     """Its log-ins end nobody's session, and do not look for more each time."""
     right, wrong = Clock(milliseconds()), Clock(milliseconds() + 101 * 24 * HOUR)
     with sql_store(postgres_uri) as store:
@@ -83,7 +83,7 @@ def test_a_host_s_clock_is_ahead(postgres_uri: str) -> None:
         assert host.upkeep._swept_at == wrong.now
 
 
-def test_a_key_from_the_future_is_published(clock: Clock) -> None:
+def test_a_key_from_the_future_does_not_make_callers_keep_published_keys_until_then(clock: Clock) -> None:
     """Whoever keeps the published keys does not keep them until then."""
     store = MemoryStore()
     an_engine(store, lambda: clock.now + 520 * 7 * 24 * HOUR).upkeep.make_keys()
@@ -119,7 +119,9 @@ def crowded(clock: Clock) -> tuple[EmbeddedEngine, WatchedStore]:
     return an_engine(store, clock), store
 
 
-def test_many_sessions_of_a_user_end(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+def test_many_sessions_of_a_user_end_in_batches_in_spite_of_new_sign_ins(
+    crowded: tuple[EmbeddedEngine, WatchedStore],
+) -> None:
     """In batches, each a step of its own; whoever logs in all the time does not keep it from coming to an end."""
     engine, store = crowded
     store.before = lambda: store.add(a_record(f"new-{len(store.batches)}"))
@@ -131,7 +133,7 @@ def test_many_sessions_of_a_user_end(crowded: tuple[EmbeddedEngine, WatchedStore
 
 
 @pytest.mark.parametrize("end", [lambda e: e.revoke_user("user-1", None, "handle-0003"), lambda e: e.revoke(HANDLES)])
-def test_the_store_fails_halfway(
+def test_an_error_says_how_many_sessions_ended_where_the_store_fails_halfway(
     crowded: tuple[EmbeddedEngine, WatchedStore], end: Callable[[Engine], list[str]]
 ) -> None:
     """The error says how many were ended and which; once more ends the rest. The excepted one stays all through."""
@@ -154,7 +156,7 @@ def test_the_store_fails_halfway(
 HANDLES = [f"handle-{number:04d}" for number in range(2 * BATCH + 7) if number != 3]
 
 
-def test_nothing_was_ended_yet(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
+def test_where_nothing_was_ended_yet_the_error_is_the_store_s(crowded: tuple[EmbeddedEngine, WatchedStore]) -> None:
     """Then the error is that of the store."""
     engine, store = crowded
     store.before = lambda: (_ for _ in ()).throw(GeneralError("The disk is full."))
@@ -163,20 +165,20 @@ def test_nothing_was_ended_yet(crowded: tuple[EmbeddedEngine, WatchedStore]) -> 
     assert caught.value.ended == ()
 
 
-def test_a_batch_may_have_ended(clock: Clock) -> None:
+def test_a_batch_whose_response_was_lost_is_forgotten_by_this_process(clock: Clock) -> None:
     """What this process knew of it is forgotten, though the answer was lost."""
     store = WatchedStore()
     engine = an_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     store.before = lambda: (store._sessions.clear(), 1 / 0)
     with pytest.raises(ZeroDivisionError):
         engine.revoke([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
-def test_a_page_of_sessions_that_are_too_old(clock: Clock) -> None:
+def test_a_page_begins_behind_sessions_that_a_later_lifetime_ended_and_is_full(clock: Clock) -> None:
     """A lifetime that came later ends the oldest ones: a page begins behind them, and is full."""
     store = MemoryStore()
     before = an_engine(store, clock)
@@ -196,59 +198,63 @@ def test_a_page_of_sessions_that_are_too_old(clock: Clock) -> None:
 # -- how often the store is asked --------------------------------------------------------------------------------------
 
 
-def test_a_session_is_used(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_token_without_parent_touches_no_store_but_for_the_keys_every_30_s(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """An access token without a parent touches no store, at its first sight neither, but for the keys every 30 s."""
     engine, store = counting
     grant = engine.create(a_session())
     store.counted()
     for _ in range(10):
-        used(engine, grant)
+        use_grant(engine, grant)
     assert store.counted() == {}
     clock.wait(31 * SECOND)
-    used(engine, grant)
+    use_grant(engine, grant)
     assert store.counted() == {"keys": 1}
 
 
-def test_another_process_sees_a_token_first(clock: Clock) -> None:
+def test_another_process_reads_the_keys_for_a_token_and_then_nothing(clock: Clock) -> None:
     """It reads the keys, and then nothing."""
     store = CountingStore()
     grant = an_engine(store, clock).create(a_session())
     other = an_engine(store, clock)
     store.counted()
-    assert [used(other, grant).tokens for _ in range(3)] == [None] * 3
+    assert [use_grant(other, grant).tokens for _ in range(3)] == [None] * 3
     assert store.counted() == {"keys": 1}
 
 
-def test_a_refreshed_session_is_used_often(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_refreshed_session_costs_one_read_and_write_and_one_read_after_the_window(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """One read and one write at first, silence in the window, one read after it, and then a token that needs none."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     store.counted()
-    assert used(engine, grant).confirmed
+    assert use_grant(engine, grant).confirmed
     assert store.counted() == {"read": 1, "swap_line": 1}
     clock.wait(WINDOW)
-    assert used(engine, grant).tokens is None
+    assert use_grant(engine, grant).tokens is None
     assert store.counted() == {"keys": 1}
     clock.wait(1)
-    fresh = used(engine, grant)
+    fresh = use_grant(engine, grant)
     assert store.counted() == {"read": 1}
-    assert (fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (None, None)
-    assert used(engine, fresh).tokens is None
+    assert (fresh.access.parent_fingerprint, tokens_of(fresh).refresh_token) == (None, None)
+    assert use_grant(engine, fresh).tokens is None
     assert store.counted() == {}
 
 
-def test_another_process_does_not_know_of_the_first_use(
+def test_another_process_reads_the_first_use_once_and_is_then_silent_too(
     counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
 ) -> None:
     """It reads once, writes nothing, and is then silent in the window too."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     other = an_engine(store, clock)
     clock.wait(SECOND)
     store.counted()
-    assert not used(other, grant).confirmed
-    assert used(other, grant).tokens is None
+    assert not use_grant(other, grant).confirmed
+    assert use_grant(other, grant).tokens is None
     assert store.counted() == {"keys": 1, "read": 1}
 
 
@@ -261,15 +267,15 @@ def test_without_a_window_the_first_use_brings_the_token_that_needs_no_store(clo
     """One read and one write, the same expiry, the payload that is stored; nothing afterwards."""
     store = CountingStore()
     engine = strict_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     engine.merge_payload(grant.access.handle, {"role": "user"})
     clock.wait(SECOND)
     store.counted()
-    fresh = used(engine, grant)
+    fresh = use_grant(engine, grant)
     assert store.counted() == {"read": 1, "swap_line": 1}
-    assert (fresh.confirmed, fresh.access.parent_fingerprint, issued(fresh).refresh_token) == (True, None, None)
+    assert (fresh.confirmed, fresh.access.parent_fingerprint, tokens_of(fresh).refresh_token) == (True, None, None)
     assert (fresh.access.claims["exp"], fresh.access.claims["role"]) == (grant.access.claims["exp"], "user")
-    assert used(engine, fresh).tokens is None
+    assert use_grant(engine, fresh).tokens is None
     assert store.counted() == {}
 
 
@@ -277,82 +283,88 @@ def test_without_a_window_one_of_several_children_waits_for_the_next_refresh(clo
     """The first use passes as it is, since nobody knows which child goes on."""
     engine = strict_engine(MemoryStore(), clock)
     first = engine.create(a_session())
-    one, other = refreshed(engine, first), refreshed(engine, first)
-    assert (used(engine, one).confirmed, used(engine, one).tokens) == (True, None)
+    one, other = refresh_grant(engine, first), refresh_grant(engine, first)
+    assert (use_grant(engine, one).confirmed, use_grant(engine, one).tokens) == (True, None)
     clock.wait(1)
     with pytest.raises(TryRefreshTokenError):
-        used(engine, one)
+        use_grant(engine, one)
     with pytest.raises(TryRefreshTokenError):
-        used(engine, other)
+        use_grant(engine, other)
 
 
 def test_without_a_window_the_parent_of_a_used_child_is_a_theft(clock: Clock) -> None:
     """As on a core that decides at the first use."""
     engine = strict_engine(MemoryStore(), clock)
     first = engine.create(a_session())
-    used(engine, refreshed(engine, first))
+    use_grant(engine, refresh_grant(engine, first))
     clock.wait(1)
     with pytest.raises(TokenTheftError):
-        refreshed(engine, first)
+        refresh_grant(engine, first)
 
 
-def test_the_clock_is_set_back(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_a_clock_that_is_set_back_makes_the_engine_ask_the_store(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """What was known of the window holds from the first use on only, so the store is asked."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     store.counted()
     clock.wait(-1)
-    assert used(engine, grant).tokens is None
+    assert use_grant(engine, grant).tokens is None
     assert store.counted() == {"read": 1}
 
 
 def test_a_confirmed_token_lives_as_long_as_the_one_before(engine: EmbeddedEngine, clock: Clock) -> None:
     """After the window: new `iat`, the same expiry, the payload that is stored, the same refresh token's hash."""
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     engine.merge_payload(grant.access.handle, {"role": "user"})
     clock.wait(HOUR // 2)
-    fresh = used(engine, grant).access
+    fresh = use_grant(engine, grant).access
     assert (fresh.claims["iat"], fresh.claims["exp"]) == (clock.now // SECOND, grant.access.claims["exp"])
     assert (fresh.claims["role"], fresh.fingerprint) == ("user", grant.access.fingerprint)
 
 
-def test_the_payload_is_changed_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_a_token_with_a_payload_changed_in_the_window_is_as_silent_as_before(
+    counting: tuple[EmbeddedEngine, CountingStore],
+) -> None:
     """The new token is as silent as the old one was."""
     engine, store = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    changed = engine.regenerate(used(engine, grant).access, {"role": "user"})
+    grant = refresh_grant(engine, engine.create(a_session()))
+    changed = engine.regenerate(use_grant(engine, grant).access, {"role": "user"})
     assert changed.access.parent_fingerprint == grant.access.parent_fingerprint
     store.counted()
-    used(engine, changed)
+    use_grant(engine, changed)
     assert store.counted() == {}
 
 
-def test_a_session_is_revoked_in_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_a_revoked_session_is_forgotten_within_the_window(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
     """This process forgets what it knew, and asks the store."""
     engine, _ = counting
-    grant = refreshed(engine, engine.create(a_session()))
-    used(engine, grant)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    use_grant(engine, grant)
     engine.revoke([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
-def test_nothing_may_be_remembered(clock: Clock) -> None:
-    """With a cache of size 0 a token with a parent is looked up each time; one without is not."""
+def test_with_a_cache_of_size_0_a_token_with_a_parent_is_looked_up_each_time(clock: Clock) -> None:
+    """One without a parent is not."""
     store = CountingStore()
     engine = an_engine(store, clock, cache_size=0)
     first = engine.create(a_session())
-    second = refreshed(engine, first)
+    second = refresh_grant(engine, first)
     store.counted()
-    assert [used(engine, second).confirmed for _ in range(3)] == [True, False, False]
+    assert [use_grant(engine, second).confirmed for _ in range(3)] == [True, False, False]
     assert store.counted() == {"read": 3, "swap_line": 1}
-    used(engine, first)
+    use_grant(engine, first)
     assert store.counted() == {}
 
 
-def test_garbage_comes_in_numbers(counting: tuple[EmbeddedEngine, CountingStore]) -> None:
+def test_refresh_tokens_that_we_did_not_sign_never_reach_the_store(
+    counting: tuple[EmbeddedEngine, CountingStore],
+) -> None:
     """A refresh token that we did not sign never reaches the store."""
     engine, store = counting
     token = refresh_token_of(engine.create(a_session()))
@@ -363,13 +375,15 @@ def test_garbage_comes_in_numbers(counting: tuple[EmbeddedEngine, CountingStore]
     assert store.counted() == {}
 
 
-def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], clock: Clock) -> None:
+def test_each_refresh_of_a_chain_costs_one_read_and_one_write(
+    counting: tuple[EmbeddedEngine, CountingStore], clock: Clock
+) -> None:
     """Each costs one read and one write."""
     engine, store = counting
     grant = engine.create(a_session())
     store.counted()
     for _ in range(5):
-        grant = refreshed(engine, grant)
+        grant = refresh_grant(engine, grant)
         clock.wait(WINDOW + 1)
     calls = store.counted()
     assert (calls["read"], calls["swap_line"]) == (5, 5)
@@ -378,19 +392,19 @@ def test_a_chain_of_refreshes(counting: tuple[EmbeddedEngine, CountingStore], cl
 # -- what leaves, and what is stored -----------------------------------------------------------------------------------
 
 
-def test_tokens_show_hash2_only(engine: EmbeddedEngine) -> None:
+def test_tokens_show_fingerprints_and_no_preimage(engine: EmbeddedEngine) -> None:
     """Access token and front-token carry the fingerprints of token and parent; no preimage, from which a child could be made."""
     first = engine.create(a_session())
-    second = refreshed(engine, first)
+    second = refresh_grant(engine, first)
     parent, child = refresh_token_of(first), refresh_token_of(second)
     assert second.access.fingerprint == fingerprint(preimage(child))
     assert second.access.parent_fingerprint == fingerprint(preimage(parent))
-    shown = f"{second.access.claims} {issued(second).front_token} {issued(second).access_token} {second!r}"
+    shown = f"{second.access.claims} {tokens_of(second).front_token} {tokens_of(second).access_token} {second!r}"
     for secret in (preimage(child), preimage(parent), child, parent):
         assert secret not in shown
 
 
-def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
+def test_handles_and_tokens_have_128_192_or_256_random_bits(engine: EmbeddedEngine) -> None:
     """Handles have 128 random bits, anti-CSRF tokens 192, refresh tokens 256; none is a UUID, each is new."""
     grants = [engine.create(replace(a_session(), anti_csrf=True)) for _ in range(50)]
     handles = {bytes.fromhex(grant.access.handle) for grant in grants}
@@ -401,25 +415,25 @@ def test_what_nobody_can_guess(engine: EmbeddedEngine) -> None:
         assert all(len({value[index] for value in values}) > 10 for index in range(size))
 
 
-def test_the_database_is_stolen(tmp_path: pathlib.Path, clock: Clock) -> None:
+def test_a_stolen_database_holds_no_token_preimage_or_private_key(tmp_path: pathlib.Path, clock: Clock) -> None:
     """Its files hold no refresh token, no access token, no preimage and no private key."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         engine = an_engine(store, clock)
         first = engine.create(a_session())
         clock.wait(HOUR)
-        second = refreshed(engine, first)
-        used(engine, second)
+        second = refresh_grant(engine, first)
+        use_grant(engine, second)
         clock.wait(HOUR)
-        third = refreshed(engine, second)
+        third = refresh_grant(engine, second)
         stored = b"".join(path.read_bytes() for path in tmp_path.glob("instance/*"))
     assert second.access.fingerprint.encode() in stored
     tokens = [refresh_token_of(grant) for grant in (first, second, third)]
     secrets = [part for token in tokens for part in (token, token.split(".")[1], preimage(token))]
-    secrets += [issued(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
+    secrets += [tokens_of(grant).access_token for grant in (first, second, third)] + ["PRIVATE KEY"]
     assert [secret for secret in secrets if secret.encode() in stored] == []
 
 
-def test_a_handle_names_its_tenant(engine: EmbeddedEngine) -> None:
+def test_a_handle_names_its_tenant_unless_it_is_the_public_one(engine: EmbeddedEngine) -> None:
     """Unless it is the public one; the rest is 128 random bits."""
     public = engine.create(a_session()).access.handle
     tenant = engine.create(a_session(tenant_id="t1")).access.handle
@@ -442,16 +456,16 @@ def largest(engine: EmbeddedEngine) -> int:
     return fitting
 
 
-def test_a_payload_just_fits(clock: Clock) -> None:
+def test_a_payload_that_just_fits_leaves_room_for_the_largest_token(clock: Clock) -> None:
     """The limit counts the largest token that the session can get: after a refresh and a change, far in the future."""
     engine = an_engine(MemoryStore(), clock)
     grant = engine.create(a_session("size", payload={"p": "x" * largest(engine)}))
-    changed = engine.regenerate(refreshed(engine, grant).access, {})
-    size = len(issued(changed).access_token)
+    changed = engine.regenerate(refresh_grant(engine, grant).access, {})
+    size = len(tokens_of(changed).access_token)
     assert SETTINGS.max_token - 8 < size <= SETTINGS.max_token
 
 
-def test_a_payload_is_too_large(engine: EmbeddedEngine) -> None:
+def test_a_payload_that_is_too_large_is_refused_with_both_numbers_and_no_session(engine: EmbeddedEngine) -> None:
     """It is refused at creation with both numbers and nginx's lower limit, and no session is made."""
     with pytest.raises(
         ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\..*nginx .* proxy_buffer_size 16k;"
@@ -467,17 +481,17 @@ CHANGES: dict[str, Callable[[Engine, Grant], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_payload_grows_too_large(engine: EmbeddedEngine, change: str) -> None:
+def test_a_payload_that_grows_too_large_is_refused_and_the_old_one_stays(engine: EmbeddedEngine, change: str) -> None:
     """The sum counts; it is refused with both numbers, and the old payload stays."""
     grant = engine.create(a_session(payload={"p": "x" * 1000}))
     before = engine.information(grant.access.handle)
     with pytest.raises(ValueError, match=r"would have \d{4} bytes; a cookie holds 4075\."):
         CHANGES[change](engine, grant)
     assert engine.information(grant.access.handle) == before
-    assert refreshed(engine, grant).access.claims["p"] == "x" * 1000
+    assert refresh_grant(engine, grant).access.claims["p"] == "x" * 1000
 
 
-def test_session_data_is_large(engine: EmbeddedEngine) -> None:
+def test_large_session_data_has_no_limit(engine: EmbeddedEngine) -> None:
     """It is in no token, so there is no limit."""
     handle = engine.create(a_session(data={"d": "x" * 100_000})).access.handle
     assert engine.write_data(handle, {"d": "y" * 1_000_000})
@@ -486,13 +500,13 @@ def test_session_data_is_large(engine: EmbeddedEngine) -> None:
 # -- issuer, audience, keys --------------------------------------------------------------------------------------------
 
 
-def test_issuer_and_audience_are_set(clock: Clock) -> None:
+def test_tokens_have_the_issuer_and_audience_that_are_set_and_the_engine_accepts_them(clock: Clock) -> None:
     """Both stand in the token, and the engine accepts its own."""
     settings = {"issuer": "https://a.example", "audience": "app", "checks_issuer": True}
     engine = an_engine(MemoryStore(), clock, **settings)
     grant = engine.create(a_session(payload={"iss": "mine", "aud": "mine"}))
     assert (grant.access.claims["iss"], grant.access.claims["aud"]) == ("https://a.example", "app")
-    assert used(engine, grant).access == grant.access
+    assert use_grant(engine, grant).access == grant.access
 
 
 @pytest.mark.parametrize(
@@ -508,7 +522,7 @@ def test_issuer_and_audience_are_set(clock: Clock) -> None:
         ({"audience": "app"}, {"audience": "apps"}, False),
     ],
 )
-def test_another_app_on_the_database_has_other_settings(
+def test_a_token_of_an_app_with_another_issuer_or_audience_asks_to_refresh(
     clock: Clock, mine: dict[str, Any], theirs: dict[str, Any], passes: bool
 ) -> None:
     """A token of another issuer (if that is checked) or audience asks to refresh."""
@@ -516,16 +530,16 @@ def test_another_app_on_the_database_has_other_settings(
     grant = an_engine(store, clock, **theirs).create(a_session())
     engine = an_engine(store, clock, **mine)
     if passes:
-        assert used(engine, grant).access == grant.access
+        assert use_grant(engine, grant).access == grant.access
         return
     with pytest.raises(TryRefreshTokenError):
-        used(engine, grant)
+        use_grant(engine, grant)
 
 
 @pytest.mark.parametrize(
     ("audience", "passes"), [(["other", "app"], True), (["other"], False), ([], False), ("ap", False), (7, False)]
 )
-def test_a_token_has_several_audiences(clock: Clock, audience: Any, passes: bool) -> None:
+def test_one_of_a_token_s_several_audiences_must_be_ours(clock: Clock, audience: Any, passes: bool) -> None:
     """One of them must be ours (RFC 7519, section 4.1.3)."""
     engine = an_engine(MemoryStore(), clock, audience="app")
     claims = {**engine.create(a_session()).access.claims, "aud": audience}
@@ -537,7 +551,7 @@ def test_a_token_has_several_audiences(clock: Clock, audience: Any, passes: bool
         engine.verify(token)
 
 
-def test_a_token_is_not_valid_yet(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_is_not_valid_yet_asks_to_refresh(engine: EmbeddedEngine, clock: Clock) -> None:
     """Before its `nbf` it asks to refresh."""
     claims = {**engine.create(a_session()).access.claims, "nbf": clock.now // SECOND + 60}
     token = engine._access_tokens.sign(claims, clock.now)
@@ -547,33 +561,33 @@ def test_a_token_is_not_valid_yet(engine: EmbeddedEngine, clock: Clock) -> None:
     assert engine.verify(token).access == token
 
 
-def test_a_token_is_signed_with_the_other_kind_of_key(clock: Clock) -> None:
+def test_a_token_signed_with_the_other_kind_of_key_asks_to_refresh(clock: Clock) -> None:
     """When the setting was changed, old tokens ask to refresh."""
     store = MemoryStore()
     grant = an_engine(store, clock).create(a_session())
     static = an_engine(store, clock, keys=replace(SETTINGS.keys, dynamic=False))
     with pytest.raises(TryRefreshTokenError):
-        used(static, grant)
-    assert refreshed(static, grant).access.kid.startswith("s-")
+        use_grant(static, grant)
+    assert refresh_grant(static, grant).access.kid.startswith("s-")
 
 
-def test_the_secret_key_is_replaced(clock: Clock) -> None:
+def test_refresh_tokens_outlive_a_replaced_secret_key_only_with_a_fallback(clock: Clock) -> None:
     """With a fallback old refresh tokens go on, without it neither they nor access tokens pass."""
     store = MemoryStore()
     grant = an_engine(store, clock, secret_keys=("old",)).create(a_session())
     with_fallback = an_engine(store, clock, secret_keys=("old", "new"))
     without = an_engine(store, clock, secret_keys=("new",))
     with pytest.raises(TryRefreshTokenError):
-        used(without, grant)
+        use_grant(without, grant)
     with pytest.raises(UnauthorisedError):
-        refreshed(without, grant)
-    assert used(with_fallback, grant).access == grant.access
+        refresh_grant(without, grant)
+    assert use_grant(with_fallback, grant).access == grant.access
     clock.wait(1)
-    moved = refreshed(with_fallback, grant)
-    assert refreshed(without, moved).access.handle == grant.access.handle
+    moved = refresh_grant(with_fallback, grant)
+    assert refresh_grant(without, moved).access.handle == grant.access.handle
 
 
-def test_the_clock_is_the_machine_s() -> None:
+def test_the_machine_s_clock_counts_milliseconds_since_the_epoch() -> None:
     """Milliseconds since the epoch."""
     engine = EmbeddedEngine(MemoryStore(), SETTINGS)
     assert 0 <= milliseconds() - engine.now() < 5000
@@ -585,12 +599,14 @@ THREADS = 8
 MERGES = 12
 
 
-def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_eight_threads_that_refresh_with_one_token_get_children_and_one_promotes(
+    engine: EmbeddedEngine, clock: Clock
+) -> None:
     """All get children; when the line moves on, exactly one promotes it."""
     grant = engine.create(a_session())
     for _ in range(3):
         parent = grant
-        children = at_once(THREADS, lambda _, parent=parent: refreshed(engine, parent))
+        children = at_once(THREADS, lambda _, parent=parent: refresh_grant(engine, parent))
         assert len({refresh_token_of(child) for child in children}) == THREADS
         assert sum(not child.raced for child in children) == 1
         assert sum(child.confirmed for child in children) == (0 if parent.access.parent_fingerprint is None else 1)
@@ -598,33 +614,33 @@ def test_eight_threads_refresh_with_one_token(engine: EmbeddedEngine, clock: Clo
         grant = children[5]
 
 
-def test_eight_threads_use_a_token_first(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_use_a_token_first_pass_with_one_first_use(engine: EmbeddedEngine) -> None:
     """All pass, one of them is the first use."""
-    grant = refreshed(engine, engine.create(a_session()))
-    token = presented(engine, grant.access.raw)
+    grant = refresh_grant(engine, engine.create(a_session()))
+    token = present(engine, grant.access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     assert sum(one.confirmed for one in passed) == 1
 
 
-def test_eight_threads_use_a_token_first_without_a_window(clock: Clock) -> None:
+def test_eight_first_uses_without_a_window_pass_and_one_of_them_is_the_first(clock: Clock) -> None:
     """All pass, and one of them is the first use; the others get a token without parent, or none in the same millisecond."""
     engine = strict_engine(MemoryStore(), clock)
-    token = presented(engine, refreshed(engine, engine.create(a_session())).access.raw)
+    token = present(engine, refresh_grant(engine, engine.create(a_session())).access.raw)
     passed = at_once(THREADS, lambda _: engine.verify(token))
     (first,) = [one for one in passed if one.confirmed]
     assert first.access.parent_fingerprint is None
     assert all(one.tokens is None for one in passed if one is not first)
 
 
-def test_eight_threads_use_children_first(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_use_several_children_make_one_first_use(engine: EmbeddedEngine) -> None:
     """Of several children together there is one first use."""
     first = engine.create(a_session())
-    tokens = [refreshed(engine, first).access for _ in range(THREADS)]
+    tokens = [refresh_grant(engine, first).access for _ in range(THREADS)]
     passed = at_once(THREADS, lambda number: engine.verify(tokens[number]))
     assert sum(one.confirmed for one in passed) == 1
 
 
-def test_eight_threads_merge_into_the_payload(engine: EmbeddedEngine) -> None:
+def test_eight_threads_that_merge_into_the_payload_lose_no_update(engine: EmbeddedEngine) -> None:
     """No update is lost, by handle and with the token."""
     token = engine.create(a_session(payload={})).access
 
@@ -641,7 +657,7 @@ def test_eight_threads_merge_into_the_payload(engine: EmbeddedEngine) -> None:
     assert len(known.access_token_payload) == 3 * THREADS
 
 
-def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
+def test_one_of_eight_threads_that_sign_in_again_ends_the_session_from_before(engine: EmbeddedEngine) -> None:
     """One of them ended the session from before."""
     old = engine.create(a_session()).access.handle
     grants = at_once(THREADS, lambda _: engine.create(a_session(), replacing=old))
@@ -650,7 +666,7 @@ def test_eight_threads_sign_in_again(engine: EmbeddedEngine) -> None:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_many_merge_data(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) -> None:
+def test_eight_threads_that_merge_data_lose_nothing(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) -> None:
     """Eight threads with keys of their own, several each: none is lost, nor is what was there."""
     with contextlib.nullcontext(MemoryStore()) if in_memory else sql_store(sqlite_uri(tmp_path)) as store:
         engine = an_engine(store, clock)
@@ -666,7 +682,7 @@ def test_many_merge_data(clock: Clock, tmp_path: pathlib.Path, in_memory: bool) 
     assert known.session_data == {"kept": True, **expected}
 
 
-def test_data_is_merged_that_others_change_all_the_time(clock: Clock) -> None:
+def test_a_merge_of_data_that_others_change_all_the_time_is_our_error(clock: Clock) -> None:
     """After some attempts it is our error, and nothing was written."""
     store = MemoryStore()
     engine = an_engine(store, clock)
@@ -699,28 +715,28 @@ def lost_swaps(clock: Clock, times: int) -> tuple[EmbeddedEngine, LosingStore, G
     """An engine, its store, and a session that was refreshed and not used yet."""
     store = LosingStore(lambda: None, 0)
     engine = an_engine(store, clock)
-    grant = refreshed(engine, engine.create(a_session()))
+    grant = refresh_grant(engine, engine.create(a_session()))
     store.times = times
     return engine, store, grant
 
 
-def test_somebody_else_uses_the_token_between_read_and_swap(clock: Clock) -> None:
+def test_a_use_by_another_between_read_and_swap_is_decided_again_and_passes(clock: Clock) -> None:
     """It is decided again, on what the other one wrote: this use passes, and was not the first."""
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: an_engine(store, clock).verify(grant.access)
-    assert used(engine, grant).confirmed is False
+    assert use_grant(engine, grant).confirmed is False
 
 
-def test_the_session_ends_between_read_and_swap(clock: Clock) -> None:
+def test_a_session_that_ends_between_read_and_swap_is_unauthorised(clock: Clock) -> None:
     """It is unauthorised, and does not come back."""
     engine, store, grant = lost_swaps(clock, 1)
     store.meanwhile = lambda: store.remove([grant.access.handle])
     with pytest.raises(UnauthorisedError):
-        used(engine, grant)
+        use_grant(engine, grant)
     assert engine.information(grant.access.handle) is None
 
 
-def test_the_payload_changes_between_read_and_swap(clock: Clock) -> None:
+def test_a_payload_changed_between_read_and_swap_is_in_the_refreshed_token(clock: Clock) -> None:
     """A refresh that overlaps the change hands out the new payload."""
     engine, store, grant = lost_swaps(clock, 1)
 
@@ -730,10 +746,10 @@ def test_the_payload_changes_between_read_and_swap(clock: Clock) -> None:
         assert MemoryStore.swap_payload(store, record.handle, record.payload, '{"role":"none"}')
 
     store.meanwhile = meanwhile
-    assert refreshed(engine, grant).access.claims["role"] == "none"
+    assert refresh_grant(engine, grant).access.claims["role"] == "none"
 
 
-def test_time_passes_between_read_and_swap(clock: Clock) -> None:
+def test_time_that_passes_between_read_and_swap_counts_in_the_second_decision(clock: Clock) -> None:
     """It is decided again at the new time: the child is no longer young, and is promoted."""
     engine, store, grant = lost_swaps(clock, 1)
 
@@ -742,15 +758,17 @@ def test_time_passes_between_read_and_swap(clock: Clock) -> None:
         clock.wait(WINDOW + 1)
 
     store.meanwhile = meanwhile
-    assert issued(refreshed(engine, grant)).refresh_token is not None
+    assert tokens_of(refresh_grant(engine, grant)).refresh_token is not None
 
 
-def test_others_are_always_faster(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swaps_that_are_lost_again_and_again_are_our_error_and_change_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a bounded number of times it is our error, and nothing has changed."""
     engine, store, grant = lost_swaps(clock, 1000)
     monkeypatch.setattr(store, "swap_line", lambda *_: setattr(store, "times", store.times - 1))
     before = store.read(grant.access.handle)
-    for ask in (lambda: used(engine, grant), lambda: refreshed(engine, grant)):
+    for ask in (lambda: use_grant(engine, grant), lambda: refresh_grant(engine, grant)):
         store.times = 1000
         with pytest.raises(GeneralError, match=f"{ATTEMPTS} times in a row"):
             ask()
@@ -772,22 +790,22 @@ class DownStore(MemoryStore):
         return super().read(handle)
 
 
-def test_a_session_is_refreshed_while_its_store_is_down(clock: Clock) -> None:
+def test_a_refresh_while_the_store_is_down_is_our_error_and_its_token_works_afterwards(clock: Clock) -> None:
     """It is our error, and the same refresh token works afterwards."""
     store = DownStore()
     engine = an_engine(store, clock)
     grant = engine.create(a_session())
     store.down = True
     with pytest.raises(GeneralError, match="failed in read"):
-        refreshed(engine, grant)
+        refresh_grant(engine, grant)
     store.down = False
-    assert not refreshed(engine, grant).raced
+    assert not refresh_grant(engine, grant).raced
 
 
-def test_two_engines_share_a_store(store: Store, clock: Clock) -> None:
+def test_tokens_of_two_engines_on_one_store_are_good_for_both(store: Store, clock: Clock) -> None:
     """Tokens of one are tokens of the other."""
     one, other = an_engine(store, clock), an_engine(store, clock)
-    grant = refreshed(other, one.create(a_session()))
-    assert used(one, grant).confirmed
-    assert not used(other, grant).confirmed
+    grant = refresh_grant(other, one.create(a_session()))
+    assert use_grant(one, grant).confirmed
+    assert not use_grant(other, grant).confirmed
     assert kids_of(keys_of(one)) == kids_of(keys_of(other))

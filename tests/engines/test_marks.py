@@ -21,10 +21,11 @@ from flask_supertokens.protocol.model import Line, Marks, SessionRecord, Signing
 from flask_supertokens.protocol.payloads import OWN_NAMES
 from flask_supertokens.stores.memory import MemoryStore
 
+from ..support.apps import an_app
 from ..support.cookies import set_cookies
-from ..support.engines import KEYS, SETTINGS, a_session, an_engine, presented, refreshed, rotate_keys
+from ..support.engines import KEYS, SETTINGS, a_session, an_engine, present, refresh_grant, rotate_keys
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import an_app, call, contents, front, run
+from ..support.wire import call, contents, front, run
 
 WRITTEN = json.loads((pathlib.Path(__file__).parent / "written" / "own-names.json").read_text())
 FORGOTTEN = WRITTEN["sessions"]["forgotten by the browser"]
@@ -55,12 +56,12 @@ def older(old: MemoryStore, clock: Clock) -> EmbeddedEngine:
     return an_engine(old, clock, dynamic=None)
 
 
-def asserted_hidden(engine: EmbeddedEngine, grant: Grant) -> None:
+def assert_hidden(engine: EmbeddedEngine, grant: Grant) -> None:
     """Nothing of ours is in the token's payload, in what is told of the session, or in the front-token."""
     header, claims = contents(grant.access.raw)
     known = engine.information(grant.access.handle)
     assert known is not None
-    assert presented(engine, grant.access.raw).claims == grant.access.claims == claims
+    assert present(engine, grant.access.raw).claims == grant.access.claims == claims
     assert not OWN_NAMES & (claims.keys() | known.access_token_payload.keys())
     assert header["kid"] == grant.access.kid
 
@@ -70,47 +71,49 @@ def asserted_hidden(engine: EmbeddedEngine, grant: Grant) -> None:
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 @pytest.mark.parametrize("dynamic", [True, False])
-def test_a_reissued_child(clock: Clock, algorithm: str, dynamic: bool) -> None:
+def test_a_reissued_child_s_header_says_when_a_refresh_made_it(clock: Clock, algorithm: str, dynamic: bool) -> None:
     """Its header says when a refresh made it, each time; its payload is the user's."""
     engine = an_engine(MemoryStore(), clock, keys=replace(KEYS, algorithm=algorithm), dynamic=None)
-    grant = refreshed(engine, engine.create(a_session(kind=TokenKind(5, dynamic))))
+    grant = refresh_grant(engine, engine.create(a_session(kind=TokenKind(5, dynamic))))
     born = clock.now
     for number in range(3):
         clock.wait(SECOND)
-        grant = engine.regenerate(presented(engine, grant.access.raw), {"number": number})
-        assert (contents(grant.access.raw)[0]["st-born"], presented(engine, grant.access.raw).born) == (born, born)
+        grant = engine.regenerate(present(engine, grant.access.raw), {"number": number})
+        assert (contents(grant.access.raw)[0]["st-born"], present(engine, grant.access.raw).born) == (born, born)
         assert grant.access.kid.startswith("d-" if dynamic else "s-")
-        asserted_hidden(engine, grant)
+        assert_hidden(engine, grant)
     assert grant.access.claims.items() >= {"role": "admin", "number": 2, "iat": clock.now // SECOND}.items()
 
 
-def test_a_token_that_refresh_made(clock: Clock) -> None:
+def test_a_token_that_a_refresh_made_has_nothing_to_note(clock: Clock) -> None:
     """Has nothing to note: its ``iat`` says when it was made."""
     engine = an_engine(MemoryStore(), clock)
     first = engine.create(a_session())
-    for grant in (first, engine.regenerate(first.access, {"a": 1}), refreshed(engine, first)):
+    for grant in (first, engine.regenerate(first.access, {"a": 1}), refresh_grant(engine, first)):
         assert contents(grant.access.raw)[0].keys() == {"alg", "kid", "typ", "version"}
 
 
 @pytest.mark.parametrize("payload", [{"st-remember": False}, {"st-remember": False, "st-born": 1, "st-static": True}])
-def test_cookies_shall_end_with_the_browser(clock: Clock, payload: dict[str, Any]) -> None:
+def test_cookies_that_end_with_the_browser_do_so_after_refreshes_changes_and_new_keys(
+    clock: Clock, payload: dict[str, Any]
+) -> None:
     """The row remembers it through refreshes, changes and a new key; each token's header says it."""
     engine = an_engine(MemoryStore(), clock)
     first = engine.create(a_session(payload={"role": "admin", **payload}))
-    child = refreshed(engine, first)
+    child = refresh_grant(engine, first)
     rotate_keys(engine)
     clock.wait(2 * 60 * SECOND)
-    rotated = refreshed(engine, child)
+    rotated = refresh_grant(engine, child)
     changed = engine.regenerate(rotated.access, {"role": "user", "st-remember": True})
     assert rotated.access.kid != child.access.kid
     for grant in (first, child, rotated, changed):
         assert contents(grant.access.raw)[0]["st-remember"] is False
-        assert presented(engine, grant.access.raw).marks.remember is False
-        asserted_hidden(engine, grant)
+        assert present(engine, grant.access.raw).marks.remember is False
+        assert_hidden(engine, grant)
 
 
 @pytest.mark.parametrize("update", [{"st-remember": None}, {"st-static": None}, {"st-born": 1, "st-remember": True}])
-def test_names_of_ours_come_back(clock: Clock, update: dict[str, Any]) -> None:
+def test_names_of_ours_that_come_back_in_a_payload_are_dropped(clock: Clock, update: dict[str, Any]) -> None:
     """They are dropped, whatever they say: in a merge, a replacement and with a token."""
     engine = an_engine(MemoryStore(), clock, dynamic=None)
     new = a_session(payload={"st-remember": False}, kind=TokenKind(5, False))
@@ -121,22 +124,22 @@ def test_names_of_ours_come_back(clock: Clock, update: dict[str, Any]) -> None:
     engine.regenerate_with(grant.access, update)
     engine.regenerate(grant.access, update)
     assert engine.store.read(grant.access.handle) == stored
-    child = refreshed(engine, grant).access
+    child = refresh_grant(engine, grant).access
     assert (child.marks.remember, child.kid[:2]) == (False, "s-")
 
 
-def test_the_database_has_no_news(clock: Clock) -> None:
+def test_notes_of_ours_are_no_change_of_the_payload_for_the_database(clock: Clock) -> None:
     """Notes of ours are no change of the payload."""
     engine = an_engine(MemoryStore(), clock)
-    child = refreshed(engine, engine.create(a_session(payload={"st-remember": False})))
+    child = refresh_grant(engine, engine.create(a_session(payload={"st-remember": False})))
     again = engine.regenerate(child.access, {"a": 1})
-    assert engine.verify(presented(engine, again.access.raw), check_database=True).tokens is None
+    assert engine.verify(present(engine, again.access.raw), check_database=True).tokens is None
 
 
-def test_the_size_of_a_reissued_token(clock: Clock) -> None:
+def test_notes_of_ours_count_for_the_size_of_a_payload_before_it_is_stored(clock: Clock) -> None:
     """Notes of ours are counted before a payload is stored: the largest that passes fills a token to the limit."""
     engine = an_engine(MemoryStore(), clock)
-    child = refreshed(engine, engine.create(a_session(payload={"st-remember": False})))
+    child = refresh_grant(engine, engine.create(a_session(payload={"st-remember": False})))
 
     def fits(size: int) -> bool:
         with contextlib.suppress(ValueError):
@@ -153,9 +156,11 @@ def test_the_size_of_a_reissued_token(clock: Clock) -> None:
 
 @CHILDREN
 @pytest.mark.parametrize("name", ["first access", "access", "changed access"])
-def test_an_old_token_is_read(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any], name: str) -> None:
+def test_an_old_token_is_genuine_and_its_notes_are_not_shown_as_payload(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any], name: str
+) -> None:
     """It is genuine, tells its birth and what shall become of its cookies, and shows none of that as a payload."""
-    token = presented(older, kept[name])
+    token = present(older, kept[name])
     assert older.is_genuine(token)
     assert token.born == (kept["born"] if name != "first access" else token.issued_at)
     assert token.marks.remember is (kept is STATIC)
@@ -163,13 +168,13 @@ def test_an_old_token_is_read(older: EmbeddedEngine, clock: Clock, kept: dict[st
     assert token.claims["role"] == "admin"
 
 
-def test_an_old_child_is_young_no_longer(older: EmbeddedEngine, clock: Clock) -> None:
+def test_an_old_child_is_as_old_as_its_birth_and_sent_to_refresh(older: EmbeddedEngine, clock: Clock) -> None:
     """Its birth counts, not when its payload was changed: where it has a sibling it is sent to refresh."""
     clock.now = FORGOTTEN["born"] + 31 * SECOND
     older.refresh(RefreshRequest(FORGOTTEN["first refresh"]))
     kid, private = older._access_tokens.keys.signing_key(clock.now, True)
     claims = {**contents(FORGOTTEN["changed access"])[1], "iat": clock.now // SECOND}
-    token = presented(older, jwt.encode(claims, private, "ES256", {"kid": kid, "version": "5"}))
+    token = present(older, jwt.encode(claims, private, "ES256", {"kid": kid, "version": "5"}))
     clock.wait(3 * SECOND)
     assert older.is_genuine(token)
     with pytest.raises(TryRefreshTokenError, match="refresh once more"):
@@ -177,38 +182,44 @@ def test_an_old_child_is_young_no_longer(older: EmbeddedEngine, clock: Clock) ->
 
 
 @CHILDREN
-def test_an_old_token_is_reissued(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_token_keeps_birth_key_and_cookies_when_it_is_reissued(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """By a change, twice, and by the database: birth, key and cookies stay, now in the header."""
     clock.now = kept["born"] + 3 * SECOND
-    grant = Grant(presented(older, kept["changed access"]))
+    grant = Grant(present(older, kept["changed access"]))
     for number in range(2):
         grant = older.regenerate(grant.access, {"number": number})
         assert (grant.access.born, grant.access.marks.remember) == (kept["born"], kept is STATIC)
-        assert grant.access.kid == presented(older, kept["access"]).kid
-        asserted_hidden(older, grant)
-    asked = older.verify(presented(older, kept["access"]), check_database=True)
+        assert grant.access.kid == present(older, kept["access"]).kid
+        assert_hidden(older, grant)
+    asked = older.verify(present(older, kept["access"]), check_database=True)
     assert (asked.access.claims["number"], asked.access.marks) == (1, Marks(kept["born"], kept is STATIC))
 
 
 @CHILDREN
-def test_an_old_token_has_no_news(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_token_is_not_replaced_because_its_notes_stood_elsewhere(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """The database sends no new token only because notes stood elsewhere."""
     clock.now = kept["born"] + 3 * SECOND
-    assert older.verify(presented(older, kept["changed access"]), check_database=True).tokens is None
+    assert older.verify(present(older, kept["changed access"]), check_database=True).tokens is None
 
 
 @CHILDREN
-def test_an_old_row_is_refreshed(older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]) -> None:
+def test_an_old_row_keeps_its_kind_of_key_cookies_and_payload_at_a_refresh(
+    older: EmbeddedEngine, clock: Clock, kept: dict[str, Any]
+) -> None:
     """It is of the kind of key that it was, its cookies end when they did, and the user's payload is whole."""
     clock.now = kept["born"] + HOUR
     grant = older.refresh(RefreshRequest(kept["refresh"]))
     assert grant.access.kid[:2] == ("s-" if kept is STATIC else "d-")
     assert grant.access.marks == Marks(None, kept is STATIC)
     assert grant.access.claims.items() >= {"role": "admin", "plan": "pro"}.items()
-    asserted_hidden(older, grant)
+    assert_hidden(older, grant)
 
 
-def test_an_app_goes_on_with_an_old_session(old: MemoryStore, clock: Clock) -> None:
+def test_an_app_goes_on_with_an_old_session_and_sees_none_of_its_notes(old: MemoryStore, clock: Clock) -> None:
     """Change and refresh set cookies that end with the browser; neither the app nor a script sees why."""
     app = an_app(old, clock=clock, SECRET_KEY="a secret of the tests")
 
@@ -227,9 +238,9 @@ def test_an_app_goes_on_with_an_old_session(old: MemoryStore, clock: Clock) -> N
         assert not OWN_NAMES & payload.keys()
 
 
-def test_a_token_says_it_twice(older: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_says_it_twice_is_as_old_as_its_header_says(older: EmbeddedEngine, clock: Clock) -> None:
     """The header counts for the birth; cookies end with the browser where either says so."""
     kid, private = older._access_tokens.keys.signing_key(clock.now, True)
     claims = {**contents(FORGOTTEN["changed access"])[1], "st-born": 5}
     raw = jwt.encode(claims, private, "ES256", {"kid": kid, "version": "5", "st-born": 7, "st-remember": True})
-    assert presented(older, raw).marks == Marks(7, remember=False)
+    assert present(older, raw).marks == Marks(7, remember=False)

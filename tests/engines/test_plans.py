@@ -24,12 +24,14 @@ def server(engine: EmbeddedEngine, clock: Clock) -> EmbeddedServer:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_a_scenario_is_played(server: EmbeddedServer, scenario: Scenario) -> None:
+def test_a_scenario_gets_the_responses_of_the_rule(server: EmbeddedServer, scenario: Scenario) -> None:
     """The answers are those of the rule."""
     assert play(server, scenario.steps) == scenario.outcome
 
 
-def test_one_browser_is_honest(server: EmbeddedServer, report: Reporter, request: pytest.FixtureRequest) -> None:
+def test_no_plan_of_an_honest_browser_raises_an_alarm(
+    server: EmbeddedServer, report: Reporter, request: pytest.FixtureRequest
+) -> None:
     """No plan of three honest rounds raises an alarm."""
     for plan in HONEST:
         jar = server.create()
@@ -38,7 +40,7 @@ def test_one_browser_is_honest(server: EmbeddedServer, report: Reporter, request
     report(f"{request.node.name}: {len(HONEST)} plans, 0 false alarms")
 
 
-def test_owner_and_thief_refresh_in_turn(
+def test_a_thief_who_refreshes_in_turn_with_the_owner_is_found_by_round_two(
     server: EmbeddedServer, report: Reporter, request: pytest.FixtureRequest
 ) -> None:
     """In a sample of the duels of four rounds the thief is found in the second round at the latest."""

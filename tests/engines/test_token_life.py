@@ -14,19 +14,20 @@ from flask_supertokens.claims import PrimitiveClaim
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.engines.embedded import EmbeddedEngine
 
+from ..support.apps import a_session, an_app, clock_of, signed_in, state_of
 from ..support.both import ENGINES, Make, maker
 from ..support.cookies import set_cookies
 from ..support.engines import a_session as new_session
-from ..support.engines import issued, presented, refreshed
+from ..support.engines import present, refresh_grant, tokens_of
 from ..support.plans import HOUR, SECOND, Clock
-from ..support.wire import a_session, an_app, call, clock_of, contents, run, signed_in, state_of
+from ..support.wire import call, contents, run
 
 MINUTE = 60 * SECOND
 PLAN = PrimitiveClaim[str]("plan", lambda *_: "pro")
 Give = Callable[[EmbeddedEngine, Any, Clock], Any]
 
 
-def confirmed(engine: EmbeddedEngine, grant: Any, clock: Clock) -> Any:
+def confirm(engine: EmbeddedEngine, grant: Any, clock: Clock) -> Any:
     clock.wait(MINUTE)
     return engine.verify(grant.access)
 
@@ -37,7 +38,7 @@ def asked_of_the_database(engine: EmbeddedEngine, grant: Any, clock: Clock) -> A
 
 
 WAYS: dict[str, Give] = {
-    "confirm": confirmed,
+    "confirm": confirm,
     "check_database": asked_of_the_database,
     "regenerate": lambda engine, grant, clock: engine.regenerate(grant.access, {"role": "user"}),
     "regenerate over CDI": lambda engine, grant, clock: engine.regenerate_with(grant.access, {"role": "user"}),
@@ -46,28 +47,32 @@ WAYS: dict[str, Give] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_token_takes_another_ones_place(way: str, engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_that_takes_another_one_s_place_is_new_and_expires_with_it(
+    way: str, engine: EmbeddedEngine, clock: Clock
+) -> None:
     """It is new, and expires when the presented one does."""
-    grant = refreshed(engine, engine.create(new_session()))
+    grant = refresh_grant(engine, engine.create(new_session()))
     engine.verify(grant.access)
     clock.wait(HOUR // 2)
-    given = issued(WAYS[way](engine, grant, clock))
+    given = tokens_of(WAYS[way](engine, grant, clock))
     assert given.access_token != grant.access.raw
-    assert presented(engine, given.access_token).expires_at == grant.access.expires_at == given.access_token_expires_at
+    assert present(engine, given.access_token).expires_at == grant.access.expires_at == given.access_token_expires_at
 
 
 @pytest.mark.parametrize("way", ["confirm", "check_database", "regenerate"])
-def test_a_token_is_from_before_the_step_up(way: str, engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_token_from_before_the_step_up_keeps_its_auth_time_until_the_next_refresh(
+    way: str, engine: EmbeddedEngine, clock: Clock
+) -> None:
     """What takes its place has its ``auth_time``, whatever stands in the row; the next refresh has the row's."""
     first = engine.create(new_session(payload={"auth_time": 1_600_000_000}))
-    old = refreshed(engine, first)
+    old = refresh_grant(engine, first)
     engine.verify(old.access)
     clock.wait(SECOND)
     new = engine.regenerate(old.access, {"auth_time": 1_700_000_000})
     assert new.access.claims["auth_time"] == 1_700_000_000
     clock.wait(MINUTE)
     assert WAYS[way](engine, old, clock).access.claims["auth_time"] == 1_600_000_000
-    assert refreshed(engine, old).access.claims["auth_time"] == 1_700_000_000
+    assert refresh_grant(engine, old).access.claims["auth_time"] == 1_700_000_000
 
 
 def test_a_step_up_alone_is_no_news_for_the_database(engine: EmbeddedEngine, clock: Clock) -> None:
@@ -77,7 +82,9 @@ def test_a_step_up_alone_is_no_news_for_the_database(engine: EmbeddedEngine, clo
     assert engine.verify(old.access, check_database=True).tokens is None
 
 
-def test_a_session_says_nothing_of_its_log_in(engine: EmbeddedEngine, clock: Clock) -> None:
+def test_a_session_that_says_nothing_of_its_sign_in_says_nothing_after_a_step_up(
+    engine: EmbeddedEngine, clock: Clock
+) -> None:
     """Made by another SDK: what takes its token's place says nothing either, also after a step-up."""
     old = engine.create(new_session())
     engine.regenerate(old.access, {"auth_time": 1_700_000_000})
@@ -112,13 +119,13 @@ def stays_alive(app: Flask, token: str, change: Callable[[], Any]) -> int:
     ],
     ids=["merge", "claim", "reauthenticate"],
 )
-def test_a_copied_access_token_is_used_for_ever(change: Callable[[], Any]) -> None:
+def test_a_copied_access_token_that_is_always_used_dies_when_it_says(change: Callable[[], Any]) -> None:
     """It dies when it says it does, at the second half hour."""
     app = an_app()
     assert stays_alive(app, signed_in(app).access_token, change) == 2
 
 
-def test_a_copy_of_the_token_from_before_the_step_up(make: Make) -> None:
+def test_a_copy_from_before_the_step_up_passes_no_view_that_wants_a_fresh_sign_in(make: Make) -> None:
     """It passes no view that wants a fresh log-in, with the database or without; on a core it is told to refresh."""
     app = make()
     session = a_session(app)
@@ -134,7 +141,7 @@ def test_a_copy_of_the_token_from_before_the_step_up(make: Make) -> None:
     assert run(app, view, access=session.access_token).status_code == 200
 
 
-def test_the_owner_refreshes_after_the_step_up(make: Make) -> None:
+def test_the_owner_s_tokens_keep_the_fresh_moment_after_a_refresh(make: Make) -> None:
     """The refreshed tokens, and all after them, keep the fresh moment."""
     app = make()
     tokens = signed_in(app)
@@ -148,14 +155,14 @@ def test_the_owner_refreshes_after_the_step_up(make: Make) -> None:
     assert claims["auth_time"] * SECOND == fresh
 
 
-def test_a_refresh_lengthens() -> None:
+def test_only_create_and_refresh_give_a_full_life() -> None:
     """Create and refresh alone give a full life, also to a token that is still young (the echo)."""
     app = an_app()
     engine = state_of(app).engine
     first = engine.create(new_session())
-    child = engine.refresh(RefreshRequest(issued(first).refresh_token or ""))
+    child = engine.refresh(RefreshRequest(tokens_of(first).refresh_token or ""))
     clock_of(app).wait(10 * SECOND)
-    echo = engine.refresh(RefreshRequest(issued(child).refresh_token or ""))
+    echo = engine.refresh(RefreshRequest(tokens_of(child).refresh_token or ""))
     assert echo.access.expires_at == child.access.expires_at + 10 * SECOND
 
 

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.support.apps import close_database
 from tests.support.docs import example
 
 NAME = "example_of_the_docs"
@@ -32,4 +33,4 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
     yield run
     if NAME in sys.modules:
-        sys.modules[NAME].app.extensions["supertokens"].engine.store._engine.dispose()
+        close_database(sys.modules[NAME].app)

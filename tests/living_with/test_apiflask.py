@@ -13,7 +13,7 @@ def app(run: Run) -> Flask:
     return run("APIFlask").app  # type: ignore[no-any-return]
 
 
-def test_a_guarded_view(app: Flask) -> None:
+def test_a_guarded_view_of_apiflask_answers_with_a_session_only(app: Flask) -> None:
     """It answers with a session only; status and body are ours."""
     client = app.test_client()
     refused = client.get("/me")
@@ -22,14 +22,14 @@ def test_a_guarded_view(app: Flask) -> None:
     assert client.get("/me").json == {"user": "user-1"}
 
 
-def test_a_refresh(app: Flask) -> None:
+def test_a_refresh_works_in_an_apiflask_app(app: Flask) -> None:
     """Our routes work in this kind of app."""
     client = app.test_client()
     client.post("/login")
     assert (client.post("/refresh").json, client.post("/signout").json) == ({}, {"status": "OK"})
 
 
-def test_the_openapi_document(app: Flask) -> None:
+def test_the_openapi_document_of_apiflask_names_both_schemes_and_refusals(app: Flask) -> None:
     """The operation names both schemes and how it refuses; our routes are not part of the app's API."""
     document = app.test_client().get("/openapi.json").json
     assert document is not None

@@ -17,7 +17,7 @@ def app(run: Run) -> Flask:
     return run("async views").app  # type: ignore[no-any-return]
 
 
-def test_an_async_view(app: Flask) -> None:
+def test_an_async_view_runs_with_a_session_only_and_its_tasks_know_whose(app: Flask) -> None:
     """It runs with a session only, and its tasks know whose it is."""
     client = app.test_client()
     assert client.get("/slow").json == {"message": "unauthorised"}
@@ -25,8 +25,8 @@ def test_an_async_view(app: Flask) -> None:
     assert client.get("/slow").json == {"users": ["user-1"] * 3}
 
 
-def test_a_session_that_a_coroutine_makes_and_ends(app: Flask) -> None:
-    """Tokens leave with its response, and are cleared with it."""
+def test_tokens_leave_and_are_cleared_with_the_response_of_a_coroutine(app: Flask) -> None:
+    """It makes a session, or ends one."""
 
     @app.post("/in")
     async def log_in() -> dict[str, str]:
@@ -44,7 +44,7 @@ def test_a_session_that_a_coroutine_makes_and_ends(app: Flask) -> None:
     assert client.get("/slow").status_code == 401
 
 
-def test_many_users_at_once(app: Flask) -> None:
+def test_each_of_many_coroutines_sees_its_own_request_s_session(app: Flask) -> None:
     """Each coroutine sees its own request's session."""
     app.add_url_rule("/as/<user>", "as", lambda user: {"user": create_new_session(user).user_id}, methods=["POST"])
 

@@ -123,7 +123,7 @@ def is_logged_in(page: Page) -> bool:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("method", ["cookie", "header"])
-def test_a_life_on_another_site(page: Page, method: str) -> None:
+def test_a_user_of_another_site_signs_in_refreshes_and_signs_out(page: Page, method: str) -> None:
     """Log in, call, refresh when the access token has expired, sign out."""
     log_in(page, method)
     assert fetch(page, "/me") == fetch(page, "/me", "POST") == (200, {"user": "user-1"})
@@ -139,7 +139,9 @@ def test_a_life_on_another_site(page: Page, method: str) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("method", ["cookie", "header"])
-def test_a_theft_on_another_site(page: Page, new_context: Callable[[], BrowserContext], method: str) -> None:
+def test_a_theft_on_another_site_is_told_at_the_owner_s_refresh(
+    page: Page, new_context: Callable[[], BrowserContext], method: str
+) -> None:
     """The thief goes on first; the owner's refresh is the alarm, and the page is told that the session ended."""
     log_in(page, method)
     thief = with_copied_cookies(new_context(), page.context)
@@ -159,7 +161,7 @@ def test_a_theft_on_another_site(page: Page, new_context: Callable[[], BrowserCo
 
 
 @pytest.mark.browser
-def test_what_the_browser_keeps(page: Page) -> None:
+def test_the_browser_keeps_cookies_that_the_website_s_scripts_cannot_see(page: Page) -> None:
     """By cookie: Secure, HttpOnly and sent across sites. The website's own scripts see no token."""
     log_in(page, "cookie")
     kept = {cookie["name"]: cookie for cookie in page.context.cookies(f"{API}/auth/session/refresh")}
@@ -171,7 +173,7 @@ def test_what_the_browser_keeps(page: Page) -> None:
 
 
 @pytest.mark.browser
-def test_what_the_browser_keeps_in_header_mode(page: Page) -> None:
+def test_the_browser_keeps_no_cookie_in_header_mode(page: Page) -> None:
     """By header: no cookie of the API; the website's scripts hold the tokens."""
     log_in(page, "header")
     assert page.context.cookies(f"{API}/auth/session/refresh") == []
@@ -179,7 +181,7 @@ def test_what_the_browser_keeps_in_header_mode(page: Page) -> None:
 
 
 @pytest.mark.browser
-def test_a_foreign_page(page: Page) -> None:
+def test_requests_of_a_foreign_page_are_refused_and_the_session_goes_on(page: Page) -> None:
     """The browser sends its requests with the cookies; they are refused, and the session goes on."""
     log_in(page, "cookie")
     other = page.context.new_page()
@@ -196,7 +198,7 @@ def test_a_foreign_page(page: Page) -> None:
 
 
 @pytest.mark.parametrize("cors_first", [True, False])
-def test_headers_that_the_app_exposes_itself(cors_first: bool) -> None:
+def test_headers_that_app_and_extension_expose_arrive_together(cors_first: bool) -> None:
     """Both extensions' names arrive, whichever was set up first."""
     from flask_supertokens import SuperTokens, create_new_session
     from flask_supertokens.stores.memory import MemoryStore
@@ -216,7 +218,9 @@ def test_headers_that_the_app_exposes_itself(cors_first: bool) -> None:
     assert headers.getlist("Access-Control-Allow-Credentials") == ["true"]
 
 
-def test_one_view_has_cors(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_cors_of_one_view_covers_its_preflights_and_refusals_and_no_other_view(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its preflights and its responses have the headers, also the one that refuses; other views have none."""
     client, asked = run("Flask-CORS on one view").app.test_client(), {"Origin": WEBSITE}
     preflight = client.options("/orders", headers={**asked, "Access-Control-Request-Method": "GET"})
@@ -229,7 +233,7 @@ def test_one_view_has_cors(run: Run, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("path", ["/me", "/auth/session/refresh", "/auth/signout"])
-def test_a_preflight(run: Run, path: str) -> None:
+def test_a_preflight_reaches_no_session_check_and_allows_the_web_client_s_headers(run: Run, path: str) -> None:
     """It reaches no session check, and allows all that the web client sends."""
     asked = {
         "Origin": WEBSITE,
@@ -254,7 +258,9 @@ WEBSITES = [
 
 
 @pytest.mark.parametrize(("title", "origin", "is_allowed"), WEBSITES)
-def test_many_websites_may_call(run: Run, title: str, origin: str, is_allowed: bool) -> None:
+def test_cors_lets_those_websites_in_that_the_extension_lets_in(
+    run: Run, title: str, origin: str, is_allowed: bool
+) -> None:
     """CORS lets those in that the extension lets in, and they read what a refresh answers."""
     client = run(title).app.test_client()
     asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "rid"}

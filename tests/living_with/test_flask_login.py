@@ -26,7 +26,7 @@ def app(run: Run, clock: Clock) -> Flask:
     return app
 
 
-def test_a_user_is_logged_in(app: Flask) -> None:
+def test_login_required_lets_the_session_s_user_in(app: Flask) -> None:
     """``login_required`` lets the session's user in, and templates know who it is."""
     client = app.test_client()
     client.post("/login")
@@ -34,7 +34,7 @@ def test_a_user_is_logged_in(app: Flask) -> None:
     assert client.get("/public").text == "user-1"
 
 
-def test_nobody_is_logged_in(app: Flask) -> None:
+def test_a_view_that_requires_a_login_refuses_nobody_as_web_clients_understand(app: Flask) -> None:
     """What the web client understands, and no token is cleared; public pages are shown."""
     response = app.test_client().get("/profile")
     assert (response.status_code, response.json) == (401, {"message": "unauthorised"})
@@ -43,7 +43,7 @@ def test_nobody_is_logged_in(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/profile", "/public"])
-def test_the_access_token_has_expired(app: Flask, clock: Clock, path: str) -> None:
+def test_a_user_with_an_expired_token_is_known_again_after_a_refresh(app: Flask, clock: Clock, path: str) -> None:
     """The client is asked to refresh, and is known again afterwards."""
     client = app.test_client()
     client.post("/login")
@@ -57,8 +57,8 @@ def _answer(response: TestResponse) -> tuple[int, object]:
     return response.status_code, response.json
 
 
-def test_the_user_after_a_log_in_in_the_same_request(app: Flask) -> None:
-    """A view that logs somebody in sees them as the current user."""
+def test_a_view_that_signs_somebody_in_sees_them_as_the_current_user(app: Flask) -> None:
+    """In the same request."""
     from flask_login import current_user
 
     from flask_supertokens import create_new_session

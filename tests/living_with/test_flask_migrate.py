@@ -52,7 +52,9 @@ def inspector(module: ModuleType) -> Inspector:
         return inspect(module.db.engine)
 
 
-def test_a_database_is_migrated(example: Callable[..., ModuleType], tmp_path: Path) -> None:
+def test_a_migration_makes_our_tables_and_leaves_nothing_to_migrate(
+    example: Callable[..., ModuleType], tmp_path: Path
+) -> None:
     """The migration makes our tables with their indexes; sessions work, and there is nothing left to migrate."""
     module = example()
     for command in ("db init", "db migrate", "db upgrade", "db migrate"):
@@ -64,7 +66,9 @@ def test_a_database_is_migrated(example: Callable[..., ModuleType], tmp_path: Pa
     assert module.app.test_client().post("/login").status_code == 200
 
 
-def test_a_database_that_the_extension_made(example: Callable[..., ModuleType], tmp_path: Path) -> None:
+def test_a_database_that_the_extension_made_has_nothing_to_migrate(
+    example: Callable[..., ModuleType], tmp_path: Path
+) -> None:
     """Its tables are what the metadata says: there is nothing to migrate."""
     module = example(SUPERTOKENS_CREATE_TABLES=True)
     assert module.app.test_client().post("/login").status_code == 200
@@ -73,7 +77,9 @@ def test_a_database_that_the_extension_made(example: Callable[..., ModuleType], 
     assert versions(tmp_path) == []
 
 
-def test_a_database_that_was_not_migrated(example: Callable[..., ModuleType], caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_missing_table_of_a_database_that_was_not_migrated(
+    example: Callable[..., ModuleType], caplog: pytest.LogCaptureFixture
+) -> None:
     """The extension makes no tables; the log names the one that is missing."""
     module = example()
     assert module.app.test_client().post("/login").status_code == 503
@@ -81,7 +87,9 @@ def test_a_database_that_was_not_migrated(example: Callable[..., ModuleType], ca
     assert inspector(module).get_table_names() == []
 
 
-def test_the_loop_is_left_out(example: Callable[..., ModuleType], tmp_path: Path) -> None:
+def test_alembic_would_drop_our_tables_where_the_documented_loop_is_left_out(
+    example: Callable[..., ModuleType], tmp_path: Path
+) -> None:
     """Alembic would drop our tables: the document says so."""
     module = example(SUPERTOKENS_CREATE_TABLES=True)
     module.db.metadata.clear()

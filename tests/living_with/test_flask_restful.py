@@ -21,7 +21,7 @@ def app(run: Run) -> Flask:
     return run("Flask-RESTful").app  # type: ignore[no-any-return]
 
 
-def test_a_guarded_resource(app: Flask) -> None:
+def test_a_guarded_resource_of_restful_answers_with_a_session_only(app: Flask) -> None:
     """It answers with a session only."""
     client = app.test_client()
     refused = client.get("/orders")
@@ -30,7 +30,7 @@ def test_a_guarded_resource(app: Flask) -> None:
     assert client.get("/orders").json == [{"number": 1, "user": "user-1"}]
 
 
-def test_a_guarded_resource_is_asked_for_its_options(app: Flask) -> None:
+def test_options_of_a_guarded_restful_resource_run_no_method_without_a_session(app: Flask) -> None:
     """Flask answers, or we do where the resource would; TRACE is 405. No method of it runs without a session."""
     from flask_restful import Api, Resource
 
@@ -52,7 +52,9 @@ def test_a_guarded_resource_is_asked_for_its_options(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("error", [UnauthorisedError, TokenTheftError])
-def test_a_resource_that_raises(app: Flask, error: type[SuperTokensError]) -> None:
+def test_an_error_raised_in_a_restful_resource_is_ours_and_clears_the_tokens(
+    app: Flask, error: type[SuperTokensError]
+) -> None:
     """Status and body are ours, the tokens are cleared."""
     from flask_restful import Api, Resource
 

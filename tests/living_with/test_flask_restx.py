@@ -18,8 +18,8 @@ from flask_supertokens import (
     verify_session,
 )
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import an_app
 from tests.support.cookies import cleared_cookies
-from tests.support.wire import an_app
 
 from .conftest import Run
 
@@ -42,7 +42,7 @@ def api(request: pytest.FixtureRequest) -> Api:
     return api
 
 
-def test_a_guarded_resource(run: Run) -> None:
+def test_a_guarded_resource_of_restx_answers_with_a_session_only(run: Run) -> None:
     """It answers with a session only; status and body are ours. The documentation is open, and names the scheme."""
     client = run("Flask-RESTX").app.test_client()
     refused = client.get("/api/orders")
@@ -53,7 +53,7 @@ def test_a_guarded_resource(run: Run) -> None:
 
 
 @pytest.mark.parametrize("guard", ["method_decorators", "Api", "before_request"])
-def test_a_guarded_resource_is_asked_for_its_options(api: Api, guard: str) -> None:
+def test_options_of_a_guarded_restx_resource_run_no_method_without_a_session(api: Api, guard: str) -> None:
     """Wherever the guard stands: Flask answers, or we do where the resource would; TRACE is 405. No method of it runs."""
     if guard == "before_request":
         api.app.before_request(verify_session(lambda: None))
@@ -75,7 +75,7 @@ def test_a_guarded_resource_is_asked_for_its_options(api: Api, guard: str) -> No
 
 
 @pytest.mark.parametrize(("status", "answered"), [(409, 409), (440, 500)])
-def test_a_status_of_ones_own(status: int, answered: int) -> None:
+def test_a_status_of_one_s_own_is_sent_only_if_it_is_on_restx_s_list(status: int, answered: int) -> None:
     """A usual one is sent; one that is not on RESTX's list can't be: the document says so."""
     app = an_app(SUPERTOKENS_SESSION_EXPIRED_STATUS_CODE=status)
     raising(Api(app), UnauthorisedError)
@@ -92,7 +92,7 @@ def raising(api: Api, make: Callable[[], Exception]) -> None:
     api.add_resource(Raising, "/raising")
 
 
-def test_an_api_has_a_handler_of_its_own(api: Api) -> None:
+def test_an_api_s_own_handler_decides_the_status_and_tokens_are_cleared(api: Api) -> None:
     """It decides the status; the tokens are cleared all the same."""
     raising(api, UnauthorisedError)
     api.errorhandler(UnauthorisedError)(lambda error: ({"mine": True}, 418))
@@ -100,7 +100,7 @@ def test_an_api_has_a_handler_of_its_own(api: Api) -> None:
     assert (response.status_code, cleared_cookies(response)) == (418, BOTH)
 
 
-def test_an_api_handles_a_theft_and_forgets_it(api: Api) -> None:
+def test_a_theft_that_an_api_handles_revokes_the_session_all_the_same(api: Api) -> None:
     """The session is revoked all the same."""
     ids: dict[str, Any] = {}
     api.app.add_url_rule("/login", "login", lambda: ids.update(h=create_new_session("user-1").handle) or "")

@@ -78,7 +78,9 @@ def end_of(websocket: Client, text: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1", WEBSITE])
-def test_a_page_opens_a_websocket(connect: Connect, access: str, origin: str) -> None:
+def test_a_page_of_our_own_or_the_website_s_origin_talks_by_websocket(
+    connect: Connect, access: str, origin: str
+) -> None:
     """With a session it is answered, from our own origin and from the website's."""
     websocket = connect("/echo", access, origin)
     assert [say(websocket, "a"), say(websocket, "b")] == ["a", "b"]
@@ -91,23 +93,25 @@ def handshake(module: ModuleType, access: str, origin: str = "http://localhost")
     return response
 
 
-def test_a_foreign_page_opens_a_websocket(module: ModuleType, access: str) -> None:
+def test_a_foreign_page_s_websocket_is_refused(module: ModuleType, access: str) -> None:
     """The handshake is refused."""
     assert handshake(module, access, "https://evil.example.org").status_code == 403
 
 
-def test_nobody_opens_a_websocket(module: ModuleType) -> None:
+def test_a_websocket_without_a_session_is_refused(module: ModuleType) -> None:
     """Without a session the handshake is refused."""
     assert handshake(module, "").json == {"message": "unauthorised"}
 
 
-def test_a_websocket_is_opened_with_an_expired_token(module: ModuleType, access: str, clock: Clock) -> None:
+def test_a_websocket_with_an_expired_token_is_refused(module: ModuleType, access: str, clock: Clock) -> None:
     """The handshake is refused; the client has to refresh first."""
     clock.wait(HOUR)
     assert handshake(module, access).json == {"message": "try refresh token"}
 
 
-def test_the_session_ends_while_the_websocket_is_open(connect: Connect, access: str, module: ModuleType) -> None:
+def test_an_open_websocket_is_closed_at_the_next_message_when_the_session_ended(
+    connect: Connect, access: str, module: ModuleType
+) -> None:
     """The next message closes it."""
     websocket = connect("/echo", access)
     assert say(websocket, "a") == "a"
@@ -116,7 +120,9 @@ def test_the_session_ends_while_the_websocket_is_open(connect: Connect, access: 
     assert end_of(websocket, "b") == (4401, "unauthorised")
 
 
-def test_the_token_expires_while_the_websocket_is_open(connect: Connect, access: str, clock: Clock) -> None:
+def test_an_open_websocket_is_closed_at_the_next_message_when_the_token_expired(
+    connect: Connect, access: str, clock: Clock
+) -> None:
     """The next message closes it, in words that tell the client to refresh."""
     websocket = connect("/echo", access)
     clock.wait(HOUR)
@@ -126,14 +132,14 @@ def test_the_token_expires_while_the_websocket_is_open(connect: Connect, access:
 # -- opened with the token as the first message ------------------------------------------------------------------------
 
 
-def test_a_token_is_the_first_message(connect: Connect, access: str) -> None:
+def test_a_token_as_the_first_message_opens_a_websocket_without_a_cookie(connect: Connect, access: str) -> None:
     """What follows is answered; no cookie is needed, and no origin is asked."""
     websocket = connect("/echo-by-token", origin="https://app.example.net")
     websocket.send(access)
     assert say(websocket, "a") == "a"
 
 
-def test_something_else_is_the_first_message(connect: Connect) -> None:
+def test_anything_else_as_the_first_message_closes_the_websocket(connect: Connect) -> None:
     """The websocket is closed."""
     websocket = connect("/echo-by-token")
     websocket.send("hello")

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, pool
 
 from flask_supertokens import GeneralError, SuperTokens, create_new_session_without_request
 from flask_supertokens.stores import connecting, databases
+from tests.support.apps import close_database
 from tests.support.threads import at_once
 from tests.support.workers import State, Workers
 
@@ -48,7 +49,7 @@ def an_app(
             db.session.remove()
             engine.dispose()
             if "supertokens" in app.extensions:
-                app.extensions["supertokens"].engine.store._engine.dispose()
+                close_database(app)
 
 
 def hints(app: Flask) -> str:
@@ -64,7 +65,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "BUSY_TIMEOUT_MS", 50)
 
 
-def test_a_user_is_added_in_the_same_request(run: Run) -> None:
+def test_a_user_and_its_session_are_made_in_one_request_as_documented(run: Run) -> None:
     """As the document shows: a flush, the session, then the commit."""
     example = run(SECTION)
     client = example.app.test_client()
@@ -83,7 +84,9 @@ def write(db: SQLAlchemy) -> None:
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("used_before", [True, False])
 @pytest.mark.parametrize("passes_engine", [True, False])
-def test_app_and_sessions_are_in_one_sqlite_file(tmp_path: Path, passes_engine: bool, used_before: bool) -> None:
+def test_an_error_says_that_this_process_waits_for_itself_in_one_sqlite_file(
+    tmp_path: Path, passes_engine: bool, used_before: bool
+) -> None:
     """A session in the middle of the app's transaction: the error says that this process waits for itself, and what to do."""
     with an_app("sqlite:///shop.db", tmp_path, passes_engine=passes_engine, connect_args=IMPATIENT) as (_, db):
         if used_before:
@@ -99,7 +102,9 @@ def test_app_and_sessions_are_in_one_sqlite_file(tmp_path: Path, passes_engine: 
 @pytest.mark.parametrize(
     ("passes_engine", "file", "hinted"), [(True, "shop", True), (False, "shop", True), (False, "a", False)]
 )
-def test_status_knows_the_file(tmp_path: Path, passes_engine: bool, file: str, hinted: bool) -> None:
+def test_status_hints_at_a_file_that_app_and_sessions_share(
+    tmp_path: Path, passes_engine: bool, file: str, hinted: bool
+) -> None:
     """One file for both is hinted at."""
     with an_app(f"sqlite:///{file}.db", tmp_path, passes_engine=passes_engine) as (app, _):
         app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///shop.db"
@@ -113,7 +118,7 @@ def hold(state: State, file: str) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_another_process_writes(tmp_path: Path) -> None:
+def test_an_error_does_not_blame_this_process_where_another_one_writes(tmp_path: Path) -> None:
     """The error does not say that it is this one."""
     with an_app("sqlite:///shop.db", tmp_path), Workers(1) as workers:
         create_new_session_without_request("before")
@@ -123,7 +128,9 @@ def test_another_process_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_system_does_not_tell_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_says_what_to_do_where_the_system_does_not_tell_who_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error says what to do in case that it is this process."""
     monkeypatch.setattr(databases, "_SYSTEM_LOCKS", tmp_path / "nothing")
     with an_app("sqlite:///shop.db", tmp_path) as (_, db):
@@ -136,7 +143,7 @@ def test_a_system_does_not_tell_who_writes(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "kind", [pool.StaticPool, pool.SingletonThreadPool, pool.AssertionPool, pool.NullPool, pool.QueuePool]
 )
-def test_an_engine_in_memory_is_passed(kind: type[pool.Pool]) -> None:
+def test_an_engine_in_memory_is_refused_at_the_start_with_the_fix(kind: type[pool.Pool]) -> None:
     """No pool has one database there and a connection each for the app and for sessions: refused at start, with the fix."""
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "a secret of the tests"
@@ -145,14 +152,14 @@ def test_an_engine_in_memory_is_passed(kind: type[pool.Pool]) -> None:
 
 
 @pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///shop.db"])
-def test_an_engine_of_one_connection_is_passed(tmp_path: Path, uri: str) -> None:
+def test_an_engine_of_one_connection_is_refused_at_the_start(tmp_path: Path, uri: str) -> None:
     """Flask-SQLAlchemy makes such a one in memory: sessions would commit what the app only flushed."""
     options = {} if uri == "sqlite://" else {"poolclass": pool.StaticPool}
     with pytest.raises(ValueError, match="one connection for everybody"):
         an_app(uri, tmp_path, passes_engine=True, **options).__enter__()
 
 
-def test_sessions_are_in_a_memory_of_their_own(tmp_path: Path) -> None:
+def test_sessions_in_a_memory_of_their_own_do_not_commit_what_the_app_flushed(tmp_path: Path) -> None:
     """The fix works: what the app flushed stays its own, to be kept or not."""
     with an_app("sqlite://", tmp_path) as (_, db):
         db.session.execute(db.text("CREATE TABLE users (name)"))
@@ -165,7 +172,7 @@ def test_sessions_are_in_a_memory_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(("size", "hinted"), [(15, True), (40, False)])
-def test_the_pool_is_as_large_as_the_number_of_threads(
+def test_an_error_and_status_tell_of_a_pool_as_large_as_the_number_of_threads(
     postgres_uri: str, tmp_path: Path, size: int, hinted: bool
 ) -> None:
     """Each thread holds a connection and needs a second one: they wait for each other, and the error says so, as does status."""

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
-from tests.support.wire import an_app
+from tests.support.apps import an_app
 
 from .conftest import Run
 
@@ -25,7 +25,7 @@ def client(run: Run) -> FlaskClient:
     return client
 
 
-def test_without_the_exemption() -> None:
+def test_every_refresh_is_refused_without_the_exemption() -> None:
     """Every refresh would be refused."""
     app = an_app()
     CSRFProtect(app)
@@ -33,19 +33,19 @@ def test_without_the_exemption() -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), [("/refresh", {}), ("/signout", {"status": "OK"})])
-def test_a_route_of_ours(client: FlaskClient, path: str, body: dict[str, Any]) -> None:
+def test_a_route_of_ours_needs_no_csrf_token_of_flask_wtf(client: FlaskClient, path: str, body: dict[str, Any]) -> None:
     """The web client needs no CSRF token of Flask-WTF's."""
     assert client.post(path).json == body
 
 
 @pytest.mark.parametrize("path", ["/refresh", "/signout"])
-def test_a_foreign_page_posts_to_a_route_of_ours(client: FlaskClient, path: str) -> None:
+def test_a_foreign_page_s_post_to_a_route_of_ours_is_still_refused(client: FlaskClient, path: str) -> None:
     """It is refused as before; the exemption opens nothing."""
     response = client.post(path, headers={"Sec-Fetch-Site": "cross-site"})
     assert (response.status_code, response.json) == (403, {"message": "cross-site request refused"})
     assert client.get("/me").status_code == 200
 
 
-def test_a_view_of_the_apps(client: FlaskClient) -> None:
+def test_a_view_of_the_app_s_is_still_checked_by_flask_wtf(client: FlaskClient) -> None:
     """It is still checked."""
     assert client.post("/login").status_code == 400

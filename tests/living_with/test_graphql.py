@@ -29,7 +29,7 @@ def ask(client: FlaskClient) -> TestResponse:
     return client.post("/graphql", json={"query": "{ me }"})
 
 
-def test_a_query(app: Flask, clock: Clock) -> None:
+def test_a_query_is_answered_with_a_session_only_and_401_with_an_expired_token(app: Flask, clock: Clock) -> None:
     """It is answered with a session only, and with an expired token by the 401 on which clients refresh."""
     client = app.test_client()
     assert (ask(client).status_code, ask(client).json) == (401, {"message": "unauthorised"})
@@ -41,7 +41,7 @@ def test_a_query(app: Flask, clock: Clock) -> None:
     assert ask(client).status_code == 200
 
 
-def test_a_resolver_asks_for_the_session(run: Run) -> None:
+def test_what_a_resolver_raises_for_want_of_a_session_is_answered_200(run: Run) -> None:
     """Why it is the view that is verified: what a resolver raises is answered 200."""
     module = run("GraphQL")
     strawberry, view = module.strawberry, module.GraphQLView

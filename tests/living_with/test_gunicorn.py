@@ -53,7 +53,7 @@ def live(address: str) -> Counter[str]:
 
 @pytest.mark.parametrize("preload", [True, False], ids=["preload", "no-preload"])
 @pytest.mark.parametrize("config", [THREADS, GEVENT], ids=["gthread", "gevent"])
-def test_twenty_clients_at_once(
+def test_twenty_clients_at_once_are_served_without_an_error(
     tmp_path: Path, uri: str, config: str, preload: bool, report: Callable[[str], None]
 ) -> None:
     """All are logged in, known and refreshed; nothing fails, and the log has no error."""
@@ -75,7 +75,7 @@ def test_twenty_clients_at_once(
 
 
 @pytest.mark.parametrize("options", [("--worker-class", "sync"), ("--threads", "4"), ("--worker-class", "gevent")])
-def test_a_large_body_of_nobody(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_a_large_body_of_nobody_is_answered_before_it_is_read(tmp_path: Path, options: tuple[str, ...]) -> None:
     """The answer comes when little has been sent, and the connection ends: nobody reads the rest."""
     with gunicorn(tmp_path, "tests.support.rendered:create_app()", *options) as port:
         sent, answer = post_large_body(port, "/letter")

@@ -58,7 +58,9 @@ def live(address: str, user: str) -> Counter[str]:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_database_was_used_before_the_fork(tmp_path: Path, postgres_uri: str, threads: int) -> None:
+def test_processes_forked_after_the_first_use_make_connections_of_their_own(
+    tmp_path: Path, postgres_uri: str, threads: int
+) -> None:
     """Each process makes connections of its own: everybody reads their own row, and nothing fails."""
     settings = {"SUPERTOKENS_DATABASE_URI": postgres_uri.replace("+psycopg", ""), "SUPERTOKENS_COOKIE_SECURE": False}
     code = with_settings(first_app(), settings) + VIEWS + USED_BEFORE_THE_FORK

@@ -76,7 +76,7 @@ def test_the_wheel_holds_the_package_only(distributions: dict[str, pathlib.Path]
     assert "flask_supertokens/py.typed" in ours
 
 
-def test_pytest_finds_the_plugin(distributions: dict[str, pathlib.Path]) -> None:
+def test_pytest_finds_the_plugin_by_the_wheel_s_entry_point(distributions: dict[str, pathlib.Path]) -> None:
     """By the wheel's entry point, which leads to a file outside of the package: that would be imported as a whole."""
     wheel = zipfile.ZipFile(distributions[".whl"])
     [name] = [name for name in wheel.namelist() if name.endswith("/entry_points.txt")]
@@ -93,14 +93,14 @@ def metadata(distributions: dict[str, pathlib.Path]) -> email.message.Message:
     return email.message_from_bytes(wheel.read(name))
 
 
-def test_what_the_wheel_requires(metadata: email.message.Message) -> None:
+def test_the_wheel_requires_ten_packages_each_with_a_lowest_version(metadata: email.message.Message) -> None:
     """Ten packages, each with a lowest version."""
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert {line.partition(">=")[0].lower() for line in required} == REQUIRED
     assert metadata["Requires-Python"] == ">=3.10"
 
 
-def test_where_an_index_lists_it(metadata: email.message.Message) -> None:
+def test_the_metadata_name_each_tested_python_flask_types_and_the_licence(metadata: email.message.Message) -> None:
     """Each tested Python, Flask, types; the licence as an SPDX expression, and its text."""
     listed = metadata.get_all("Classifier", [])
     pythons = [line.rpartition(" ")[2] for line in listed if line.startswith("Programming Language :: Python :: 3.")]
@@ -109,7 +109,7 @@ def test_where_an_index_lists_it(metadata: email.message.Message) -> None:
     assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
 
 
-def test_an_index_takes_it(distributions: dict[str, pathlib.Path]) -> None:
+def test_an_index_takes_it_without_a_warning(distributions: dict[str, pathlib.Path]) -> None:
     """Nothing in it that an index would refuse or warn of."""
     command = [sys.executable, "-m", "twine", "check", "--strict", *map(str, distributions.values())]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -155,7 +155,7 @@ def test_the_source_distribution_builds_the_same(
     assert again[".whl"].read_bytes() == distributions[".whl"].read_bytes()
 
 
-def test_a_first_app_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_first_app_signs_in_and_refreshes_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """The README's first example logs in and refreshes; warnings are errors."""
     (tmp_path / "app.py").write_text(blocks((ROOT / "README.md").read_text("utf-8"))[0] + CHECK)
     done = subprocess.run([clean / "python", "-W", "error", "app.py"], cwd=tmp_path, capture_output=True, text=True)
@@ -169,7 +169,9 @@ SuperTokens(app)
 """
 
 
-def test_the_same_app_on_a_core_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_first_app_on_a_core_needs_one_setting_in_a_clean_environment(
+    clean: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     """One setting, nothing else to install: the core is asked, and this one is not there."""
     code = blocks((ROOT / "README.md").read_text("utf-8"))[0].replace("SuperTokens(app)\n", ON_A_CORE)
     check = 'assert app.test_client().post("/login", base_url="https://localhost").status_code == 503'
@@ -178,7 +180,7 @@ def test_the_same_app_on_a_core_in_a_clean_environment(clean: pathlib.Path, tmp_
     assert done.returncode == 0, done.stderr
 
 
-def test_its_commands_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_the_commands_work_in_a_clean_environment(clean: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """`flask supertokens` is there, and makes the tables."""
     (tmp_path / "app.py").write_text(blocks((ROOT / "README.md").read_text("utf-8"))[0])
     command = [clean / "flask", "supertokens", "init-db", "--json"]

@@ -27,7 +27,7 @@ def views(is_required: bool) -> None:
 
 
 @pytest.mark.parametrize("checker", STRICT)
-def test_a_session_is_asked_for(checker: str, tmp_path: pathlib.Path) -> None:
+def test_a_required_session_is_typed_as_never_none(checker: str, tmp_path: pathlib.Path) -> None:
     """Where it is required there is one, so that no view has to rule out `None`."""
     (tmp_path / "views.py").write_text(VIEWS)
     programs = pathlib.Path(sys.executable).parent

@@ -10,7 +10,7 @@ from flask_supertokens.engines.base import RefreshRequest, milliseconds
 from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
-from ..support.engines import a_session, an_engine, issued, keys_of, presented, refresh_token_of
+from ..support.engines import a_session, an_engine, keys_of, present, refresh_token_of, tokens_of
 from ..support.plans import HOUR, WINDOW, Clock, Jar
 from ..support.records import kids_of, sqlite_uri
 from ..support.workers import State, Workers
@@ -40,13 +40,13 @@ def refresh(state: State, token: str, now: int) -> tuple[Jar, bool]:
     """The new tokens, and whether this refresh promoted ``token``. A theft or a lost swap is an error of the test."""
     state["clock"].now = now
     grant = state["engine"].refresh(RefreshRequest(token))
-    return Jar(issued(grant).access_token, refresh_token_of(grant)), grant.confirmed
+    return Jar(tokens_of(grant).access_token, refresh_token_of(grant)), grant.confirmed
 
 
 def use(state: State, token: str, now: int) -> tuple[str, bool]:
     """The access token to go on with, and whether this was its first use."""
     state["clock"].now = now
-    grant = state["engine"].verify(presented(state["engine"], token))
+    grant = state["engine"].verify(present(state["engine"], token))
     return grant.access.raw, grant.confirmed
 
 
@@ -64,7 +64,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:
     return sqlite_uri(tmp_path) if request.param == "sqlite" else str(request.getfixturevalue(f"{request.param}_uri"))
 
 
-def test_six_processes_refresh_one_token_for_thirty_generations(uri: str) -> None:
+def test_six_processes_that_refresh_one_token_get_children_and_raise_no_alarm(uri: str) -> None:
     """All get children, exactly one promotes; nobody is turned away and nobody is called a thief."""
     now = milliseconds()
     with Workers(PROCESSES) as workers:
@@ -79,7 +79,7 @@ def test_six_processes_refresh_one_token_for_thirty_generations(uri: str) -> Non
         workers.all_do(stop)
 
 
-def test_six_processes_refresh_and_use_for_ten_generations(uri: str) -> None:
+def test_one_first_use_a_generation_where_six_processes_refresh_and_use(uri: str) -> None:
     """With one refresh a generation there is one first use, and later a fresh token in each process."""
     now = milliseconds()
     with Workers(PROCESSES) as workers:
@@ -97,7 +97,7 @@ def test_six_processes_refresh_and_use_for_ten_generations(uri: str) -> None:
         workers.all_do(stop)
 
 
-def test_four_processes_start_on_an_empty_database(uri: str) -> None:
+def test_four_processes_that_start_on_an_empty_database_agree_on_one_key(uri: str) -> None:
     """They agree on one signing key, and each finds the tokens of all the others good."""
     now = milliseconds()
     with Workers(4) as workers:

@@ -20,6 +20,7 @@ from flask import Flask
 
 from flask_supertokens import SuperTokens
 from flask_supertokens.stores.memory import MemoryStore
+from tests.support.apps import close_database
 from tests.support.docs import blocks, section
 from tests.support.gunicorn import gunicorn
 from tests.support.nginx import nginx
@@ -89,7 +90,7 @@ def status(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
         exec((tmp_path / "shop.py").read_text(), names)
         app: Flask = names["app"]
         result = app.test_cli_runner().invoke(args=["supertokens", "status", "--url", url, "--json"])
-        app.extensions["supertokens"].engine.store._engine.dispose()
+        close_database(app)
         told: dict[str, Any] = json.loads(result.output)
         assert result.exit_code == bool(told["findings"])
         return told
@@ -97,7 +98,7 @@ def status(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
     return run
 
 
-def test_the_proxy_strips_a_prefix(start: Start, status: Any) -> None:
+def test_status_names_the_paths_and_fixes_where_a_proxy_strips_a_prefix(start: Start, status: Any) -> None:
     """The refresh cookie is never sent there: the paths are named, and both fixes."""
     port = start(STRIPS % (HEADERS + PROTO))
     (finding,) = status(f"http://127.0.0.1:{port}/api")["findings"]
@@ -111,7 +112,7 @@ def test_the_proxy_strips_a_prefix(start: Start, status: Any) -> None:
         assert said in finding
 
 
-def test_the_proxy_tells_of_the_prefix_that_it_strips(start: Start, status: Any) -> None:
+def test_nothing_looks_wrong_where_the_proxy_tells_of_the_prefix_that_it_strips(start: Start, status: Any) -> None:
     """As the docs show it: nothing looks wrong; the fact says what was asked. A slash at the URL's end means nothing."""
     port = start(of_the_docs(0), more="\n".join(blocks(section("Behind a proxy"))))
     for end in ("", "/"):
@@ -120,7 +121,7 @@ def test_the_proxy_tells_of_the_prefix_that_it_strips(start: Start, status: Any)
         assert told["facts"]["asked from outside"] == f"POST http://127.0.0.1:{port}/api/refresh"
 
 
-def test_the_app_does_not_believe_in_the_prefix(start: Start, status: Any) -> None:
+def test_the_cookie_s_path_is_wrong_where_the_app_does_not_believe_in_the_prefix(start: Start, status: Any) -> None:
     """The proxy sends it, but ProxyFix does not count it: the cookie's path is wrong as ever."""
     more = BELIEVES.replace("x_prefix=1", "x_prefix=0")
     port = start(STRIPS % (HEADERS + PROTO + "proxy_set_header X-Forwarded-Prefix /api;"), more)
@@ -128,7 +129,9 @@ def test_the_app_does_not_believe_in_the_prefix(start: Start, status: Any) -> No
 
 
 @pytest.mark.parametrize("path", ["", "/api", "/api/"])
-def test_the_proxy_keeps_the_prefix(start: Start, status: Any, path: str) -> None:
+def test_nothing_looks_wrong_where_the_proxy_keeps_the_prefix_of_the_settings(
+    start: Start, status: Any, path: str
+) -> None:
     """The base path of the settings says so. The URL may name it or not."""
     port = start(KEEPS % (HEADERS + PROTO), SUPERTOKENS_API_BASE_PATH="/api")
     told = status(f"http://127.0.0.1:{port}{path}")
@@ -136,21 +139,21 @@ def test_the_proxy_keeps_the_prefix(start: Start, status: Any, path: str) -> Non
     assert told["facts"]["asked from outside"].endswith("/api/session/refresh")
 
 
-def test_the_app_does_not_know_the_prefix_that_is_kept(start: Start, status: Any) -> None:
+def test_a_missing_refresh_route_is_told_where_the_app_does_not_know_the_prefix(start: Start, status: Any) -> None:
     """No refresh route is there; what came instead is told, and both fixes."""
     port = start(KEEPS % (HEADERS + PROTO))
     (finding,) = status(f"http://127.0.0.1:{port}/api")["findings"]
     assert all(said in finding for said in ("404", "/api/refresh", "x_prefix=1", "SUPERTOKENS_API_BASE_PATH"))
 
 
-def test_the_host_is_not_told(start: Start, status: Any) -> None:
+def test_requests_look_foreign_where_the_proxy_does_not_tell_the_host(start: Start, status: Any) -> None:
     """nginx sends the upstream's name unless it is told otherwise: what browsers send looks like another site's."""
     port = start("location / {{ proxy_pass http://127.0.0.1:{upstream}; }}")
     (finding,) = status(f"http://127.0.0.1:{port}")["findings"]
     assert all(said in finding for said in ("X-Forwarded-Host", "x_host=1", "SUPERTOKENS_API_DOMAIN"))
 
 
-def test_cors_is_the_proxys(start: Start, status: Any) -> None:
+def test_cors_is_judged_by_the_headers_that_come_through_the_proxy(start: Start, status: Any) -> None:
     """Asked through the proxy, whose headers count; without them the page of another origin can't call."""
     site = {"SUPERTOKENS_WEBSITE_DOMAIN": "http://localhost:3000", "SUPERTOKENS_COOKIE_SAME_SITE": "lax"}
     port = start(PLAIN.replace("proxy_pass", f"{CORS_OF_NGINX} proxy_pass"), **site)
@@ -186,35 +189,41 @@ def with_tls(folder: Path, port: int, headers: str) -> str:
     return TLS % {"folder": folder, "port": port, "headers": headers}
 
 
-def test_tls_is_told(start: Start, status: Any, tls: int, tmp_path: Path) -> None:
+def test_nothing_looks_wrong_where_tls_is_told(start: Start, status: Any, tls: int, tmp_path: Path) -> None:
     """Cookies are Secure, the origin is the app's own; nothing looks wrong."""
     start(with_tls(tmp_path, tls, HEADERS + PROTO))
     assert status(f"https://127.0.0.1:{tls}")["findings"] == []
 
 
 @pytest.mark.parametrize("api", [False, True])
-def test_tls_is_not_told(start: Start, status: Any, tls: int, tmp_path: Path, api: bool) -> None:
+def test_https_taken_for_http_is_found_where_tls_is_not_told(
+    start: Start, status: Any, tls: int, tmp_path: Path, api: bool
+) -> None:
     """Without X-Forwarded-Proto the app takes https for http: found also where the settings name the address."""
     start(with_tls(tmp_path, tls, HEADERS), **({"SUPERTOKENS_API_DOMAIN": f"https://127.0.0.1:{tls}"} if api else {}))
     (finding,) = status(f"https://127.0.0.1:{tls}")["findings"]
     assert all(said in finding for said in ("X-Forwarded-Proto", "x_proto=1"))
 
 
-def test_cookies_over_tls_are_not_secure(start: Start, status: Any, tls: int, tmp_path: Path) -> None:
+def test_the_setting_is_named_that_makes_cookies_over_tls_insecure(
+    start: Start, status: Any, tls: int, tmp_path: Path
+) -> None:
     """The setting that does it is named."""
     start(with_tls(tmp_path, tls, HEADERS + PROTO), SUPERTOKENS_COOKIE_SECURE=False)
     (finding,) = status(f"https://127.0.0.1:{tls}")["findings"]
     assert all(said in finding for said in ("not Secure", "SUPERTOKENS_COOKIE_SECURE"))
 
 
-def test_http_is_redirected(start: Start, status: Any, tls: int, tmp_path: Path) -> None:
+def test_the_target_of_redirected_http_is_named_and_not_visited(
+    start: Start, status: Any, tls: int, tmp_path: Path
+) -> None:
     """A refresh that is redirected is lost, so the target is named; nobody goes there."""
     port = start(with_tls(tmp_path, tls, HEADERS + PROTO))
     (finding,) = status(f"http://127.0.0.1:{port}")["findings"]
     assert all(said in finding for said in ("301", f"https://127.0.0.1:{tls}/refresh", "GET"))
 
 
-def test_the_certificate_is_not_believed(
+def test_what_tls_has_against_a_certificate_is_told_in_words(
     start: Start, status: Any, tls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What TLS has against it is told in words."""
@@ -228,7 +237,7 @@ def test_the_certificate_is_not_believed(
 # -- without nginx -----------------------------------------------------------------------------------------------------
 
 
-def test_nobody_listens(status: Any, tmp_path: Path) -> None:
+def test_an_address_where_nobody_listens_is_told_in_words(status: Any, tmp_path: Path) -> None:
     """Told in words, beside all the rest."""
     settings = {"SECRET_KEY": "a secret of the tests"}
     (tmp_path / "shop.py").write_text(APP.format(folder=f"{tmp_path}", settings=settings, more=""))
@@ -240,7 +249,7 @@ def test_nobody_listens(status: Any, tmp_path: Path) -> None:
     "url",
     ["shop.example", "file:///etc/passwd", "https://", "https://ada:pw@shop.example", "https://shop.example/?a=b"],
 )
-def test_the_url_is_none(url: str, tmp_path: Path) -> None:
+def test_a_wrong_url_is_refused_with_an_example_before_anything_is_asked(url: str, tmp_path: Path) -> None:
     """It is refused with an example before anything is asked."""
     app = Flask("shop", instance_path=f"{tmp_path}")
     app.config["SECRET_KEY"] = "a secret of the tests"
@@ -249,7 +258,7 @@ def test_the_url_is_none(url: str, tmp_path: Path) -> None:
     assert (result.exit_code, "https://www.example.com/api" in result.output) == (1, True)
 
 
-def test_cookies_of_another_domain(start: Start, status: Any) -> None:
+def test_the_setting_is_named_that_makes_cookies_of_another_domain(start: Start, status: Any) -> None:
     """Browsers drop them; the setting is named."""
     port = start(PLAIN, SUPERTOKENS_COOKIE_DOMAIN="shop.example")
     (finding,) = status(f"http://127.0.0.1:{port}")["findings"]
@@ -270,7 +279,9 @@ def log_in(port: int, size: int) -> int:
 
 
 @pytest.mark.parametrize("settings", [{}, {"SUPERTOKENS_EXPOSE_ACCESS_TOKEN": True}])
-def test_the_payload_is_large_and_nginx_has_its_defaults(start: Start, status: Any, settings: dict[str, Any]) -> None:
+def test_a_payload_that_status_says_fits_passes_nginx_with_its_defaults(
+    start: Start, status: Any, settings: dict[str, Any]
+) -> None:
     """Status says how much fits: so much is let in, and a little more is 502 at log-in."""
     port = start(PLAIN, LOG_IN, **settings)
     told = status(f"http://127.0.0.1:{port}")
@@ -281,7 +292,7 @@ def test_the_payload_is_large_and_nginx_has_its_defaults(start: Start, status: A
     assert "proxy_buffer_size 16k; proxy_buffers 8 16k;" in hint
 
 
-def test_the_payload_is_large_and_nginx_has_the_lines_of_the_docs(start: Start) -> None:
+def test_a_payload_that_a_cookie_holds_passes_nginx_with_the_lines_of_the_docs(start: Start) -> None:
     """All that a cookie holds is let through; what it does not hold is refused before, and the error speaks of nginx."""
     lines = " ".join(of_the_docs(1).split())
     port = start(PLAIN.replace("proxy_pass", f"{lines} proxy_pass"), LOG_IN, SUPERTOKENS_EXPOSE_ACCESS_TOKEN=True)

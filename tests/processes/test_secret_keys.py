@@ -11,7 +11,7 @@ from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
 from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
-from ..support.engines import a_session, an_engine, presented, refresh_token_of, rotate_keys
+from ..support.engines import a_session, an_engine, present, refresh_token_of, rotate_keys
 from ..support.plans import HOUR, UNITS, WINDOW, Clock, Jar
 from ..support.records import sqlite_uri
 from ..support.workers import State, Workers
@@ -51,7 +51,7 @@ def refresh(state: State, jar: Jar, now: int) -> Jar:
 def use(state: State, jar: Jar, now: int) -> str:
     state["clock"].now = now
     try:
-        state["engine"].verify(presented(state["engine"], jar.access))
+        state["engine"].verify(present(state["engine"], jar.access))
     except TryRefreshTokenError:
         return "try refresh"
     return "ok"
@@ -79,12 +79,12 @@ def reseal(state: State) -> list[str]:
     return list(state["engine"].upkeep.keys.reseal(state["engine"].now()))
 
 
-def published(state: State, now: int) -> set[str]:
+def published_kids(state: State, now: int) -> set[str]:
     state["clock"].now = now
     return {key["kid"] for key in state["engine"].upkeep.published_keys()[0]}
 
 
-def said(state: State) -> tuple[list[str], list[str]]:
+def status_of_keys(state: State) -> tuple[list[str], list[str]]:
     """What `status` tells of: keys that end with a fallback, and keys that do not open."""
     keys, now = state["engine"].upkeep.keys, state["engine"].now()
     return keys.fallback_ids(now), keys.unusable_ids(now)
@@ -128,7 +128,7 @@ class Life:
             self.now += WINDOW + 1
 
     def known(self) -> list[set[str]]:
-        return [kids for workers in self.sides for kids in workers.all_do(published, self.now)]
+        return [kids for workers in self.sides for kids in workers.all_do(published_kids, self.now)]
 
 
 def test_nobody_notices_a_new_secret_key(uri: str) -> None:
@@ -148,13 +148,13 @@ def test_nobody_notices_a_new_secret_key(uri: str) -> None:
                 kids = life.known()
                 assert kids == [kids[0]] * 4
                 assert kids[0] >= before
-        assert [workers.all_do(said) for workers in (one, other)] == [[([], [])] * SIDES] * 2
+        assert [workers.all_do(status_of_keys) for workers in (one, other)] == [[([], [])] * SIDES] * 2
         assert len(life.jars) == 14
         for workers in (one, other):
             workers.all_do(stop)
 
 
-def test_the_keys_are_not_sealed_again(uri: str) -> None:
+def test_the_keys_end_with_the_fallback_where_they_are_not_sealed_again(uri: str) -> None:
     """Users notice nothing of that either; but the keys end with the fallback, which was told before."""
     with Workers(SIDES) as one, Workers(SIDES) as other:
         life = Life(uri, one, other)
@@ -164,13 +164,13 @@ def test_the_keys_are_not_sealed_again(uri: str) -> None:
             if step == OLD:
                 before = life.known()[0]
                 jar = one.one_does(log_in, life.now)
-        fallback_ids, unusable_ids = one.one_does(said)
+        fallback_ids, unusable_ids = one.one_does(status_of_keys)
         assert (set(fallback_ids), unusable_ids) == (before, [])
         life.now += HOUR
         jar = one.one_does(refresh, jar, life.now)
         life.restart(0, NEW)
         assert one.one_does(use, jar, life.now) == "try refresh"
-        assert set(one.one_does(said)[1]) == before
+        assert set(one.one_does(status_of_keys)[1]) == before
         life.now += WINDOW + 1
         jar = one.one_does(refresh, jar, life.now)
         assert [workers.all_do(use, jar, life.now) for workers in (one, other)] == [["ok"] * SIDES] * 2
@@ -178,7 +178,7 @@ def test_the_keys_are_not_sealed_again(uri: str) -> None:
             workers.all_do(stop)
 
 
-def test_a_secret_key_leaked(uri: str) -> None:
+def test_nothing_signed_before_passes_once_a_leaked_secret_key_is_changed(uri: str) -> None:
     """Behind the change nothing passes that was signed before it, at the first request; processes make few keys meanwhile."""
     with Workers(SIDES) as one, Workers(SIDES) as other:
         life = Life(uri, one, other)
@@ -192,11 +192,11 @@ def test_a_secret_key_leaked(uri: str) -> None:
             life.now += DAY
             for workers in (one, other):
                 workers.all_do(log_in, life.now)
-        assert len(one.one_does(published, life.now) | other.one_does(published, life.now)) <= 8
+        assert len(one.one_does(published_kids, life.now) | other.one_does(published_kids, life.now)) <= 8
         life.restart(1, NEW)
         one.one_does(end_old_keys, life.now)
         jar = one.one_does(log_in, life.now)
         assert other.all_do(use, jar, life.now) == ["ok"] * SIDES
-        assert other.all_do(said) == [([], [])] * SIDES
+        assert other.all_do(status_of_keys) == [([], [])] * SIDES
         for workers in (one, other):
             workers.all_do(stop)

@@ -16,7 +16,7 @@ from flask_supertokens.engines.remote.engine import RemoteEngine
 from flask_supertokens.errors import GeneralError, SuperTokensError
 
 from ..support.core_process import CoreProcess
-from ..support.engines import a_session, presented, refresh_token_of
+from ..support.engines import a_session, present, refresh_token_of
 from ..support.served import REMOTE_SETTINGS
 from ..support.threads import at_once
 
@@ -48,7 +48,7 @@ class Life:
     def live(self, over: threading.Event) -> None:
         while not over.is_set():
             self._keep(self._count("refresh", lambda: self._engine.refresh(RefreshRequest(self._refresh_token))))
-            self._count("verify", lambda: self._engine.verify(presented(self._engine, self.grant.access.raw)))
+            self._count("verify", lambda: self._engine.verify(present(self._engine, self.grant.access.raw)))
             time.sleep(WINDOW * 1.5)
 
     def create(self, over: threading.Event) -> None:
@@ -78,7 +78,9 @@ class Life:
         return grant
 
 
-def test_a_core_is_killed_in_mid_load(cores: list[CoreProcess], report: Callable[[str], None]) -> None:
+def test_no_session_is_lost_where_a_core_is_killed_in_mid_load(
+    cores: list[CoreProcess], report: Callable[[str], None]
+) -> None:
     """No session is lost and no alarm is raised; what was in flight fails over to the other core."""
     outcomes: Counter[str] = Counter()
     client = CoreClient(tuple(core.uri for core in cores), None, 10)
@@ -98,7 +100,7 @@ def test_a_core_is_killed_in_mid_load(cores: list[CoreProcess], report: Callable
     report(f"two cores, {KILLS} times kill -9, {CLIENTS} clients: {dict(outcomes)}; 0 sessions lost, 0 alarms")
 
 
-def test_both_cores_are_down_for_a_while(cores: list[CoreProcess]) -> None:
+def test_the_session_goes_on_after_both_cores_were_down_for_a_while(cores: list[CoreProcess]) -> None:
     """Every call fails in words until one is back; then the session goes on with the same tokens."""
     engine = RemoteEngine(CoreClient(tuple(core.uri for core in cores), None, 10), REMOTE_SETTINGS)
     grant = engine.create(a_session())
@@ -110,7 +112,7 @@ def test_both_cores_are_down_for_a_while(cores: list[CoreProcess]) -> None:
     assert engine.refresh(RefreshRequest(refresh_token_of(grant))).tokens
 
 
-def test_a_core_is_asked_to_stop(cores: list[CoreProcess]) -> None:
+def test_a_core_that_is_asked_to_stop_answers_what_it_has_and_ends_with_code_0(cores: list[CoreProcess]) -> None:
     """It answers what it has in hand and ends with code 0."""
     engine = RemoteEngine(CoreClient((cores[0].uri,), None, 10), REMOTE_SETTINGS)
     created = threading.Thread(target=lambda: at_once(4, lambda _: engine.create(a_session())))

@@ -104,7 +104,7 @@ def _message(answer: requests.Response) -> str | None:
 
 
 @pytest.mark.parametrize("options", [SYNC, THREADS], ids=["sync", "threads"])
-def test_an_upload_with_an_expired_token(serve: Serve, options: tuple[str, ...]) -> None:
+def test_an_upload_with_an_expired_token_is_told_to_refresh(serve: Serve, options: tuple[str, ...]) -> None:
     """From 1 to 60 megabytes, each time: the client is told to refresh."""
     address = serve(options=options)
     for size, times in ((1, 12), (5, 12), (20, 12), (60, 4)):
@@ -114,6 +114,8 @@ def test_an_upload_with_an_expired_token(serve: Serve, options: tuple[str, ...])
 @pytest.mark.parametrize(
     ("path", "more"), [("/plain", OWN_HANDLER), ("/restful", ""), ("/restx", "")], ids=["own", "restful", "restx"]
 )
-def test_somebody_else_renders_the_refusal(serve: Serve, path: str, more: str) -> None:
+def test_an_upload_is_told_to_refresh_where_somebody_else_renders_the_refusal(
+    serve: Serve, path: str, more: str
+) -> None:
     """A handler of the app's own, or a framework that answers errors itself: the same."""
     assert uploads(serve(more), path, 20 * MEGABYTE, 8) == {TOLD: 8}

@@ -24,7 +24,9 @@ def message(result: ClaimValidationResult) -> str | None:
     ("max_age", "age", "is_expired"),
     [(None, None, False), (None, 10**9, False), (60, 60, False), (60, 60.001, True), (0, 0, False), (60, None, True)],
 )
-def test_a_value_that_is_too_old_is_fetched_and_refused(max_age: Any, age: Any, is_expired: bool) -> None:
+def test_a_value_that_is_too_old_or_of_unknown_age_is_fetched_and_refused(
+    max_age: Any, age: Any, is_expired: bool
+) -> None:
     """An age that is not known is too old; without a limit no age is."""
     assert rule(max_age).needs_fetch(RIGHT, age) is is_expired
     assert message(rule(max_age).judge(RIGHT, age)) == ("expired" if is_expired else None)
@@ -33,13 +35,13 @@ def test_a_value_that_is_too_old_is_fetched_and_refused(max_age: Any, age: Any, 
 
 @pytest.mark.parametrize("max_age", [None, 60])
 @pytest.mark.parametrize("payload", [MISSING, {}, {"c": "foreign"}])
-def test_a_value_that_is_missing_is_fetched_and_refused(max_age: Any, payload: Any) -> None:
+def test_a_missing_value_is_fetched_and_refused_whatever_its_age_would_be(max_age: Any, payload: Any) -> None:
     """However old it would be."""
     assert rule(max_age).needs_fetch(payload, None) is True
     assert message(rule(max_age).judge(payload, None)) == "value does not exist"
 
 
-def test_a_value_that_was_just_fetched_has_no_age() -> None:
+def test_a_value_that_was_just_fetched_is_judged_by_itself_not_by_its_age() -> None:
     """It is judged by itself."""
     assert [message(rule(0).judge_fetched(payload)) for payload in (RIGHT, WRONG, MISSING)] == [
         None,

@@ -31,17 +31,19 @@ CORE = Lifetimes(access_token=HOUR, refresh_token=100 * 24 * HOUR, signing_key=7
         (KEYS, "0.0041", "signing_key", 14_760),
     ],
 )
-def test_a_lifetime_is_set(name: str, value: Any, field: str, expected: int) -> None:
+def test_a_lifetime_is_read_in_its_unit_from_a_number_or_a_text(
+    name: str, value: Any, field: str, expected: int
+) -> None:
     """Seconds, minutes or hours, as a number or as its text; the others are the core's."""
     assert read_lifetimes({name: value}, CORE) == replace(CORE, **{field: expected})
 
 
-def test_nothing_is_set() -> None:
+def test_where_nothing_is_set_all_lifetimes_are_the_core_s() -> None:
     """Everything is the core's."""
     assert read_lifetimes({}, CORE) == CORE
 
 
-def test_all_are_set() -> None:
+def test_where_all_are_set_the_refresh_token_is_compared_with_the_app_s_access_token() -> None:
     """The refresh token is compared with the app's own access token."""
     own = {ACCESS: 2, REFRESH: 0.05, KEYS: 1}
     assert read_lifetimes(own, CORE) == Lifetimes(2000, 3000, HOUR)
@@ -53,14 +55,14 @@ NUMBERS: list[Any] = [0, -1, "-1", 10**400, 10**11, float("nan"), float("inf"), 
 
 @pytest.mark.parametrize("name", [ACCESS, REFRESH, KEYS])
 @pytest.mark.parametrize("value", [*WORDS, *NUMBERS], ids=lambda value: repr(value)[:12])
-def test_a_lifetime_is_wrong(name: str, value: Any) -> None:
+def test_an_error_names_the_wrong_lifetime_and_what_it_may_be(name: str, value: Any) -> None:
     """The text names it and says what it may be."""
     with pytest.raises(ValueError, match=rf"'{name}' must be "):
         read_lifetimes({name: value}, CORE)
 
 
 @pytest.mark.parametrize("value", [1.5, "1.5", 86_400_001, "86400001", 0.5])
-def test_an_access_token_has_no_such_lifetime(value: Any) -> None:
+def test_an_access_token_lifetime_that_is_no_whole_second_or_too_long_is_refused(value: Any) -> None:
     """Whole seconds, 86400000 at most."""
     with pytest.raises(ValueError, match=f"'{ACCESS}' must be a whole number of seconds, 1 to 86400000"):
         read_lifetimes({ACCESS: value}, CORE)
@@ -69,7 +71,7 @@ def test_an_access_token_has_no_such_lifetime(value: Any) -> None:
 @pytest.mark.parametrize(
     "config", [{REFRESH: 60}, {ACCESS: 86_400_000}, {ACCESS: 60, REFRESH: 1}, {ACCESS: "61", REFRESH: "1"}]
 )
-def test_an_access_token_would_outlive_its_session(config: dict[str, Any]) -> None:
+def test_an_access_token_that_would_outlive_its_session_is_refused(config: dict[str, Any]) -> None:
     """Refused, as by a real core."""
     with pytest.raises(ValueError, match=f"'{REFRESH}' must be longer than '{ACCESS}'"):
         read_lifetimes(config, CORE)
@@ -108,14 +110,14 @@ def test_a_name_that_is_not_ours_is_refused_with_the_units_of_those_that_are() -
 @pytest.mark.parametrize(
     "name", ["port", "api_keys", "access_token_validity ", "postgresql_connection_uri", "totp_max"]
 )
-def test_a_name_is_not_ours(name: str) -> None:
+def test_an_unknown_name_is_refused_and_the_known_ones_are_named(name: str) -> None:
     """It is named, with those that there are."""
     with pytest.raises(ValueError, match=rf"(?s){KEYS}") as refusal:
         read_lifetimes({name: 1}, CORE)
     assert name.strip() in str(refusal.value) or "a name" in str(refusal.value)
 
 
-def test_a_name_is_no_name() -> None:
+def test_a_text_that_is_no_name_is_refused_without_being_repeated() -> None:
     """What could be markup is not repeated."""
     with pytest.raises(ValueError, match="not supported") as refusal:
         read_lifetimes({"<script>": 1}, CORE)
@@ -123,7 +125,7 @@ def test_a_name_is_no_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["access_token_blacklisting", "access_token_signing_key_dynamic"])
-def test_a_name_of_older_versions(name: str) -> None:
+def test_a_name_of_older_versions_is_taken_without_an_effect(name: str) -> None:
     """Real cores read these for CDI 2.18 and older only: taken, if it is true or false, without an effect."""
     for value in (True, False, "true", "false"):
         assert read_lifetimes({name: value}, CORE) == CORE
@@ -131,7 +133,7 @@ def test_a_name_of_older_versions(name: str) -> None:
         read_lifetimes({name: 1}, CORE)
 
 
-def test_a_config_is_updated() -> None:
+def test_an_update_replaces_what_it_names_removes_nulls_and_keeps_the_rest() -> None:
     """What is named is replaced, null takes it away, the rest stays."""
     assert merge_config({ACCESS: 1, REFRESH: 60}, {ACCESS: None, KEYS: "2"}) == {REFRESH: 60, KEYS: "2"}
     assert merge_config({ACCESS: 1}, {REFRESH: None}) == {ACCESS: 1}

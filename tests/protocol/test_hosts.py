@@ -28,13 +28,15 @@ HOSTS = [
 
 @pytest.mark.parametrize("port", ["", ":80", ":5000", ":"])
 @pytest.mark.parametrize(("host", "name", "address", "local"), HOSTS)
-def test_a_host_is_looked_at(host: str, port: str, name: str, address: bool, local: bool) -> None:
+def test_name_address_and_this_machine_are_told_alike_with_and_without_a_port(
+    host: str, port: str, name: str, address: bool, local: bool
+) -> None:
     """Name, address and this machine are told alike with and without a port."""
     assert (name_of(host + port), is_address(host + port), is_local(host + port)) == (name, address, local)
 
 
 @pytest.mark.parametrize(("host", "local"), [("::1", True), ("2001:db8::1", False), ("::", False)])
-def test_an_address_has_no_brackets(host: str, local: bool) -> None:
+def test_an_ipv6_address_without_brackets_is_not_cut_at_its_last_colon(host: str, local: bool) -> None:
     """An IPv6 address as settings and sockets spell it is not cut at its last colon."""
     assert (name_of(host), is_address(host), is_local(host)) == (host, True, local)
 
@@ -60,7 +62,7 @@ def test_an_address_has_no_brackets(host: str, local: bool) -> None:
         ("db", "web", False),
     ],
 )
-def test_two_hosts_are_one_site(one: str, other: str, same: bool) -> None:
+def test_two_hosts_are_one_site_where_their_registrable_domain_is_the_same(one: str, other: str, same: bool) -> None:
     """The registrable domain decides; localhost and each address stand for themselves."""
     assert (site_of(one, two_labels) == site_of(other, two_labels)) is same
 
@@ -96,13 +98,13 @@ PATTERNS = ("https://*.example.com", "http://*.localhost:3000", "https://exact.o
         ("", False),
     ],
 )
-def test_an_origin_is_looked_for(origin: str, is_in: bool) -> None:
+def test_a_star_allows_origins_at_any_depth_on_the_same_scheme_and_port(origin: str, is_in: bool) -> None:
     """Below a star at any depth, on the same scheme and port; else letter by letter."""
     assert is_one_of(origin, PATTERNS) is is_in
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_a_pattern_has_a_sample(pattern: str) -> None:
+def test_the_sample_of_a_pattern_is_an_origin_that_it_means(pattern: str) -> None:
     """An origin that it means."""
     assert is_one_of(sample_of(pattern), [pattern])
 

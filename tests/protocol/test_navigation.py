@@ -31,7 +31,9 @@ OWN = "https://own.example"
         ({"Authorization": "Bearer x"}, True, False),
     ],
 )
-def test_who_navigates(headers: dict[str, str], prefers_html: bool, expected: bool) -> None:
+def test_a_browser_s_own_word_decides_whether_a_request_navigates(
+    headers: dict[str, str], prefers_html: bool, expected: bool
+) -> None:
     """What a browser says of itself decides; where it says nothing, HTML must be preferred and no script have a hand in it."""
     assert navigates(headers.get, lambda: prefers_html) is expected
 
@@ -77,7 +79,7 @@ def test_who_navigates(headers: dict[str, str], prefers_html: bool, expected: bo
         None,
     ],
 )
-def test_nowhere(url: str | None) -> None:
+def test_a_target_that_is_no_path_of_our_own_leads_nowhere(url: str | None) -> None:
     """Whatever is not plainly a path of our own is no place to go to."""
     assert own_path(url) is None
 
@@ -102,14 +104,14 @@ def test_nowhere(url: str | None) -> None:
         ("/" + "a" * (MAX_LENGTH - 1), "/" + "a" * (MAX_LENGTH - 1)),
     ],
 )
-def test_a_path_of_our_own(url: str, path: str) -> None:
+def test_a_path_of_our_own_is_kept_with_its_letters_encoded(url: str, path: str) -> None:
     """It is kept; letters beyond ASCII are encoded."""
     assert own_path(url) == path
     assert urlsplit(urljoin(OWN + "/here/now", path)).netloc == "own.example"
 
 
 @given(st.text(alphabet="/\\.:@%?#\t\n\r \0ä5CFcfjavscript", max_size=12))
-def test_any_text_stays_at_home(text: str) -> None:
+def test_any_text_leads_to_a_place_of_our_own_origin(text: str) -> None:
     """What a browser makes of a path of ours (it drops tabs and newlines, and reads a backslash as a slash) is our origin."""
     path = own_path(text)
     if path is None:
@@ -121,14 +123,14 @@ def test_any_text_stays_at_home(text: str) -> None:
 
 @pytest.mark.parametrize("target", ["/", "/a?b=c&d=%26+#e", "/%C3%A4;x", "/'\"<>"])
 @pytest.mark.parametrize("path", ["/refresh", "/login?lang=de"])
-def test_the_place_to_return_to(path: str, target: str) -> None:
+def test_the_place_to_return_to_comes_back_as_it_went_out(path: str, target: str) -> None:
     """It comes back as it went out, beside a query that is there already."""
     query = parse_qs(urlsplit(with_next(path, target)).query, strict_parsing=True)
     assert query.pop("next") == [target]
     assert query == parse_qs(urlsplit(path).query)
 
 
-def test_no_place_to_return_to() -> None:
+def test_without_a_place_to_return_to_the_path_stays_as_it_is() -> None:
     """The path stays as it is."""
     assert with_next("/refresh", None) == "/refresh"
 
@@ -162,7 +164,7 @@ BAD_ROOTS = [
 
 
 @pytest.mark.parametrize("root", BAD_ROOTS, ids=ascii)
-def test_a_script_root_is_no_path_of_ours(root: str) -> None:
+def test_a_script_root_that_is_no_path_of_ours_counts_as_none(root: str) -> None:
     """It counts as none."""
     assert (plain_root(root), plain_root(root + "/")) == ("", "")
 
@@ -182,13 +184,13 @@ def test_a_script_root_is_no_path_of_ours(root: str) -> None:
         ('/"><script>', "/%22%3E%3Cscript%3E"),
     ],
 )
-def test_a_script_root_is_a_path_of_ours(root: str, in_urls: str) -> None:
+def test_a_script_root_that_is_a_path_of_ours_is_kept_without_a_slash_at_its_end(root: str, in_urls: str) -> None:
     """As it stands in URLs, without a slash at its end."""
     assert plain_root(root) == in_urls
 
 
 @given(st.text(st.sampled_from("/\\.:@%2eEfF?#;a\t \xe9")))
-def test_a_path_below_any_script_root_stays_here(root: str) -> None:
+def test_a_path_below_any_script_root_stays_at_our_origin(root: str) -> None:
     """Whatever it is, a browser resolves what is below it to a path of this origin, and to no shorter one."""
     path = f"{plain_root(root)}/refresh"
     assert urljoin(f"{OWN}/a/b", path) == OWN + path

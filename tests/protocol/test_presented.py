@@ -50,13 +50,13 @@ def request(cookie: str = "", method: str = "GET", **headers: str) -> Presented:
         (";;;=;==;", []),
     ],
 )
-def test_a_cookie_header_is_read(header: str, values: list[str]) -> None:
+def test_a_cookie_header_is_split_decoded_once_and_its_duplicates_counted(header: str, values: list[str]) -> None:
     """Pairs are split at the first ``=`` only, values decoded once; duplicates count, empty values do not."""
     assert list(request(header).access_cookies) == values
 
 
 @pytest.mark.parametrize("mark", ["\x85", "\xa0", "\x1f", "\u2003"])
-def test_a_name_is_disguised(mark: str) -> None:
+def test_a_cookie_with_a_disguised_name_is_none_of_ours(mark: str) -> None:
     """A cookie that a browser takes for another name, so that prefixes do not bind it, is no cookie of ours."""
     presented = request(f"{mark}sAccessToken=a; {mark}sRefreshToken=b; {mark}sIdRefreshToken=c; sAccessToken{mark}=d")
     assert (presented.access_cookies, presented.refresh_cookies, presented.legacy) == ((), (), False)
@@ -80,13 +80,15 @@ def test_a_name_is_disguised(mark: str) -> None:
         ("", None),
     ],
 )
-def test_an_authorization_header_is_read(authorization: str, bearer: str | None) -> None:
+def test_a_bearer_token_is_read_from_an_authorization_header_in_any_case(
+    authorization: str, bearer: str | None
+) -> None:
     """The scheme is ``Bearer`` in any case (RFC 9110, section 11.1), then comes a blank; the rest is stripped."""
     assert request(Authorization=authorization).bearer == bearer
 
 
 @pytest.mark.parametrize(("cookie", "legacy"), [("sIdRefreshToken=x", True), ("sIdRefreshToken=", False), ("", False)])
-def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
+def test_the_cookie_of_an_old_sdk_is_noticed_when_it_has_a_value(cookie: str, legacy: bool) -> None:
     """It is noticed when it has a value."""
     assert request(cookie).legacy is legacy
 
@@ -100,7 +102,9 @@ def test_an_old_sdk_left_its_cookie(cookie: str, legacy: bool) -> None:
         ("sAccessToken", True),
     ],
 )
-def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool) -> None:
+def test_an_old_sdk_s_cookie_counts_only_where_our_cookies_have_the_names_of_that_time(
+    access: str, legacy: bool
+) -> None:
     """It counts only where our names are those of that time: elsewhere it can't be of an old SDK's session."""
     names = replace(NAMES, access=access)
     assert read("GET", environ(f"sIdRefreshToken=x; {access}=a", {}), names).legacy is legacy
@@ -116,13 +120,13 @@ def test_a_sibling_host_sets_the_cookie_of_an_old_sdk(access: str, legacy: bool)
         ("sRefreshToken=a; sRefreshToken=", (False, False)),
     ],
 )
-def test_cookies_of_one_name_are_counted(cookie: str, duplicates: tuple[bool, bool]) -> None:
+def test_cookies_of_one_name_are_counted_in_the_raw_header(cookie: str, duplicates: tuple[bool, bool]) -> None:
     """Counted in the raw header, before anything is parsed away."""
     assert request(cookie).duplicates == duplicates
 
 
 @given(st.text(), st.text(), st.text())
-def test_any_headers_are_read(method: str, cookie: str, authorization: str) -> None:
+def test_no_headers_raise_and_nothing_empty_counts(method: str, cookie: str, authorization: str) -> None:
     """No text raises, and nothing empty counts."""
     every = dict.fromkeys(
         ("Authorization", "Origin", "Sec-Fetch-Site", "Content-Type", "Upgrade", "rid"), authorization
@@ -135,7 +139,7 @@ def test_any_headers_are_read(method: str, cookie: str, authorization: str) -> N
     same_secret(cookie, authorization)
 
 
-def test_what_a_request_brought_is_printed() -> None:
+def test_tokens_are_masked_where_what_a_request_presented_is_printed() -> None:
     """Tokens are masked."""
     shown = repr(request("sAccessToken=secret-1; sRefreshToken=secret-2", Authorization="Bearer secret-3"))
     assert "secret" not in shown
@@ -160,6 +164,8 @@ def test_what_a_request_brought_is_printed() -> None:
         ("header", None, "header"),
     ],
 )
-def test_a_method_is_chosen_for_a_new_session(asked: AllowedMethod | None, mode: str | None, method: Method) -> None:
+def test_a_new_session_uses_cookies_unless_setting_or_client_choose_headers(
+    asked: AllowedMethod | None, mode: str | None, method: Method
+) -> None:
     """Cookies, unless the setting says otherwise or leaves it to a client that asks for headers."""
     assert method_for_new_session(asked, mode) == method

@@ -75,7 +75,7 @@ BY_HEADER = AnApp(allowed="header")
 BY_COOKIE = AnApp(allowed="cookie")
 
 
-def sent(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
+def present(method: str, cookies: str, headers: dict[str, str], app: AnApp) -> Presented:
     return read(method, environ(cookies, headers), app.names)
 
 
@@ -111,9 +111,11 @@ BOTH = "sAccessToken=at; sRefreshToken=rt"
         (MARKED, "", bearer("h"), ("header", "h")),
     ],
 )
-def test_a_refresh_asks_for(app: AnApp, cookies: str, headers: dict[str, str], asked: tuple[Method, str]) -> None:
+def test_a_refresh_that_nothing_speaks_against_asks_with_one_token_by_one_method(
+    app: AnApp, cookies: str, headers: dict[str, str], asked: tuple[Method, str]
+) -> None:
     """One token, by one method; nothing is said against it."""
-    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    call = judge_refresh(present("POST", cookies, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.method, call.token.value, call.refusal, call.checks_anti_csrf) == (*asked, None, False)
 
@@ -130,16 +132,18 @@ def test_a_refresh_asks_for(app: AnApp, cookies: str, headers: dict[str, str], a
         (BY_HEADER, "sRefreshToken=a; sRefreshToken=b", {}, NO_REFRESH_TOKEN),
     ],
 )
-def test_a_refresh_goes_no_further(app: AnApp, cookies: str, headers: dict[str, str], refusal: Refusal) -> None:
+def test_a_refresh_without_one_clear_token_is_refused(
+    app: AnApp, cookies: str, headers: dict[str, str], refusal: Refusal
+) -> None:
     """No token that counts, or no telling which."""
-    assert judge_refresh(sent("POST", cookies, headers, app), app) is refusal
+    assert judge_refresh(present("POST", cookies, headers, app), app) is refusal
 
 
 @pytest.mark.parametrize("app", [AnApp(), BY_HEADER, BY_COOKIE, MARKED])
 @pytest.mark.parametrize("cookies", ["", BOTH, "sRefreshToken=a; sRefreshToken=b"])
-def test_a_refresh_of_another_site_is_refused_first(app: AnApp, cookies: str) -> None:
+def test_a_refresh_from_another_site_is_refused_before_its_cookies_are_looked_at(app: AnApp, cookies: str) -> None:
     """Whatever cookies came along: the response would clear them. The sentence names both sides."""
-    refusal = judge_refresh(sent("POST", cookies, FOREIGN, app), app)
+    refusal = judge_refresh(present("POST", cookies, FOREIGN, app), app)
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "cross-site"
     assert refusal.sentence.startswith("A refresh came from another site: Origin 'https://evil.example'")
@@ -156,11 +160,11 @@ def test_a_refresh_of_another_site_is_refused_first(app: AnApp, cookies: str) ->
         (AnApp(anti_csrf="VIA_CUSTOM_HEADER", names=HOST_ONLY), {"Sec-Fetch-Site": "same-origin"}, NO_HOST_COOKIE),
     ],
 )
-def test_what_speaks_against_a_refresh_goes_with_it(
+def test_what_speaks_against_a_refresh_goes_on_with_its_token_so_that_thefts_are_told(
     app: AnApp, headers: dict[str, str], refusal: Refusal | None
 ) -> None:
     """The token is handed on all the same, so that a theft is told."""
-    call = judge_refresh(sent("POST", f"{app.names.refresh}=rt", headers, app), app)
+    call = judge_refresh(present("POST", f"{app.names.refresh}=rt", headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.token.value, call.refusal) == ("rt", refusal)
 
@@ -175,11 +179,11 @@ def test_what_speaks_against_a_refresh_goes_with_it(
         (AnApp(), BOTH, {}, False),
     ],
 )
-def test_the_token_of_the_session_is_asked_for(
+def test_a_refresh_by_cookie_asks_for_the_token_of_the_session_in_mode_via_token(
     app: AnApp, cookies: str, headers: dict[str, str], checked: bool
 ) -> None:
     """In mode VIA_TOKEN, of what comes by cookie and is no form of our own."""
-    call = judge_refresh(sent("POST", cookies, headers, app), app)
+    call = judge_refresh(present("POST", cookies, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert call.checks_anti_csrf is checked
 
@@ -210,11 +214,11 @@ AT = "sAccessToken=at"
         (WITH_TOKEN, "POST", AT, OWN_FORM, ("cookie", "at")),
     ],
 )
-def test_a_view_is_asked_with(
+def test_a_request_to_a_view_asks_with_one_token_by_one_method(
     app: AnApp, method: str, cookies: str, headers: dict[str, str], asked: tuple[Method, str]
 ) -> None:
     """One token of our form, by one method."""
-    call = judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None)
+    call = judge_access(present(method, cookies, headers, app), app, a_token, checks_anti_csrf=None)
     assert isinstance(call, AccessCall)
     assert (call.method, call.token.raw) == asked
 
@@ -238,24 +242,28 @@ def test_a_view_is_asked_with(
         (WITH_TOKEN, "POST", AT, {"anti-csrf": "another"}, NO_ANTI_CSRF_TOKEN),
     ],
 )
-def test_a_view_is_not_asked(app: AnApp, method: str, cookies: str, headers: dict[str, str], refusal: Refusal) -> None:
+def test_a_request_to_a_view_is_refused_by_the_first_rule_that_fits(
+    app: AnApp, method: str, cookies: str, headers: dict[str, str], refusal: Refusal
+) -> None:
     """The first rule that refuses."""
-    assert judge_access(sent(method, cookies, headers, app), app, a_token, checks_anti_csrf=None) == refusal
+    assert judge_access(present(method, cookies, headers, app), app, a_token, checks_anti_csrf=None) == refusal
 
 
 @pytest.mark.parametrize(("method", "headers"), [("POST", FOREIGN), ("DELETE", FOREIGN), ("GET", HANDSHAKE)])
 @pytest.mark.parametrize("app", [AnApp(), MARKED, WITH_TOKEN])
-def test_a_request_of_another_site(app: AnApp, method: str, headers: dict[str, str]) -> None:
+def test_an_unsafe_request_or_websocket_of_another_site_is_refused_in_every_mode(
+    app: AnApp, method: str, headers: dict[str, str]
+) -> None:
     """What changes something, and a websocket, is refused in every mode, also where the app checks nothing more."""
-    refusal = judge_access(sent(method, AT, {**headers, **MARKER}, app), app, a_token, checks_anti_csrf=False)
+    refusal = judge_access(present(method, AT, {**headers, **MARKER}, app), app, a_token, checks_anti_csrf=False)
     assert isinstance(refusal, Refusal)
     assert (refusal.kind, refusal.sentence[:23]) == ("cross-site", "A request with cookies ")
 
 
 @pytest.mark.parametrize(("checks", "method", "refused"), [(True, "GET", True), (False, "POST", False)])
-def test_a_view_says_itself_whether_the_marker_is_asked_for(checks: bool, method: str, refused: bool) -> None:
+def test_the_view_s_anti_csrf_check_counts_more_than_the_method(checks: bool, method: str, refused: bool) -> None:
     """``anti_csrf_check`` of the view counts more than the method."""
-    call = judge_access(sent(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
+    call = judge_access(present(method, AT, {}, MARKED), MARKED, a_token, checks_anti_csrf=checks)
     assert isinstance(call, Refusal) is refused
 
 
@@ -269,10 +277,12 @@ def test_a_view_says_itself_whether_the_marker_is_asked_for(checks: bool, method
         ({"cookie"}, bearer("at-2"), True),
     ],
 )
-def test_a_token_that_this_request_has_cleared(ended: set[Method], headers: dict[str, str], is_there: bool) -> None:
+def test_a_token_that_this_request_has_cleared_counts_as_absent(
+    ended: set[Method], headers: dict[str, str], is_there: bool
+) -> None:
     """Counts as absent."""
     call = judge_access(
-        sent("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
+        present("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
     )
     assert (call is not NO_ACCESS_TOKEN) is is_there
 
@@ -300,9 +310,11 @@ APPS = st.builds(
     cookies=st.text(st.characters(codec="latin-1"), max_size=60) | st.sampled_from([BOTH, AT, AT + "; " + AT]),
     headers=HEADERS,
 )
-def test_whatever_comes_is_judged(app: AnApp, method: str, cookies: str, headers: dict[str, Any]) -> None:
+def test_whatever_comes_is_judged_without_raising_or_passing_other_sites(
+    app: AnApp, method: str, cookies: str, headers: dict[str, Any]
+) -> None:
     """No request raises; one by cookie that another site sent is never let through to what changes something."""
-    presented = sent(method, cookies, headers, app)
+    presented = present(method, cookies, headers, app)
     refresh = judge_refresh(presented, app)
     access = judge_access(presented, app, a_token, checks_anti_csrf=None)
     assert isinstance(refresh, RefreshCall | Refusal)
@@ -352,7 +364,9 @@ def request(**headers: str) -> Presented:
         ({"Origin": "null", "Sec_Fetch_Site": "same-origin"}, False),
     ],
 )
-def test_a_browser_says_where_a_request_is_from(headers: dict[str, str], foreign: bool) -> None:
+def test_fetch_metadata_and_then_origin_decide_which_site_a_request_is_from(
+    headers: dict[str, str], foreign: bool
+) -> None:
     """Fetch Metadata decides, ``Origin`` where that is missing or says *none*; the website's own origins are let in."""
     assert is_foreign(request(**headers), OWN, OF_THE_WEBSITE) is foreign
 
@@ -393,7 +407,7 @@ A_FORM = "application/x-www-form-urlencoded; charset=UTF-8"
         ({"Sec_Fetch_Site": "same-origin"}, False),
     ],
 )
-def test_a_request_carries_a_mark(headers: dict[str, str], marked: bool) -> None:
+def test_a_rid_header_or_a_form_of_our_own_pages_counts_as_a_mark(headers: dict[str, str], marked: bool) -> None:
     """A ``rid`` header of any value, or a form that our own pages sent."""
     call = judge_access(request(**headers), MARKED, a_token, checks_anti_csrf=True)
     assert isinstance(call, AccessCall) is marked
@@ -413,9 +427,11 @@ BROWSER = {"Sec-Fetch-Site": "same-origin"}
         ("sAccessToken", "__Secure-sRefreshToken=b", BROWSER, False),
     ],
 )
-def test_a_refresh_cookie_comes_alone(access: str, cookie: str, headers: dict[str, str], lacks: bool) -> None:
+def test_only_a_host_prefixed_access_cookie_is_missed_beside_a_refresh_cookie(
+    access: str, cookie: str, headers: dict[str, str], lacks: bool
+) -> None:
     """A browser has ours together; only a name with ``__Host-`` can't be set by another host, so only it is missed."""
     app = AnApp(names=CookieNames(access, "__Secure-sRefreshToken", "/", "/refresh"))
-    call = judge_refresh(sent("POST", cookie, headers, app), app)
+    call = judge_refresh(present("POST", cookie, headers, app), app)
     assert isinstance(call, RefreshCall)
     assert (call.refusal is NO_HOST_COOKIE) is lacks

@@ -32,7 +32,7 @@ def sets(method: Method = "cookie", tokens: SessionTokens = TOKENS, handle: str 
     return Sets(handle, method, tokens, remember)
 
 
-def test_a_web_client_of_another_origin_sends_headers() -> None:
+def test_the_headers_of_a_web_client_of_another_origin_must_be_allowed_to_it() -> None:
     """These must be allowed to it."""
     assert CORS_HEADERS == ("content-type", "rid", "fdi-version", "anti-csrf", "authorization", "st-auth-mode")
 
@@ -44,13 +44,13 @@ def cookies(plan: ResponsePlan, **rules: Any) -> list[SetCookie]:
     return plan_cookies(plan, NAMES, replace(RULES, **rules), NOW)
 
 
-def test_nothing_happened() -> None:
+def test_an_empty_plan_writes_nothing() -> None:
     """An empty plan writes nothing."""
     assert ResponsePlan() == NO_PLAN
     assert (cookies(ResponsePlan()), plan_headers(ResponsePlan(), expose_access_token=True)) == ([], {})
 
 
-def test_tokens_are_set_as_cookies() -> None:
+def test_cookies_are_set_for_a_year_and_for_the_refresh_token_s_life() -> None:
     """The access cookie lives a year, so that an expired token still arrives; the refresh cookie as long as its token."""
     assert cookies(ResponsePlan(sets=sets()), domain=".example.com") == [
         SetCookie("sAccessToken", "at", "/", ".example.com", NOW + ACCESS_COOKIE_LIFETIME, 31_536_000),
@@ -58,24 +58,24 @@ def test_tokens_are_set_as_cookies() -> None:
     ]
 
 
-def test_tokens_shall_end_with_the_browser() -> None:
+def test_cookies_that_end_with_the_browser_have_no_expiry() -> None:
     """Neither cookie says when it expires."""
     lines = cookies(ResponsePlan(sets=sets(remember=False)))
     assert [(line.expires, line.max_age) for line in lines] == [(None, None), (None, None)]
 
 
-def test_an_access_token_is_set_alone() -> None:
+def test_an_access_token_alone_leaves_the_refresh_cookie_as_it_is() -> None:
     """The refresh cookie is left as it is."""
     assert [line.name for line in cookies(ResponsePlan(sets=sets(tokens=RENEWED)))] == ["sAccessToken"]
 
 
-def test_a_token_holds_signs_that_cookies_can_not() -> None:
+def test_signs_that_cookies_cannot_hold_are_percent_encoded_but_slashes_stay() -> None:
     """Values are percent-encoded, ``/`` stays literal."""
     tokens = replace(TOKENS, access_token="a.b-c_d~/+=% ä;")
     assert cookies(ResponsePlan(sets=sets(tokens=tokens)))[0].value == "a.b-c_d~/%2B%3D%25%20%C3%A4%3B"
 
 
-def test_cookies_are_cleared() -> None:
+def test_cleared_cookies_are_emptied_where_they_were_set() -> None:
     """Both are emptied where they were set."""
     assert cookies(ResponsePlan().cleared(["cookie"]), domain="example.com") == [
         SetCookie("sAccessToken", "", "/", "example.com", 0, 0),
@@ -84,7 +84,7 @@ def test_cookies_are_cleared() -> None:
 
 
 @pytest.mark.parametrize("tokens", [TOKENS, RENEWED])
-def test_cookies_are_cleared_and_set(tokens: SessionTokens) -> None:
+def test_a_cookie_that_is_set_is_not_cleared_as_well_and_clears_come_first(tokens: SessionTokens) -> None:
     """What is set is not cleared as well: one line a cookie, clears first."""
     plan = ResponsePlan().cleared().with_sets(sets(tokens=tokens))
     values = [(line.name, line.value) for line in cookies(plan)]
@@ -97,7 +97,9 @@ def test_cookies_are_cleared_and_set(tokens: SessionTokens) -> None:
     ("older_domain", "domain"), [("", None), ("old.example.com", "old.example.com")], ids=["host only", "a domain"]
 )
 @pytest.mark.parametrize("which", [(True, False), (False, True), (True, True)])
-def test_duplicates_are_cleared(which: tuple[bool, bool], older_domain: str, domain: str | None) -> None:
+def test_only_duplicated_names_are_cleared_on_the_older_domain(
+    which: tuple[bool, bool], older_domain: str, domain: str | None
+) -> None:
     """Only the duplicated names, on the older domain."""
     plan = ResponsePlan(clears_duplicates=which)
     both = [SetCookie("sAccessToken", "", "/", domain, 0, 0), SetCookie("sRefreshToken", "", "/refresh", domain, 0, 0)]
@@ -105,7 +107,7 @@ def test_duplicates_are_cleared(which: tuple[bool, bool], older_domain: str, dom
     assert cookies(plan, older_domain=older_domain, domain="new.example.com") == expected
 
 
-def test_the_cookie_of_an_old_sdk_is_cleared() -> None:
+def test_the_cookie_of_an_old_sdk_is_cleared_at_the_root_path() -> None:
     """At ``/``, where that SDK set it."""
     expected = [SetCookie("sIdRefreshToken", "", "/", None, 0, 0)]
     assert cookies(ResponsePlan().without_legacy()) == expected
@@ -150,7 +152,9 @@ def test_the_cookie_of_an_old_sdk_is_cleared() -> None:
         (ResponsePlan().without_legacy(), False, {}),
     ],
 )
-def test_headers_are_written(plan: ResponsePlan, expose: bool, headers: dict[str, str]) -> None:
+def test_each_header_is_written_once_and_front_token_with_every_change(
+    plan: ResponsePlan, expose: bool, headers: dict[str, str]
+) -> None:
     """Each name once; ``front-token`` with every access token and every clear, the new one where both happen."""
     assert plan_headers(plan, expose_access_token=expose) == headers
 
@@ -158,7 +162,7 @@ def test_headers_are_written(plan: ResponsePlan, expose: bool, headers: dict[str
 # -- out: what comes later wins ----------------------------------------------------------------------------------------
 
 
-def test_an_event_clears_after_tokens_were_made() -> None:
+def test_a_clear_after_tokens_were_made_drops_what_was_to_be_set() -> None:
     """Pending sets are dropped: ``front-token: remove``, no ``anti-csrf``, no token anywhere."""
     plan = ResponsePlan().with_sets(sets()).cleared()
     assert [line.value for line in cookies(plan)] == ["", ""]
@@ -166,28 +170,28 @@ def test_an_event_clears_after_tokens_were_made() -> None:
     assert headers == {"front-token": "remove", "st-access-token": "", "st-refresh-token": ""}
 
 
-def test_a_payload_changes_after_a_log_in() -> None:
+def test_a_payload_change_after_a_sign_in_keeps_its_refresh_and_anti_csrf_tokens() -> None:
     """The newer access token goes out with the refresh token and the anti-CSRF token from before."""
     plan = ResponsePlan().with_sets(sets()).with_sets(sets(tokens=RENEWED))
     assert [line.value for line in cookies(plan)] == ["at-2", "rt"]
     assert plan_headers(plan, expose_access_token=False) == {"front-token": "front-2", "anti-csrf": "csrf"}
 
 
-def test_another_session_is_made_in_the_same_request() -> None:
+def test_a_second_session_in_one_request_leaves_nothing_of_the_first() -> None:
     """Nothing of the first one is left."""
     plan = ResponsePlan().with_sets(sets()).with_sets(sets(tokens=RENEWED, handle="other"))
     assert [line.value for line in cookies(plan)] == ["at-2"]
     assert "anti-csrf" not in plan_headers(plan, expose_access_token=False)
 
 
-def test_a_plan_is_printed() -> None:
+def test_tokens_are_masked_where_a_plan_is_printed() -> None:
     """Tokens are masked."""
     tokens = SessionTokens("secret-1", NOW, "secret-2", "secret-3", NOW, "secret-4")
     plan = ResponsePlan(sets=sets(tokens=tokens), placeholder="secret-5")
     assert "secret" not in repr(plan) + repr(cookies(plan))
 
 
-def test_tokens_for_a_body_of_json() -> None:
+def test_tokens_for_a_json_body_are_all_that_a_client_keeps() -> None:
     """All that a client keeps, under the names of the attributes; what is not there is left out."""
     times = {"access_token_expires_at": NOW + 1, "refresh_token_expires_at": NOW + 2}
     assert TOKENS.as_dict() == {"access_token": "at", "refresh_token": "rt", "anti_csrf_token": "csrf", **times}

@@ -95,7 +95,7 @@ REFRESHES = [
 
 
 @pytest.mark.parametrize("row", REFRESHES, ids=lambda row: row.sentence)
-def test_a_presented_refresh_token(row: Refresh) -> None:
+def test_a_presented_refresh_token_is_decided_by_the_table(row: Refresh) -> None:
     """Who may refresh: the table, with its borders at exactly W and 1 ms later."""
     decision = decide_refresh(line(row.used), refresh_token(row.token, row.age), NOW, WINDOWS)
     assert (decision.verdict, decision.change) == (row.verdict, row.change)
@@ -148,7 +148,7 @@ ACCESSES = [
 
 
 @pytest.mark.parametrize("row", ACCESSES, ids=lambda row: row.sentence)
-def test_a_presented_access_token(row: Access) -> None:
+def test_a_presented_access_token_is_decided_by_the_first_line_that_fits(row: Access) -> None:
     """What an access token with a parent hash may do: the first line that fits, with its borders at W."""
     now = NOW + row.age
     decision = decide_access(line(row.used, row.children, now), access_token(row.token), now, WINDOWS)
@@ -159,7 +159,7 @@ def test_a_presented_access_token(row: Access) -> None:
 
 
 @pytest.mark.parametrize("name", [CURRENT, CHILD, PARENT])
-def test_no_session(name: str) -> None:
+def test_without_a_session_everybody_is_unauthorised(name: str) -> None:
     """An unknown or revoked session is *unauthorised*, whoever comes."""
     ended = Decision(Verdict.UNAUTHORISED)
     assert decide_refresh(None, refresh_token(name, LONG), NOW, WINDOWS) == ended
@@ -167,7 +167,7 @@ def test_no_session(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [CURRENT, CHILD, PARENT])
-def test_an_expired_session(name: str) -> None:
+def test_a_session_that_ends_now_is_unauthorised_even_for_what_would_be_a_theft(name: str) -> None:
     """A session that ends at this very moment is *unauthorised*, even for what would be a theft."""
     expired = replace(line(used=LONG), expires_at=NOW)
     assert decide_refresh(expired, refresh_token(name, LONG), NOW, WINDOWS) == Decision(Verdict.UNAUTHORISED)
@@ -175,7 +175,7 @@ def test_an_expired_session(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [CURRENT, CHILD, PARENT])
-def test_the_last_millisecond_of_a_session(name: str) -> None:
+def test_a_session_in_its_last_millisecond_is_still_decided_by_the_tables(name: str) -> None:
     """One millisecond before its end a session is still decided by the tables."""
     ending = replace(line(used=LONG), expires_at=NOW + 1)
     assert decide_refresh(ending, refresh_token(name, LONG), NOW, WINDOWS).verdict is not Verdict.UNAUTHORISED
@@ -183,7 +183,7 @@ def test_the_last_millisecond_of_a_session(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [CURRENT, CHILD, PARENT])
-def test_a_refresh_token_older_than_its_lifetime(name: str) -> None:
+def test_a_refresh_token_as_old_as_its_lifetime_is_unauthorised_even_for_a_theft(name: str) -> None:
     """A refresh token that has reached its lifetime is *unauthorised*, even for a theft; not 1 ms earlier."""
     row = line(used=LONG)
     too_old = decide_refresh(row, refresh_token(name, REFRESH_LIFETIME), NOW, WINDOWS)
@@ -197,13 +197,13 @@ def test_a_refresh_token_older_than_its_lifetime(name: str) -> None:
 
 @pytest.mark.parametrize("used", [NEVER, WINDOW])
 @pytest.mark.parametrize(("children", "after"), [(0, 1), (1, 2)])
-def test_minting_a_child_counts_it(children: int, after: int, used: int | None) -> None:
+def test_minting_a_child_changes_the_count_of_children_only(children: int, after: int, used: int | None) -> None:
     """A child of the current token changes the count and nothing else: neither the first use nor the session's end."""
     before = line(used, children)
     assert decide_refresh(before, refresh_token(CURRENT), NOW, WINDOWS).line == replace(before, children=after)
 
 
-def test_the_third_child() -> None:
+def test_a_third_child_writes_nothing_since_the_count_stops_at_two() -> None:
     """The count stops at 2, *more than one*: there is nothing to write."""
     assert decide_refresh(line(children=2), refresh_token(CURRENT), NOW, WINDOWS).line is None
 
@@ -223,7 +223,9 @@ def test_the_first_use_is_not_moved_by_later_ones() -> None:
 
 @pytest.mark.parametrize("used", [NEVER, 0, LONG])
 @pytest.mark.parametrize("children", [1, 2])
-def test_a_promoted_child_starts_afresh(children: int, used: int | None) -> None:
+def test_a_promoted_child_is_current_with_one_unused_child_and_a_longer_session(
+    children: int, used: int | None
+) -> None:
     """The promoted token is current, with the one child minted now, unused; the session is extended."""
     child = refresh_token(CHILD, LONG)
     after = decide_refresh(line(used, children), child, NOW, WINDOWS).line
@@ -241,7 +243,7 @@ def test_whatever_else_is_decided_leaves_the_row_alone() -> None:
         assert (case.change is Change.NOTHING) == (decision.line is None)
 
 
-def test_a_window_of_zero() -> None:
+def test_with_a_window_of_zero_only_the_same_moment_is_inside() -> None:
     """With W = 0 the same moment is still inside, and 1 ms later everything is decided."""
     strict = Window(0, REFRESH_LIFETIME)
     assert decide_refresh(line(used=0), refresh_token(CURRENT), NOW, strict).verdict is Verdict.MINT
@@ -263,7 +265,7 @@ def test_a_window_of_zero() -> None:
         ("sibling", 1, NEVER, Verdict.TRY_REFRESH, Change.NOTHING),
     ],
 )
-def test_a_window_of_zero_settles_at_the_first_use(
+def test_with_a_window_of_zero_the_first_use_of_an_only_child_settles_it(
     token: str, children: int, used: int | None, verdict: Verdict, change: Change
 ) -> None:
     """With W = 0 nobody can come between: the first use of an only child brings the token without parent; nothing else does."""
@@ -275,7 +277,7 @@ def test_a_window_of_zero_settles_at_the_first_use(
     assert decision.line == (settled if used_at is None and change is Change.MARK_USED else None)
 
 
-def test_a_window_of_one_millisecond_does_not_settle_at_the_first_use() -> None:
+def test_with_a_window_of_one_millisecond_the_first_use_settles_nothing() -> None:
     """As long as there is a window, a second child may come in it."""
     first = decide_access(line(), access_token(CHILD), NOW, Window(1, REFRESH_LIFETIME))
     assert (first.verdict, first.change) == (Verdict.PASS, Change.MARK_USED)
@@ -285,13 +287,13 @@ def test_a_window_of_one_millisecond_does_not_settle_at_the_first_use() -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.sentence)
-def test_scenario(scenario: Scenario) -> None:
+def test_a_scenario_ends_in_the_responses_of_its_sentence(scenario: Scenario) -> None:
     """The sentence; what is expected are all answers that are not *ok*."""
     assert play(PureServer(), scenario.steps) == scenario.outcome
 
 
 @pytest.mark.parametrize("kept", "abc")
-def test_three_tabs_use_their_answers_in_any_order(kept: str) -> None:
+def test_three_tabs_use_their_responses_in_any_order_and_stay_signed_in(kept: str) -> None:
     """Three answers to one token: used in whatever order, any of them kept, the next refreshes are fine."""
     for count in range(4):
         for order in permutations("abc", count):
@@ -301,7 +303,7 @@ def test_three_tabs_use_their_answers_in_any_order(kept: str) -> None:
 
 
 @pytest.mark.parametrize(("kept", "other"), ["ab", "ba"])
-def test_the_tab_that_lost_its_answer_uses_it_later(kept: str, other: str) -> None:
+def test_a_tab_that_lost_its_response_is_asked_to_refresh_without_an_alarm(kept: str, other: str) -> None:
     """A tab whose answer the jar does not hold is asked to refresh after W; access tokens raise no alarm."""
     steps = (
         f"refresh a, refresh b, use {kept}, keep {kept}, 31 s, use {other}, 10 min, use {other}, refresh c, keep c, use"
@@ -334,7 +336,7 @@ def test_an_only_child_is_confirmed_after_the_window() -> None:
     assert server.use(confirmed.access).access is None
 
 
-def test_nobody_loops() -> None:
+def test_a_client_that_follows_try_refresh_does_not_loop() -> None:
     """A refresh's access token passes for W: a client that follows *try refresh* goes on at once."""
     server = PureServer()
     jar = server.create()

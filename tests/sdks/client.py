@@ -28,7 +28,9 @@ class Client:
 
     def call(self, method: str, path: str, body: object = None) -> requests.Response:
         """One request with the tokens that this client has; those of the answer replace them."""
-        answer = self._http.request(method, self.address + path, json=body, headers=self._sent(path), timeout=20)
+        answer = self._http.request(
+            method, self.address + path, json=body, headers=self._token_headers(path), timeout=20
+        )
         self.tokens |= {name: answer.headers[name] for name in KEPT if name in answer.headers}
         return answer
 
@@ -41,7 +43,7 @@ class Client:
     def refresh(self) -> requests.Response:
         return self.call("POST", REFRESH)
 
-    def copied(self, address: str | None = None) -> Client:
+    def copy_to(self, address: str | None = None) -> Client:
         """Another client with the same tokens, maybe at another app."""
         other = copy.deepcopy(self)
         other.address = address or self.address
@@ -55,13 +57,13 @@ class Client:
     def refresh_token(self) -> str:
         return self.tokens["st-refresh-token"] if self.mode == "header" else self._http.cookies["sRefreshToken"]
 
-    def _sent(self, path: str) -> dict[str, str]:
+    def _token_headers(self, path: str) -> dict[str, str]:
         csrf = {"anti-csrf": self.tokens["anti-csrf"]} if "anti-csrf" in self.tokens else {}
         token = self.tokens.get("st-refresh-token" if path == REFRESH else "st-access-token")
         return {**csrf, "Authorization": f"Bearer {token}"} if token else csrf
 
 
-def refused(answer: requests.Response) -> str:
+def refusal_of(answer: requests.Response) -> str:
     """The message of a 401."""
     assert answer.status_code == 401, answer.text
     message: str = answer.json()["message"]

@@ -27,10 +27,10 @@ OutcomesOf = Callable[[Run], Outcomes]
 @pytest.fixture(params=["python", "node"])
 def sdk(request: pytest.FixtureRequest) -> str:
     """Each SDK; without it: skipped, but in CI a failure."""
-    return installed(request.param)
+    return require_installed(request.param)
 
 
-def installed(sdk: str) -> str:
+def require_installed(sdk: str) -> str:
     lack = what_is_missing(sdk)
     if lack is not None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(lack)

@@ -13,8 +13,8 @@ import pytest
 import requests
 from waitress.server import create_server
 
-from ..test_moving import code
-from .conftest import CoreOf, installed
+from ..docs.test_moving import code
+from .conftest import CoreOf, require_installed
 from .processes import API_KEY, PYTHON
 
 pytestmark = pytest.mark.sdks
@@ -29,7 +29,7 @@ def pointed_at(core: str, side: str) -> str:
 
 @pytest.fixture
 def core(core_of: CoreOf) -> str:
-    installed("python")
+    require_installed("python")
     return core_of("sqlite").uri
 
 
@@ -78,7 +78,7 @@ def a_browser(address: str) -> requests.Session:
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_the_app_on_each_side(request: pytest.FixtureRequest, side: str) -> None:
+def test_the_app_does_the_same_on_each_side(request: pytest.FixtureRequest, side: str) -> None:
     """Nobody, logged in, logged out: both apps do the same."""
     address = request.getfixturevalue(side)
     assert not is_logged_in(requests.Session(), address)
@@ -88,7 +88,7 @@ def test_the_app_on_each_side(request: pytest.FixtureRequest, side: str) -> None
     assert not is_logged_in(browser, address)
 
 
-def test_nobody_is_logged_out(before: str, after: str) -> None:
+def test_nobody_is_signed_out_by_the_move(before: str, after: str) -> None:
     """Who logged in at the SDK's app is logged in at ours, and can refresh there."""
     browser = a_browser(before)
     assert is_logged_in(browser, after)

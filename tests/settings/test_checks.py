@@ -16,7 +16,7 @@ from flask_supertokens.stores.memory import MemoryStore
 from ..support.settings import core_mistakes, mistakes, settings
 
 
-def test_a_named_route_has_no_path() -> None:
+def test_a_path_for_a_route_that_is_switched_off_is_refused_and_the_key_named() -> None:
     """Nothing is accepted and ignored: the key that switches it on is named. ``True`` means those that there are."""
     assert "the route 'health' needs SUPERTOKENS_HEALTH_PATH" in mistakes(REGISTER_ROUTES=["health", "refresh"])
     assert "the route 'discovery' needs SUPERTOKENS_API_DOMAIN" in mistakes(REGISTER_ROUTES="discovery")
@@ -24,7 +24,7 @@ def test_a_named_route_has_no_path() -> None:
     assert both.register_routes == {"health", "discovery"}
 
 
-def test_a_static_key_is_written_as_text() -> None:
+def test_a_static_key_written_as_text_has_the_same_consequences() -> None:
     """What follows from a setting follows from each way to write it."""
     assert "is never replaced" in mistakes(USE_DYNAMIC_SIGNING_KEY="off", SIGNING_KEY_LIFETIME="60")
 
@@ -38,7 +38,9 @@ def test_a_static_key_is_written_as_text() -> None:
         ({"needs_database": False, "needs_secret": False}, "ISSUER", "me"),
     ],
 )
-def test_an_app_brings_its_own_parts(brought: dict[str, bool], key: str, value: Any) -> None:
+def test_settings_of_parts_that_an_app_brings_itself_are_refused(
+    brought: dict[str, bool], key: str, value: Any
+) -> None:
     """A store or an engine leaves nothing to these settings: they are refused, not ignored."""
     with pytest.raises(ValueError, match=f"SUPERTOKENS_{key}: not used with what was passed"):
         read_settings({"SECRET_KEY": "k", f"SUPERTOKENS_{key}": value}, **brought)
@@ -63,12 +65,12 @@ def test_an_app_brings_its_own_parts(brought: dict[str, bool], key: str, value: 
         ({"USE_DYNAMIC_SIGNING_KEY": False, "SIGNING_KEY_LIFETIME": 60}, "is never replaced"),
     ],
 )
-def test_settings_contradict_each_other(given: dict[str, Any], part: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, Any], part: str) -> None:
     """Each alone is fine."""
     assert part in mistakes(**given)
 
 
-def test_the_older_cookies_were_of_one_host() -> None:
+def test_an_empty_older_domain_means_host_only_cookies() -> None:
     """An empty older domain means host-only cookies."""
     assert settings(OLDER_COOKIE_DOMAIN="", COOKIE_DOMAIN="example.com").older_cookie_domain == ""
 
@@ -84,7 +86,9 @@ def test_the_older_cookies_were_of_one_host() -> None:
         ("http://10.0.0.1", "http://10.0.0.2"),
     ],
 )
-def test_localhost_and_addresses_are_mixed(api: str, website: Any, more: dict[str, str]) -> None:
+def test_localhost_mixed_with_addresses_is_refused_with_names_and_fix(
+    api: str, website: Any, more: dict[str, str]
+) -> None:
     """To browsers each is a site of its own, so that no cookie would be kept: refused, with both names and the fix."""
     text = mistakes(API_DOMAIN=api, WEBSITE_DOMAIN=website, **more)
     assert "Use one name" in text
@@ -93,7 +97,7 @@ def test_localhost_and_addresses_are_mixed(api: str, website: Any, more: dict[st
     assert settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, TOKEN_TRANSFER_METHOD="header").api_domain == api
 
 
-def test_what_a_core_decides_is_set() -> None:
+def test_settings_that_a_core_decides_are_refused_in_one_line() -> None:
     """All of it in one line."""
     text = core_mistakes(
         CONNECTION_URI="http://a",
@@ -111,14 +115,14 @@ def test_what_a_core_decides_is_set() -> None:
 
 
 @pytest.mark.parametrize("key", ["API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
-def test_what_only_a_core_needs_is_set_without_one(key: str) -> None:
+def test_settings_that_only_a_core_needs_are_refused_without_one(key: str) -> None:
     """Nothing is accepted and ignored."""
     value = "key" if key == "API_KEY" else 5
     assert f"SUPERTOKENS_{key}: only for an app whose sessions are on a core" in mistakes(**{key: value})
 
 
 @pytest.mark.parametrize("others", [{}, {"CORE_API_KEYS": "k" * 20}])
-def test_an_app_without_a_core_has_a_key_to_send(others: dict[str, str]) -> None:
+def test_a_key_to_send_is_refused_without_a_core_and_the_right_setting_named(others: dict[str, str]) -> None:
     """The text names the setting for the keys that a core of one's own accepts."""
     text = mistakes(API_KEY="k" * 20, **others)
     assert "Keys that a core of yours accepts are SUPERTOKENS_CORE_API_KEYS." in text
@@ -126,7 +130,7 @@ def test_an_app_without_a_core_has_a_key_to_send(others: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("others", [{}, {"API_KEY": "k" * 20}])
-def test_an_app_on_a_core_has_keys_to_accept(others: dict[str, str]) -> None:
+def test_keys_to_accept_are_refused_on_a_core_and_the_right_setting_named(others: dict[str, str]) -> None:
     """It is no core, so the text names the setting for the key that it sends. Neither key is repeated."""
     text = core_mistakes(CONNECTION_URI="http://a", CORE_API_KEYS="k" * 20, **others)
     [line] = text.splitlines()[1:]
@@ -136,13 +140,13 @@ def test_an_app_on_a_core_has_keys_to_accept(others: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("needs", [{"needs_database": False}, {"needs_database": False, "needs_secret": False}])
-def test_a_core_and_something_else_keep_the_sessions(needs: dict[str, bool]) -> None:
+def test_a_core_beside_something_else_that_keeps_sessions_is_refused(needs: dict[str, bool]) -> None:
     """A store, database engine or session engine was passed as well: one of them must go."""
     with pytest.raises(ValueError, match="SUPERTOKENS_CONNECTION_URI: not used with what was passed"):
         read_settings({"SUPERTOKENS_CONNECTION_URI": "http://a"}, **needs)
 
 
-def test_everything_about_a_core_is_wrong() -> None:
+def test_all_that_is_wrong_about_a_core_is_told_at_once() -> None:
     """All of it is told at once, what is only for a core without one in one line."""
     text = core_mistakes(CONNECTION_URI="ftp://a", API_KEY="", CORE_TIMEOUT=0, JWKS_REFRESH_INTERVAL=-1)
     names = ("CONNECTION_URI", "API_KEY", "CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL")
@@ -152,7 +156,7 @@ def test_everything_about_a_core_is_wrong() -> None:
     assert f"{names}: only for an app whose sessions are on a core" in alone
 
 
-def test_an_app_with_a_core_passes_a_store() -> None:
+def test_an_app_with_a_core_and_a_store_does_not_start() -> None:
     """An app with both does not start, whatever was passed."""
     engine = make_engine(settings(DATABASE_URI="sqlite://"), ".")
     for passed in (

@@ -16,7 +16,7 @@ from ..support.settings import core_settings, mistakes, settings
 DAY = 86_400_000
 
 
-def test_nothing_is_set() -> None:
+def test_where_nothing_is_set_the_defaults_are_those_of_the_documentation() -> None:
     """The defaults are those of the documentation."""
     assert settings() == Settings(
         core_uris=(),
@@ -81,7 +81,7 @@ def test_nothing_is_set() -> None:
         ({"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": None}, ("new",)),
     ],
 )
-def test_secret_keys_are_read(config: dict[str, Any], keys: tuple[Any, ...]) -> None:
+def test_secret_keys_are_read_with_fallbacks_first(config: dict[str, Any], keys: tuple[Any, ...]) -> None:
     """Fallbacks first, as Flask orders them."""
     assert read_settings(config).secret_keys == keys
 
@@ -98,7 +98,7 @@ def test_secret_keys_are_read(config: dict[str, Any], keys: tuple[Any, ...]) -> 
         {"SECRET_KEY": "k", "SECRET_KEY_FALLBACKS": [""]},
     ],
 )
-def test_secret_keys_are_wrong(config: dict[str, Any]) -> None:
+def test_an_app_with_wrong_secret_keys_does_not_start_and_shows_no_key(config: dict[str, Any]) -> None:
     """There is no start without them, unless the app brings an engine that signs by itself; no key is in the text."""
     with pytest.raises(ValueError, match="SECRET_KEY"):
         read_settings(config)
@@ -106,7 +106,7 @@ def test_secret_keys_are_wrong(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(SAMPLE_KEYS))
-def test_a_sample_of_the_docs_is_the_secret_key(key: str) -> None:
+def test_a_secret_key_that_is_a_sample_of_the_docs_is_refused(key: str) -> None:
     """Refused as key and as fallback, but in debug and in tests. With a core it is no key of ours."""
     for given in (
         {"SECRET_KEY": key},
@@ -121,32 +121,32 @@ def test_a_sample_of_the_docs_is_the_secret_key(key: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "10.0.0.1", "app.localhost"])
-def test_ports_differ(host: str) -> None:
+def test_different_ports_are_one_site_with_lax_cookies(host: str) -> None:
     """They make no other site: Lax, without Secure over plain http."""
     read = settings(API_DOMAIN=f"http://{host}:5000", WEBSITE_DOMAIN=f"http://{host}:3000")
     assert (read.cookie_same_site, read.cookie_secure) == ("lax", False)
 
 
-def test_two_addresses_have_tls() -> None:
+def test_two_addresses_with_tls_are_two_sites_with_secure_cookies() -> None:
     """Two sites, whose cookies are Secure, so that browsers may keep them."""
     read = settings(API_DOMAIN="https://10.0.0.1", WEBSITE_DOMAIN="https://10.0.0.2")
     assert (read.cookie_same_site, read.cookie_secure) == ("none", None)
 
 
 @pytest.mark.parametrize("base", ["/auth", None])
-def test_a_path_is_explicit(base: str | None) -> None:
+def test_an_explicit_path_beats_the_base_path(base: str | None) -> None:
     """It beats the base path."""
     read = settings(API_BASE_PATH=base, REFRESH_PATH="/r", SIGNOUT_PATH="/s")
     assert (read.refresh_path, read.signout_path) == ("/r", "/s")
 
 
-def test_the_base_path_is_part_of_the_issuer() -> None:
+def test_the_issuer_is_domain_and_base_path_and_checked_only_if_set_by_hand() -> None:
     """``iss`` is the API's domain and base path, and checked only when it was set by hand."""
     read = settings(API_DOMAIN="https://api.example.com", API_BASE_PATH="/auth")
     assert (read.issuer, read.checks_issuer) == ("https://api.example.com/auth", False)
 
 
-def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
+def test_a_race_window_longer_than_an_access_token_lives_is_cut() -> None:
     """It is cut below that lifetime, the default too; times in a token are cut to seconds, hence the second less."""
     assert settings(ACCESS_TOKEN_LIFETIME=10).race_window == 9000
     assert settings(ACCESS_TOKEN_LIFETIME=10, REFRESH_RACE_WINDOW=60).race_window == 9000
@@ -181,14 +181,14 @@ def test_the_race_window_is_longer_than_an_access_token_lives() -> None:
         (None, "chrome-extension://abc", "none"),
     ],
 )
-def test_same_site_follows_from_the_domains(api: str | None, website: Any, same_site: str) -> None:
+def test_same_site_and_anti_csrf_mode_follow_from_the_domains(api: str | None, website: Any, same_site: str) -> None:
     """``none`` across sites or schemes, else ``lax``; the anti-CSRF mode follows."""
     read = settings(API_DOMAIN=api, WEBSITE_DOMAIN=website, COOKIE_SECURE=None if api is None else True)
     assert read.cookie_same_site == same_site
     assert read.anti_csrf == ("VIA_CUSTOM_HEADER" if same_site == "none" else "NONE")
 
 
-def test_a_function_says_which_websites_may_call() -> None:
+def test_same_site_must_be_set_where_a_function_says_which_websites_may_call() -> None:
     """Whether they are on the API's site nobody knows, so that has to be said."""
 
     def is_customer(origin: str) -> bool:
@@ -200,7 +200,7 @@ def test_a_function_says_which_websites_may_call() -> None:
     assert (read.cookie_same_site, read.anti_csrf) == ("none", "VIA_CUSTOM_HEADER")
 
 
-def test_the_public_suffix_list_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_that_differ_are_refused_without_the_public_suffix_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only hosts that differ need it; the refusal names the extra and the setting, and no network is asked."""
     monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
     domains = {"API_DOMAIN": "https://api.example.com", "WEBSITE_DOMAIN": "https://www.example.com"}
@@ -211,7 +211,7 @@ def test_the_public_suffix_list_is_missing(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings(API_DOMAIN="https://a.com", WEBSITE_DOMAIN="https://a.com").cookie_same_site == "lax"
 
 
-def test_a_core_has_the_usual_time() -> None:
+def test_a_core_has_ten_seconds_for_a_call_and_keys_are_fetched_every_four_hours() -> None:
     """Ten seconds for a call, and keys are fetched every four hours."""
     made = core_settings(CONNECTION_URI="http://a")
     assert (made.core_timeout, made.jwks_interval, made.api_key) == (10_000, 4 * 3_600_000, None)

@@ -31,7 +31,7 @@ VALUES = {
 """Good values of keys whose default is none, or too special."""
 
 
-def test_every_key_is_documented() -> None:
+def test_every_key_is_documented_and_no_other() -> None:
     """And no other: nobody looks for a key in vain, or sets one that does nothing."""
     assert set(ENTRIES) == set(KEYS) | SECRETS
 
@@ -62,14 +62,14 @@ def a_good_value(key: str) -> Any:
 
 
 @pytest.mark.parametrize("key", sorted(set(ENTRIES) - SECRETS - set(A_CORE)))
-def test_the_engine_that_a_key_is_for(key: str) -> None:
+def test_the_page_says_for_which_engine_a_key_is(key: str) -> None:
     """A key that is refused on a core is "Embedded engine only", one that is refused without is "Cores only"."""
     text = ENTRIES[key][1]
     assert is_refused(key, a_good_value(key), **A_CORE) == ("Embedded engine only." in text)
     assert is_refused(key, a_good_value(key)) == ("Cores only." in text)
 
 
-def test_older_names_are_told() -> None:
+def test_the_page_says_what_became_of_older_names() -> None:
     """The page says what became of them."""
     for old, new in RENAMED.items():
         assert f"`{old}` is `{new}` now" in PAGE

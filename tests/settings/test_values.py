@@ -105,13 +105,13 @@ DAY = 86_400_000
         ("VERIFIED_TOKEN_CACHE_SIZE", 0, "cache_size", 0),
     ],
 )
-def test_a_value_is_taken(key: str, value: Any, field: str, result: Any) -> None:
+def test_a_good_value_is_taken_with_its_type(key: str, value: Any, field: str, result: Any) -> None:
     """The value, or what follows from it; lifetimes are seconds or a timedelta."""
     assert getattr(settings(**{key: value}), field) == result
     assert type(getattr(settings(**{key: value}), field)) is type(result)
 
 
-def written(value: str) -> Any:
+def read_from_environment(value: str) -> Any:
     """What ``app.config.from_prefixed_env()`` makes of a text of the environment."""
     try:
         return json.loads(value)
@@ -125,16 +125,16 @@ YES = ("True", "true", "TRUE", "1", "yes", "Yes", "y", "on", "t", " true ")
 NO = ("False", "false", "FALSE", "0", "no", "No", "n", "off", "f", " off ")
 
 
-@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize("read", [str, read_from_environment])
 @pytest.mark.parametrize(("value", "result"), [*[(value, True) for value in YES], *[(value, False) for value in NO]])
-def test_yes_or_no_is_written(read: Callable[[str], Any], value: str, result: bool) -> None:
+def test_yes_or_no_is_understood_as_people_write_it(read: Callable[[str], Any], value: str, result: bool) -> None:
     """As people write it, whether the text came as it is or went through Flask's reader of the environment."""
     assert [getattr(settings(**{key: read(value)}), key.lower()) for key in ("CHECK_DATABASE", "STORE_IP")] == [
         result
     ] * 2
 
 
-@pytest.mark.parametrize("read", [str, written])
+@pytest.mark.parametrize("read", [str, read_from_environment])
 @pytest.mark.parametrize(
     ("key", "value", "field", "result"),
     [
@@ -148,7 +148,9 @@ def test_yes_or_no_is_written(read: Callable[[str], Any], value: str, result: bo
         ("VERIFIED_TOKEN_CACHE_SIZE", "0", "cache_size", 0),
     ],
 )
-def test_a_number_is_written(read: Callable[[str], Any], key: str, value: str, field: str, result: int) -> None:
+def test_a_number_written_in_digits_is_a_number(
+    read: Callable[[str], Any], key: str, value: str, field: str, result: int
+) -> None:
     """Digits are a number, as a text too."""
     assert getattr(settings(**{key: read(value)}), field) == result
 
@@ -159,14 +161,14 @@ EVERY_ROUTE = frozenset({"refresh", "signout", "jwks", "discovery", "health", "s
 @pytest.mark.parametrize(
     ("read", "value", "names"),
     [
-        *[(read, "true", EVERY_ROUTE) for read in (str, written)],
-        *[(read, "no", frozenset()) for read in (str, written)],
-        *[(read, "signout, jwks", frozenset({"signout", "jwks"})) for read in (str, written)],
-        *[(read, "refresh", frozenset({"refresh"})) for read in (str, written)],
-        (written, '["signout", "jwks"]', frozenset({"signout", "jwks"})),
+        *[(read, "true", EVERY_ROUTE) for read in (str, read_from_environment)],
+        *[(read, "no", frozenset()) for read in (str, read_from_environment)],
+        *[(read, "signout, jwks", frozenset({"signout", "jwks"})) for read in (str, read_from_environment)],
+        *[(read, "refresh", frozenset({"refresh"})) for read in (str, read_from_environment)],
+        (read_from_environment, '["signout", "jwks"]', frozenset({"signout", "jwks"})),
     ],
 )
-def test_routes_are_written(read: Callable[[str], Any], value: str, names: frozenset[str]) -> None:
+def test_routes_may_be_all_none_or_their_names(read: Callable[[str], Any], value: str, names: frozenset[str]) -> None:
     """All, none, or their names: with commas, or as JSON where that is read."""
     assert settings(REGISTER_ROUTES=read(value)).register_routes == names
 
@@ -181,7 +183,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("key", "items", "field"), LISTS, ids=[key for key, _, _ in LISTS])
-def test_a_list_is_written_in_one_way(key: str, items: tuple[str, str], field: str) -> None:
+def test_a_list_is_the_same_as_a_list_and_as_a_text_with_commas(key: str, items: tuple[str, str], field: str) -> None:
     """A list, or a text with commas, from the environment too; spaces and a comma too many change nothing."""
     one, other = items
     texts = [f"{one},{other}", f" {one} , {other} ", f",{one},,{other},"]
@@ -191,8 +193,8 @@ def test_a_list_is_written_in_one_way(key: str, items: tuple[str, str], field: s
         (one, other),
         [f" {one}", other, ""],
         *texts,
-        *map(written, texts),
-        written(json.dumps(items)),
+        *map(read_from_environment, texts),
+        read_from_environment(json.dumps(items)),
     ):
         assert getattr(settings(**{key: value}), field) == expected
     for value in ({one, other}, frozenset(items)):
@@ -201,19 +203,19 @@ def test_a_list_is_written_in_one_way(key: str, items: tuple[str, str], field: s
 
 @pytest.mark.parametrize("key", [key for key, _, _ in LISTS])
 @pytest.mark.parametrize("value", ["", " ", ",", " , ", [""], [" ", ""], [None], {"a": 1}, 7, b"a"], ids=repr)
-def test_a_list_names_nothing(key: str, value: Any) -> None:
+def test_a_text_that_names_nothing_is_a_mistake_and_no_empty_list(key: str, value: Any) -> None:
     """It is a mistake, not an empty list: a variable of the environment may be missing."""
     text = mistakes(**{key: value})
     assert f"SUPERTOKENS_{key}" in text
     assert text.count("\n") == 1
 
 
-def test_no_website_is_named() -> None:
+def test_an_empty_list_of_websites_is_taken() -> None:
     """A list that a program made may be empty."""
     assert [settings(WEBSITE_DOMAIN=none).websites for none in ([], (), set())] == [(), (), ()]
 
 
-def test_a_route_does_not_exist() -> None:
+def test_an_unknown_route_is_refused_with_the_name_that_was_meant() -> None:
     """The text has the name that was meant, and all names that there are."""
     assert mistakes(REGISTER_ROUTES=["refrsh"]).endswith(
         "there is no route 'refrsh' (did you mean 'refresh'?); use True, False, or a list of 'refresh', 'signout', 'jwks',"
@@ -221,12 +223,12 @@ def test_a_route_does_not_exist() -> None:
     )
 
 
-def test_a_route_is_no_text() -> None:
+def test_a_route_that_is_no_text_is_refused_like_any_mistake() -> None:
     """A list in a list is refused like any other mistake."""
     assert "a name is a text; use True, False, or a list of" in mistakes(REGISTER_ROUTES=[["refresh"]])
 
 
-def test_no_route_is_named() -> None:
+def test_a_text_that_names_no_route_is_refused() -> None:
     """An empty variable is a mistake; a comma too many is none."""
     assert all("no route is named; use True, False" in mistakes(REGISTER_ROUTES=value) for value in ("", ",", [""]))
     assert settings(REGISTER_ROUTES="signout,").register_routes == {"signout"}
@@ -367,7 +369,7 @@ NO_WEBSITES: list[Any] = [
     ],
     ids=ascii,
 )
-def test_a_value_is_refused(key: str, value: Any) -> None:
+def test_a_wrong_value_is_refused_with_its_key_and_what_to_use(key: str, value: Any) -> None:
     """The refusal names the key and says what to use."""
     text = mistakes(**{key: value})
     assert text.count("\n") == 1
@@ -375,7 +377,7 @@ def test_a_value_is_refused(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [*LIFETIMES, *FLAGS, *PATHS, "API_DOMAIN", "COOKIE_DOMAIN", "DATABASE_URI"])
-def test_a_value_is_none(key: str) -> None:
+def test_none_counts_as_not_set(key: str) -> None:
     """It counts as not set."""
     assert settings(**{key: None}) == settings()
 
@@ -391,25 +393,25 @@ def test_a_value_is_none(key: str) -> None:
         ("sqlite+pysqlite:///a.db", "sqlite:///a.db"),
     ],
 )
-def test_a_database_is_named(uri: str, result: str) -> None:
+def test_both_schemes_of_postgresql_mean_psycopg_3(uri: str, result: str) -> None:
     """``postgres://`` and ``postgresql://`` mean psycopg 3."""
     assert settings(DATABASE_URI=uri).database_uri == result
 
 
-def test_a_driver_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_extra_that_brings_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refusal names the extra that brings it."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert 'pip install "flask-supertokens[postgresql]"' in mistakes(DATABASE_URI="postgresql://h/d")
 
 
 @pytest.mark.parametrize("uri", ["mysql+aiomysql://u:hunter2@h/d", "hunter2", sa.make_url("oracle://u:hunter2@h/d")])
-def test_a_database_with_a_password_is_refused(uri: Any) -> None:
+def test_the_refusal_of_a_database_does_not_show_its_password(uri: Any) -> None:
     """The password is not in the text."""
     assert "hunter2" not in mistakes(DATABASE_URI=uri)
     assert "hunter2" not in repr(settings(DATABASE_URI="postgresql://u:hunter2@h/d"))
 
 
-def test_a_database_url_is_an_object() -> None:
+def test_a_database_url_object_keeps_its_password_or_is_refused() -> None:
     """Its text form hides the password, so it is used whole or refused, never with the password lost."""
     url = sa.make_url("postgresql://u:hunter2@h/d")
     assert "SUPERTOKENS_DATABASE_URI" in mistakes(DATABASE_URI=url)
@@ -433,7 +435,7 @@ def test_a_core_needs_no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
+def test_named_cores_keep_their_base_paths_and_need_no_secret_or_database(value: str, uris: tuple[str, ...]) -> None:
     """Each with its base path; neither secret nor database is needed then."""
     assert core_settings(CONNECTION_URI=value, API_KEY="key", CORE_TIMEOUT=3).core_uris == uris
 
@@ -453,7 +455,7 @@ def test_cores_are_named(value: str, uris: tuple[str, ...]) -> None:
         "https://u:secret@a.example",
     ],
 )
-def test_a_core_is_named_wrongly(value: Any) -> None:
+def test_a_wrong_address_of_a_core_is_refused_with_the_fix_and_no_password(value: Any) -> None:
     """With the fix, and without what may be a password."""
     text = core_mistakes(CONNECTION_URI=value)
     assert "SUPERTOKENS_CONNECTION_URI: " in text
@@ -461,7 +463,7 @@ def test_a_core_is_named_wrongly(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", " ", "a\nb", "schlüssel", b"key", 5])
-def test_an_api_key_is_wrong(value: Any) -> None:
+def test_the_refusal_of_an_api_key_does_not_repeat_it(value: Any) -> None:
     """It is not repeated."""
     assert "SUPERTOKENS_API_KEY: use a string" in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
 
@@ -474,13 +476,13 @@ def test_an_api_key_is_wrong(value: Any) -> None:
         (["a" * 20, "b" * 30], ("a" * 20, "b" * 30)),
     ],
 )
-def test_a_core_of_ours_has_api_keys(value: Any, keys: tuple[str, ...]) -> None:
+def test_api_keys_of_a_core_of_ours_are_a_list_or_a_text_with_commas(value: Any, keys: tuple[str, ...]) -> None:
     """A list, or one text with commas."""
     assert settings(CORE_API_KEYS=value).core_api_keys == keys
 
 
 @pytest.mark.parametrize("value", ["short", "", [], ["k" * 20, 5], 5, ["ü" * 20]])
-def test_an_api_key_of_ours_is_wrong(value: Any) -> None:
+def test_the_refusal_of_an_api_key_of_ours_does_not_repeat_it(value: Any) -> None:
     """It is not repeated."""
     text = mistakes(CORE_API_KEYS=value)
     assert "SUPERTOKENS_CORE_API_KEYS: " in text
@@ -503,7 +505,7 @@ def test_an_api_key_of_ours_is_wrong(value: Any) -> None:
         ["http://a,http://b"],
     ],
 )
-def test_an_address_of_a_core_can_not_be_asked(value: Any) -> None:
+def test_an_address_of_a_core_that_cannot_be_asked_is_refused_at_the_start(value: Any) -> None:
     """That is told at the start, not with the first log-in."""
     assert "SUPERTOKENS_CONNECTION_URI: use addresses like" in core_mistakes(CONNECTION_URI=value)
 
@@ -512,20 +514,20 @@ def test_an_address_of_a_core_can_not_be_asked(value: Any) -> None:
     "value",
     ["https://u:se#cret@a", "https://u:se?cret@a", "https://u:secret@[a", "//u:secret@a", "https://u:se,cret@a"],
 )
-def test_an_address_of_a_core_has_an_odd_password(value: str) -> None:
+def test_no_part_of_an_odd_password_in_an_address_of_a_core_is_repeated(value: str) -> None:
     """No part of it is repeated, however the address is cut."""
     text = core_mistakes(CONNECTION_URI=f"https://good.example;{value}")
     assert "SUPERTOKENS_CONNECTION_URI: leave user and password out" in text
     assert "cret" not in text
 
 
-def test_a_core_is_named_twice() -> None:
+def test_a_core_that_is_named_twice_is_one_host() -> None:
     """It is one host."""
     assert core_settings(CONNECTION_URI="http://a;http://a/").core_uris == ("http://a",)
 
 
 @pytest.mark.parametrize("value", [3, 2.5, 3600, timedelta(seconds=20)])
-def test_a_core_has_so_much_time(value: Any) -> None:
+def test_the_time_of_a_core_is_taken_in_seconds_or_as_a_timedelta(value: Any) -> None:
     """In seconds, or as a timedelta; for keys as well."""
     expected = round((value.total_seconds() if isinstance(value, timedelta) else value) * 1000)
     made = core_settings(CONNECTION_URI="http://a", CORE_TIMEOUT=value, JWKS_REFRESH_INTERVAL=value)
@@ -534,24 +536,24 @@ def test_a_core_has_so_much_time(value: Any) -> None:
 
 @pytest.mark.parametrize("key", ["CORE_TIMEOUT", "JWKS_REFRESH_INTERVAL"])
 @pytest.mark.parametrize("value", [0, -1, True, "-10", "ten", float("nan"), float("inf"), timedelta(0), timedelta.max])
-def test_the_time_of_a_core_is_wrong(key: str, value: Any) -> None:
+def test_a_wrong_time_of_a_core_is_refused_with_the_fix(key: str, value: Any) -> None:
     """The fix is told."""
     assert f"SUPERTOKENS_{key} = {value!r}: use seconds" in core_mistakes(CONNECTION_URI="http://a", **{key: value})
 
 
 @pytest.mark.parametrize("value", [3601, 10**10, timedelta(days=1)])
-def test_a_core_has_too_much_time(value: Any) -> None:
+def test_too_much_time_of_a_core_is_refused(value: Any) -> None:
     """No request waits for days, and no socket takes such a timeout."""
     assert "SUPERTOKENS_CORE_TIMEOUT" in core_mistakes(CONNECTION_URI="http://a", CORE_TIMEOUT=value)
 
 
-def test_an_api_key_has_spaces_around_it() -> None:
+def test_spaces_around_an_api_key_are_not_part_of_it() -> None:
     """They are not part of it: no header can begin with one."""
     assert core_settings(CONNECTION_URI="http://a", API_KEY=" key ").api_key == "key"
 
 
 @pytest.mark.parametrize("value", ["se\ncret", "secret\u00fc", b"secret", ["secret"]])
-def test_an_api_key_is_wrong_and_secret(value: Any) -> None:
+def test_neither_a_wrong_api_key_nor_a_good_one_is_shown(value: Any) -> None:
     """The sentence does not hold it, and the settings do not show a good one."""
     assert "cret" not in core_mistakes(CONNECTION_URI="http://a", API_KEY=value)
     assert "hidden" not in repr(core_settings(CONNECTION_URI="http://a", API_KEY="hidden"))

@@ -56,7 +56,7 @@ SWAPS = ["swap_line", "swap_payload", "swap_data"]
 VERBS = {**READS, **WRITES, "create_tables": lambda store: store.create_tables()}
 
 
-def refused(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> list[str]:
+def refusals(store: Store, verbs: dict[str, Callable[[Store], Any]] = VERBS) -> list[str]:
     """What the store says to each verb; any other answer than our error fails the test."""
     said = []
     for verb in verbs.values():
@@ -86,7 +86,7 @@ def file_of(store: SQLAlchemyStore) -> pathlib.Path:
 
 
 @contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def lock_file(path: pathlib.Path) -> Iterator[None]:
     """Another connection writes and does not come to an end."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
@@ -100,17 +100,17 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 # -- SQLite
 
 
-def test_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
+def test_reads_go_on_and_writes_are_refused_while_a_sqlite_file_is_locked(sqlite_store: SQLAlchemyStore) -> None:
     """In WAL mode reads go on, writes are refused after the busy timeout; nothing was changed."""
     sqlite_store.add(RECORD)
-    with locked(file_of(sqlite_store)):
-        assert all("locked" in said for said in refused(sqlite_store, WRITES))
+    with lock_file(file_of(sqlite_store)):
+        assert all("locked" in said for said in refusals(sqlite_store, WRITES))
         assert sqlite_store.read("handle-1") == RECORD
     assert sqlite_store.of_user("user-1", None, NOW) == [RECORD]
     assert sqlite_store.add(a_record("handle-2"), replacing="handle-1") == ["handle-1"]
 
 
-def test_a_thread_writes_and_does_not_come_to_an_end(
+def test_writes_are_refused_while_a_thread_s_own_write_does_not_come_to_an_end(
     sqlite_store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others of its process do not wait without end: writes are refused, reads go on."""
@@ -123,7 +123,9 @@ def test_a_thread_writes_and_does_not_come_to_an_end(
         assert pool.submit(sqlite_store.read, "handle-1").result() == RECORD
 
 
-def test_two_threads_are_the_first(sqlite_store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_threads_that_are_the_first_do_not_wait_for_each_other(
+    sqlite_store: SQLAlchemyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One has its turn, the other one wants to make the tables: neither waits for the other."""
     monkeypatch.setattr(databases, "BUSY_TIMEOUT_MS", 300)
     has_it = threading.Event()
@@ -141,16 +143,16 @@ def test_two_threads_are_the_first(sqlite_store: SQLAlchemyStore, monkeypatch: p
         refreshing.result()
 
 
-def test_a_sqlite_file_is_locked_at_first_use(sqlite_store: SQLAlchemyStore) -> None:
+def test_the_tables_are_made_when_the_lock_of_a_sqlite_file_is_gone(sqlite_store: SQLAlchemyStore) -> None:
     """The tables are made when the lock is gone."""
     file_of(sqlite_store).parent.mkdir()
-    with locked(file_of(sqlite_store)):
-        assert not any("Is the address" in said for said in refused(sqlite_store))
+    with lock_file(file_of(sqlite_store)):
+        assert not any("Is the address" in said for said in refusals(sqlite_store))
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
 
 
-def test_somebody_writes_to_the_sqlite_file_at_first_use(tmp_path: pathlib.Path) -> None:
+def test_the_first_use_waits_until_another_has_finished_writing_the_sqlite_file(tmp_path: pathlib.Path) -> None:
     """SQLite refuses WAL at once while somebody writes; the store tries again until he has finished."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         file_of(store).parent.mkdir()
@@ -164,7 +166,7 @@ def test_somebody_writes_to_the_sqlite_file_at_first_use(tmp_path: pathlib.Path)
         assert store.read("handle-1") == RECORD
 
 
-def test_a_sqlite_file_is_read_only(sqlite_store: SQLAlchemyStore) -> None:
+def test_reads_go_on_and_writes_are_refused_while_a_sqlite_file_is_read_only(sqlite_store: SQLAlchemyStore) -> None:
     """Reads go on, writes are refused, and pass again when the file can be written."""
     read_only = [False]
     event.listen(
@@ -172,61 +174,61 @@ def test_a_sqlite_file_is_read_only(sqlite_store: SQLAlchemyStore) -> None:
     )
     sqlite_store.add(RECORD)
     read_only[0] = True
-    assert all("readonly" in said for said in refused(sqlite_store, WRITES))
+    assert all("readonly" in said for said in refusals(sqlite_store, WRITES))
     assert sqlite_store.read("handle-1") == RECORD
     read_only[0] = False
     assert sqlite_store.remove(["handle-1"]) == ["handle-1"]
 
 
-def test_the_sqlite_file_is_opened_read_only(tmp_path: pathlib.Path) -> None:
+def test_a_sqlite_file_opened_read_only_can_be_read_if_nobody_wants_tables_made(tmp_path: pathlib.Path) -> None:
     """A database that can't be written can be read, if nobody wants tables made."""
     with sql_store(sqlite_uri(tmp_path)) as maker:
         maker.add(RECORD)
     engine = create_engine(f"sqlite:///file:{file_of(maker)}?mode=ro&uri=true")
     store = SQLAlchemyStore(engine, creates_tables=False)
     assert store.read("handle-1") == RECORD
-    refused(store, WRITES)
+    refusals(store, WRITES)
     engine.dispose()
 
 
-def test_the_sqlite_file_is_damaged(sqlite_store: SQLAlchemyStore) -> None:
+def test_a_damaged_sqlite_file_is_refused_until_it_is_put_right(sqlite_store: SQLAlchemyStore) -> None:
     """A file that is no database is refused at every verb; when it is put right, the same store works."""
     file_of(sqlite_store).parent.mkdir()
     file_of(sqlite_store).write_bytes(b"not a database " * 1000)
-    assert all("not a database" in said for said in refused(sqlite_store))
+    assert all("not a database" in said for said in refusals(sqlite_store))
     file_of(sqlite_store).unlink()
     sqlite_store.add(RECORD)
     assert sqlite_store.read("handle-1") == RECORD
 
 
-def test_the_sqlite_file_can_not_be_opened(sqlite_store: SQLAlchemyStore) -> None:
+def test_an_error_names_the_sqlite_file_that_cannot_be_opened(sqlite_store: SQLAlchemyStore) -> None:
     """The error names it: a folder stands there."""
     file_of(sqlite_store).mkdir(parents=True)
-    assert all(f"Its file is {file_of(sqlite_store)}" in said for said in refused(sqlite_store))
+    assert all(f"Its file is {file_of(sqlite_store)}" in said for said in refusals(sqlite_store))
 
 
-def test_the_folder_can_not_be_made(sqlite_store: SQLAlchemyStore) -> None:
+def test_an_error_names_the_folder_that_cannot_be_made(sqlite_store: SQLAlchemyStore) -> None:
     """A file stands where the folder should be: it is named, not asked for. When it is moved away, the same store works."""
     file_of(sqlite_store).parent.touch()
     named = f"The folder of {file_of(sqlite_store)} can't be made"
-    assert all(named in said and "Is the address" not in said for said in refused(sqlite_store))
+    assert all(named in said and "Is the address" not in said for said in refusals(sqlite_store))
     file_of(sqlite_store).parent.unlink()
     sqlite_store.add(RECORD)
 
 
-def test_the_sqlite_tables_are_missing(tmp_path: pathlib.Path) -> None:
+def test_an_error_names_the_command_that_makes_missing_sqlite_tables(tmp_path: pathlib.Path) -> None:
     """The error names the command that makes them; `create_tables` does, and the same store works."""
     with sql_store(sqlite_uri(tmp_path), creates_tables=False) as store:
         file_of(store).parent.mkdir()
-        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        assert all("flask supertokens init-db" in said for said in refusals(store, {**READS, **WRITES}))
         store.create_tables()
         store.add(RECORD)
 
 
-def test_an_error_is_told(sqlite_store: SQLAlchemyStore) -> None:
+def test_an_error_names_the_verb_and_holds_no_parameter_s_value(sqlite_store: SQLAlchemyStore) -> None:
     """The text names the verb and holds no value of any parameter."""
     sqlite_store.add(RECORD)
-    said = refused(sqlite_store, {"add": lambda store: store.add(RECORD)})[0]
+    said = refusals(sqlite_store, {"add": lambda store: store.add(RECORD)})[0]
     assert "failed in add" in said
     assert not any(value in said for value in ("handle-1", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
 
@@ -235,11 +237,13 @@ def test_an_error_is_told(sqlite_store: SQLAlchemyStore) -> None:
 
 
 @pytest.mark.postgres
-def test_postgresql_is_stopped(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+def test_every_verb_is_refused_while_postgresql_is_stopped_and_works_afterwards(
+    postgres_server: PostgresServer, postgres_store: SQLAlchemyStore
+) -> None:
     """Every verb is refused, and works when the server is back, on the same store."""
     postgres_server.stop()
     try:
-        refused(postgres_store)
+        refusals(postgres_store)
     finally:
         postgres_server.start()
     assert postgres_store.swap_line(RECORD, LINE, RECORD.refreshed_at) is True
@@ -247,12 +251,14 @@ def test_postgresql_is_stopped(postgres_server: PostgresServer, postgres_store: 
 
 
 @pytest.mark.postgres
-def test_postgresql_was_stopped_before_the_first_use(postgres_server: PostgresServer, postgres_uri: str) -> None:
+def test_the_tables_are_made_when_postgresql_is_started_after_the_first_use(
+    postgres_server: PostgresServer, postgres_uri: str
+) -> None:
     """The tables are made when the server is back; until then the log asks for the address."""
     with sql_store(postgres_uri) as store:
         postgres_server.stop()
         try:
-            assert all("(SUPERTOKENS_DATABASE_URI)?" in said for said in refused(store))
+            assert all("(SUPERTOKENS_DATABASE_URI)?" in said for said in refusals(store))
         finally:
             postgres_server.start()
         store.add(RECORD)
@@ -261,7 +267,7 @@ def test_postgresql_was_stopped_before_the_first_use(postgres_server: PostgresSe
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("verb", READS)
-def test_connections_are_cut_before_a_read(
+def test_a_read_succeeds_though_its_pooled_connection_was_cut(
     postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
 ) -> None:
     """A dead connection in the pool is not noticed by whoever reads."""
@@ -272,7 +278,7 @@ def test_connections_are_cut_before_a_read(
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("verb", [verb for verb in WRITES if verb not in SWAPS])
-def test_connections_are_cut_before_a_write(
+def test_a_write_that_no_read_precedes_notices_a_cut_connection_in_time(
     postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
 ) -> None:
     """A write that no read precedes finds that out in time."""
@@ -282,12 +288,12 @@ def test_connections_are_cut_before_a_write(
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("verb", SWAPS)
-def test_connections_are_cut_between_a_read_and_its_swap(
+def test_a_swap_is_not_repeated_where_its_connection_was_cut_after_the_read(
     postgres_server: PostgresServer, postgres_store: SQLAlchemyStore, verb: str
 ) -> None:
     """A swap is not repeated, since it may have happened; the next one works."""
     postgres_server.end_connections()
-    refused(postgres_store, {verb: WRITES[verb]})
+    refusals(postgres_store, {verb: WRITES[verb]})
     assert postgres_store.read("handle-1") == RECORD
     assert WRITES[verb](postgres_store) is True
 
@@ -298,33 +304,39 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.postgres
-def test_a_table_is_locked(impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+def test_nobody_waits_without_end_for_a_locked_table(
+    impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore
+) -> None:
     """Nobody waits for a migration without end, nor twice; what was given up is not done later."""
     verbs = {name: verb for name, verb in {**READS, **WRITES}.items() if "keys" not in name}
     attempts: list[object] = []
     with postgres_server.locked("supertokens_sessions"):
         event.listen(postgres_store._engine, "checkout", lambda *found: attempts.append(found))
-        refused(postgres_store, {"read": READS["read"]})
+        refusals(postgres_store, {"read": READS["read"]})
         assert len(attempts) == 1
-        assert all("no response within 0.3 s" in said for said in refused(postgres_store, verbs))
+        assert all("no response within 0.3 s" in said for said in refusals(postgres_store, verbs))
     if not psycopg.capabilities.has_cancel_safe():
         pytest.skip("This libpq is older than 17 and can't cancel within a bounded time.")
     assert postgres_store.read("handle-1") == RECORD
 
 
 @pytest.mark.postgres
-def test_postgresql_hangs(impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+def test_a_postgresql_that_hangs_is_given_up_and_works_again_later(
+    impatient: None, postgres_server: PostgresServer, postgres_store: SQLAlchemyStore
+) -> None:
     """A server that accepts and says nothing is given up, and works again later."""
     assert postgres_store.read("handle-1") == RECORD
     with postgres_server.frozen():
         start = time.monotonic()
-        refused(postgres_store, {"read": READS["read"], "swap_line": WRITES["swap_line"]})
+        refusals(postgres_store, {"read": READS["read"], "swap_line": WRITES["swap_line"]})
         assert time.monotonic() - start < 10
     assert postgres_store.read("handle-1") == RECORD
 
 
 @pytest.mark.postgres
-def test_tables_take_their_time(impatient: None, postgres_server: PostgresServer, postgres_uri: str) -> None:
+def test_making_tables_waits_longer_for_a_lock_than_other_verbs(
+    impatient: None, postgres_server: PostgresServer, postgres_uri: str
+) -> None:
     """Whoever makes or changes tables waits for a lock longer than others do."""
     with sql_store(postgres_uri) as store, sql_store(postgres_uri) as other:
         store.create_tables()
@@ -336,38 +348,42 @@ def test_tables_take_their_time(impatient: None, postgres_server: PostgresServer
 
 
 @pytest.mark.postgres
-def test_postgresql_is_read_only(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+def test_reads_go_on_and_writes_are_refused_while_postgresql_is_read_only(
+    postgres_server: PostgresServer, postgres_store: SQLAlchemyStore
+) -> None:
     """As after a failover to a replica: reads go on, writes are refused, and pass again later."""
     with postgres_server.read_only():
         assert postgres_store.read("handle-1") == RECORD
-        assert all("read-only" in said for said in refused(postgres_store, WRITES))
+        assert all("read-only" in said for said in refusals(postgres_store, WRITES))
     assert postgres_store.read("handle-1") == RECORD
     assert postgres_store.remove(["handle-1"]) == ["handle-1"]
 
 
 @pytest.mark.postgres
-def test_the_postgresql_tables_are_missing(postgres_uri: str) -> None:
+def test_an_error_names_the_command_that_makes_missing_postgresql_tables(postgres_uri: str) -> None:
     """The error names the command that makes them."""
     with sql_store(postgres_uri, creates_tables=False) as store:
-        assert all("flask supertokens init-db" in said for said in refused(store, {**READS, **WRITES}))
+        assert all("flask supertokens init-db" in said for said in refusals(store, {**READS, **WRITES}))
         store.create_tables()
         store.add(RECORD)
 
 
 @pytest.mark.postgres
-def test_a_postgresql_error_is_told(postgres_server: PostgresServer, postgres_store: SQLAlchemyStore) -> None:
+def test_a_postgresql_error_is_told_without_the_details_that_quote_the_row(
+    postgres_server: PostgresServer, postgres_store: SQLAlchemyStore
+) -> None:
     """PostgreSQL's details quote the row; they are left out."""
     postgres_server.execute("ALTER TABLE supertokens_sessions ADD CHECK (children < 2)")
     verbs = {"1": lambda store: store.add(RECORD), "2": lambda store: store.add(a_record("handle-2", children=2))}
-    for said in refused(postgres_store, verbs):
+    for said in refusals(postgres_store, verbs):
         assert "failed in add" in said
         assert not any(value in said for value in ("handle-", "user-1", "anti-csrf-1", "role", "cart", "a" * 64))
 
 
 @pytest.mark.postgres
-def test_the_password_is_wrong_or_the_server_is_elsewhere(tmp_path: pathlib.Path) -> None:
+def test_an_error_hides_the_password_that_is_wrong_or_for_another_server(tmp_path: pathlib.Path) -> None:
     """The error's text does not hold the password."""
     with sql_store(f"postgresql+psycopg://app:Tr0ub4dor@/sessions?host={tmp_path}") as store:
-        for said in refused(store):
+        for said in refusals(store):
             assert "Tr0ub4dor" not in said
             assert "OperationalError" in said

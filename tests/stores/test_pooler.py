@@ -58,7 +58,7 @@ def take(pooled_uri: str) -> Iterator[Any]:
         yield take
 
 
-def test_a_read_comes_where_another_process_deleted(pooled_uri: str, take: Any) -> None:
+def test_a_read_stays_a_read_where_another_process_deleted_on_the_connection(pooled_uri: str, take: Any) -> None:
     """Two processes name what they prepare alike, each on its own connection to the server: a read stays a read."""
     with sql_store(pooled_uri) as store, Workers(1) as remover, Workers(1) as reader:
         store.add(RECORD)
@@ -88,7 +88,7 @@ def use(state: State, uri: str) -> None:
         assert store.remove([next_one.handle]) == [next_one.handle]
 
 
-def test_two_processes_use_sessions_at_once(pooled_uri: str) -> None:
+def test_two_processes_that_use_sessions_at_once_read_and_end_only_their_own(pooled_uri: str) -> None:
     """Nothing fails, and everybody reads and ends their own."""
     with sql_store(pooled_uri) as store, Workers(2) as workers:
         store.create_tables()
@@ -110,7 +110,9 @@ def threshold_of(engine: Engine) -> int | None:
         ("&prepare_threshold=0", 0, "statements are prepared"),
     ],
 )
-def test_the_url_says_what_to_prepare(pooled_uri: str, option: str, threshold: int | None, told: str) -> None:
+def test_behind_a_pooler_nothing_is_prepared_unless_the_url_says_so(
+    pooled_uri: str, option: str, threshold: int | None, told: str
+) -> None:
     """That counts; by itself nothing is prepared behind a pooler."""
     with sql_store(pooled_uri + option) as store:
         assert store.pooler() == told
@@ -120,7 +122,9 @@ def test_the_url_says_what_to_prepare(pooled_uri: str, option: str, threshold: i
 @pytest.mark.parametrize(
     ("option", "threshold"), [("", 5), ("&prepare_threshold=none", None), ("&prepare_threshold=7", 7)]
 )
-def test_there_is_no_pooler(postgres_uri: str, option: str, threshold: int | None) -> None:
+def test_without_a_pooler_statements_are_prepared_as_psycopg_or_the_url_says(
+    postgres_uri: str, option: str, threshold: int | None
+) -> None:
     """Statements are prepared as psycopg does, or as the URL says."""
     with sql_store(postgres_uri + option) as store:
         assert store.pooler() is None
@@ -128,14 +132,16 @@ def test_there_is_no_pooler(postgres_uri: str, option: str, threshold: int | Non
 
 
 @pytest.mark.parametrize("pooled_uri", ["session"], indirect=True)
-def test_the_pooler_keeps_connections_together(pooled_uri: str) -> None:
+def test_a_pooler_in_session_mode_is_not_told_apart_and_nothing_is_prepared(pooled_uri: str) -> None:
     """In session mode it could be done, but can't be told apart."""
     with sql_store(pooled_uri) as store:
         assert store.pooler() == "no statements are prepared"
 
 
 @pytest.mark.parametrize(("chosen", "kept"), [({}, None), ({"prepare_threshold": 3}, 3)])
-def test_an_engine_of_the_app_is_behind_a_pooler(pooled_uri: str, chosen: dict[str, int], kept: int | None) -> None:
+def test_an_app_s_own_engine_behind_a_pooler_prepares_nothing(
+    pooled_uri: str, chosen: dict[str, int], kept: int | None
+) -> None:
     """Its connections prepare nothing, those from before too, whoever takes them; what the app chose stays."""
     engine = create_engine(pooled_uri, connect_args=chosen)
     assert threshold_of(engine) == chosen.get("prepare_threshold", 5)

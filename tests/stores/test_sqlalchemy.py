@@ -43,7 +43,9 @@ class TestSQLiteInMemory(StoreContract):
 class ServerContract(SharedStoreContract):
     """A database with a clock of its own."""
 
-    def test_a_host_s_clock_is_ahead(self, store: SQLAlchemyStore) -> None:
+    def test_a_host_whose_clock_is_ahead_ends_no_session_that_the_server_holds_alive(
+        self, store: SQLAlchemyStore
+    ) -> None:
         """What the server does not take for expired stays, whatever a host's clock says."""
         now = store.server_time() or 0
         store.add(a_record("lives", expires_at=now + DAY))
@@ -52,7 +54,7 @@ class ServerContract(SharedStoreContract):
         assert (store.remove_expired(now + 10**12, 9), store.remove_expired(now + 10**12, 9)) == (1, 0)
         assert [record.handle for record in store.all("", 9)] == ["lives"]
 
-    def test_a_host_s_clock_is_behind(self, store: SQLAlchemyStore) -> None:
+    def test_a_host_whose_clock_is_behind_ends_no_session_that_lives_for_it(self, store: SQLAlchemyStore) -> None:
         """What has not expired for the host that asks stays as well."""
         now = store.server_time() or 0
         store.add(a_record(expires_at=now - 1000))
@@ -75,14 +77,14 @@ class TestMariaDB(ServerContract):
             yield store
 
     @pytest.mark.parametrize("user_id", ["user-1 ", "User-1", "üser-1", "user-1\u00ad"])
-    def test_ids_look_alike(self, store: SQLAlchemyStore, user_id: str) -> None:
+    def test_ids_that_look_alike_are_told_apart_by_every_collation(self, store: SQLAlchemyStore, user_id: str) -> None:
         """No collation takes one for the other."""
         store.add(a_record(user_id="user-1"))
         assert store.of_user(user_id, None, 0) == []
         assert store.read("Handle-1") is None
         assert store.read("handle-1 ") is None
 
-    def test_data_is_large(self, store: SQLAlchemyStore) -> None:
+    def test_large_data_is_not_cut_off(self, store: SQLAlchemyStore) -> None:
         """Nothing is cut off."""
         data = '{"a":"' + "x" * 300_000 + '"}'
         store.add(a_record(data=data))
@@ -90,12 +92,14 @@ class TestMariaDB(ServerContract):
         assert record is not None
         assert record.data == data
 
-    def test_a_swap_changes_nothing(self, store: SQLAlchemyStore) -> None:
+    def test_a_swap_that_changes_nothing_has_happened_if_it_found_the_row(self, store: SQLAlchemyStore) -> None:
         """It found the row, so it happened."""
         store.add(RECORD)
         assert store.swap_line(RECORD, RECORD.line, RECORD.refreshed_at) is True
 
-    def test_connections_are_cut(self, store: SQLAlchemyStore, mariadb_server: MariaDBServer) -> None:
+    def test_what_follows_a_cut_connection_finds_that_out_and_goes_on(
+        self, store: SQLAlchemyStore, mariadb_server: MariaDBServer
+    ) -> None:
         """What comes next finds that out and goes on."""
         store.add(RECORD)
         for action in (
@@ -107,12 +111,12 @@ class TestMariaDB(ServerContract):
             action()
         assert store.read("handle-1") == RECORD
 
-    def test_the_server_tells_its_time(self, store: SQLAlchemyStore) -> None:
+    def test_the_server_tells_its_time_in_ms(self, store: SQLAlchemyStore) -> None:
         """In ms."""
         assert abs((store.server_time() or 0) - time.time() * 1000) < 5000
 
 
-def test_a_sqlite_file_is_opened(tmp_path: pathlib.Path) -> None:
+def test_an_opened_sqlite_file_is_in_wal_mode_with_a_busy_timeout(tmp_path: pathlib.Path) -> None:
     """It is in WAL mode, waits for others when it is busy, and syncs at checkpoints only."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         store.add(RECORD)
@@ -122,7 +126,7 @@ def test_a_sqlite_file_is_opened(tmp_path: pathlib.Path) -> None:
     assert found == ["wal", BUSY_TIMEOUT_MS, 1]
 
 
-def test_the_sqlite_path_is_relative(tmp_path: pathlib.Path) -> None:
+def test_a_relative_sqlite_path_is_below_the_folder_given_which_is_made(tmp_path: pathlib.Path) -> None:
     """It is below the folder given, which is made when it is missing."""
     engine = database_engine("sqlite:///sub/sessions.db", str(tmp_path / "instance"))
     SQLAlchemyStore(engine).add(RECORD)
@@ -130,7 +134,7 @@ def test_the_sqlite_path_is_relative(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "instance" / "sub" / "sessions.db").exists()
 
 
-def test_a_store_is_made(tmp_path: pathlib.Path) -> None:
+def test_a_store_connects_to_nothing_and_makes_no_file_before_its_first_use(tmp_path: pathlib.Path) -> None:
     """Nothing is connected and no file is made before the first use."""
     with sql_store(sqlite_uri(tmp_path)):
         assert list(tmp_path.iterdir()) == []
@@ -147,7 +151,7 @@ def test_the_database_has_the_tables_of_the_metadata(tmp_path: pathlib.Path) -> 
             assert {index["name"] for index in found.get_indexes(name)} == {index.name for index in table.indexes}
 
 
-def test_two_stores_share_a_file(tmp_path: pathlib.Path) -> None:
+def test_what_one_store_wrote_the_other_reads_at_once_from_their_shared_file(tmp_path: pathlib.Path) -> None:
     """What one wrote the other reads at once."""
     with sql_store(sqlite_uri(tmp_path)) as one, sql_store(sqlite_uri(tmp_path)) as other:
         assert other.read("handle-1") is None
@@ -168,7 +172,7 @@ class StopError(BaseException):
 
 @pytest.mark.parametrize("verb", ["SELECT", "UPDATE"])
 @pytest.mark.parametrize("error", [OperationalError("gone"), KeyError("of a hook"), StopError()], ids=repr)
-def test_a_row_fails(tmp_path: pathlib.Path, verb: str, error: BaseException) -> None:
+def test_a_row_that_fails_gives_its_connection_back(tmp_path: pathlib.Path, verb: str, error: BaseException) -> None:
     """Its connection goes back to the pool, also while somebody looks at the error."""
 
     def fail(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -184,7 +188,9 @@ def test_a_row_fails(tmp_path: pathlib.Path, verb: str, error: BaseException) ->
         assert store._engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_connection_breaks_when_a_row_was_written(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_breaks_after_a_write_is_an_error_of_ours(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error is ours: nobody knows whether the session was written."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         store.add(RECORD)
@@ -196,7 +202,7 @@ def test_a_connection_breaks_when_a_row_was_written(tmp_path: pathlib.Path, monk
             monkeypatch.setattr(store._engine.dialect, "do_rollback", fails(OperationalError("gone")))
 
 
-def test_it_is_forbidden_to_create_tables(tmp_path: pathlib.Path) -> None:
+def test_where_making_tables_is_forbidden_existing_ones_are_used_as_they_are(tmp_path: pathlib.Path) -> None:
     """Tables that someone else made are used as they are."""
     with sql_store(sqlite_uri(tmp_path)) as maker, sql_store(sqlite_uri(tmp_path), creates_tables=False) as user:
         maker.create_tables()
@@ -244,7 +250,7 @@ def plan_of(store: SQLAlchemyStore, verb: Callable[[SQLAlchemyStore], Any], expl
 
 
 @pytest.mark.parametrize("verb", PLANS)
-def test_sqlite_goes_by_an_index(tmp_path: pathlib.Path, verb: str) -> None:
+def test_sqlite_goes_by_an_index_and_sorts_nothing(tmp_path: pathlib.Path, verb: str) -> None:
     """Nothing is sorted, and what is not asked for is not read."""
     with sql_store(sqlite_uri(tmp_path)) as store:
         fill(store, 2)
@@ -255,7 +261,7 @@ def test_sqlite_goes_by_an_index(tmp_path: pathlib.Path, verb: str) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("verb", PLANS)
-def test_postgresql_goes_by_an_index(postgres_uri: str, verb: str) -> None:
+def test_postgresql_goes_by_an_index_and_sorts_nothing(postgres_uri: str, verb: str) -> None:
     """Nothing is sorted, and what is not asked for is not read."""
     with sql_store(postgres_uri) as store:
         fill(store)
@@ -281,7 +287,7 @@ def modes(folder: pathlib.Path) -> dict[str, int]:
     return {path.name.partition("db")[2]: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.db*")}
 
 
-def test_a_sqlite_file_is_made(tmp_path: pathlib.Path, umask: int) -> None:
+def test_a_new_sqlite_file_is_readable_by_its_owner_only(tmp_path: pathlib.Path, umask: int) -> None:
     """Only its owner reads and writes it and its neighbours, whatever the umask says."""
     folder = tmp_path / "instance"
     folder.mkdir()
@@ -291,7 +297,7 @@ def test_a_sqlite_file_is_made(tmp_path: pathlib.Path, umask: int) -> None:
         assert modes(folder) == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
 
 
-def test_a_sqlite_file_is_made_by_a_look(tmp_path: pathlib.Path) -> None:
+def test_a_sqlite_file_that_a_look_makes_is_readable_by_its_owner_only(tmp_path: pathlib.Path) -> None:
     """So is one that comes to be because a database without tables is asked; the engine of an app's own changes nothing."""
     (tmp_path / "instance").mkdir()
     with sql_store(sqlite_uri(tmp_path), creates_tables=False) as store:
@@ -303,7 +309,7 @@ def test_a_sqlite_file_is_made_by_a_look(tmp_path: pathlib.Path) -> None:
     engine.dispose()
 
 
-def test_a_sqlite_file_is_there(tmp_path: pathlib.Path) -> None:
+def test_a_sqlite_file_that_is_there_keeps_its_mode_and_others_are_reported(tmp_path: pathlib.Path) -> None:
     """Its mode is somebody's choice and stays; the store says when others may read it."""
     path = tmp_path / "instance" / "sessions.db"
     path.parent.mkdir()
@@ -342,7 +348,7 @@ def arguments_of(engine: Engine) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mariadb+pymysql", "mysql+pymysql"])
-def test_a_password_stands_in_the_query_of_a_url(scheme: str, name: str) -> None:
+def test_a_password_in_the_query_of_a_url_is_shown_nowhere_and_reaches_the_driver(scheme: str, name: str) -> None:
     """It is shown nowhere, neither by our engine nor by one of the app's own; the driver gets it."""
     uri = f"{scheme}://ada@h/d?{name}=hunter2&application_name=shop"
     ours, own = database_engine(uri, ""), create_engine(uri)
@@ -354,7 +360,7 @@ def test_a_password_stands_in_the_query_of_a_url(scheme: str, name: str) -> None
 
 
 @pytest.mark.postgres
-def test_a_server_is_asked_with_the_password_of_a_query(postgres_uri: str) -> None:
+def test_a_server_accepts_the_password_of_a_query_and_the_address_hides_it(postgres_uri: str) -> None:
     """A real one: rows are written and read, and the address shows the other options only."""
     sign = "&" if "?" in postgres_uri else "?"
     with sql_store(f"{postgres_uri}{sign}password=hunter2&sslpassword=hunter2&application_name=shop") as store:
@@ -363,7 +369,7 @@ def test_a_server_is_asked_with_the_password_of_a_query(postgres_uri: str) -> No
         assert ("hunter2" in store.address(), "application_name=shop" in store.address()) == (False, True)
 
 
-def test_the_password_of_a_query_counts() -> None:
+def test_the_password_of_a_query_counts_beside_another_one_and_other_arguments() -> None:
     """As before where two are given, and beside the arguments that bound how long is waited."""
     seen = arguments_of(database_engine("postgresql+psycopg://ada:first@h/d?password=second", ""))
     assert (seen["password"], "connect_timeout" in seen) == ("second", True)

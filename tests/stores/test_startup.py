@@ -77,25 +77,27 @@ class StartupContract:
     def uri(self) -> str:
         raise NotImplementedError("a subclass supplies the database")
 
-    def test_eight_processes_start_on_an_empty_database(self, uri: str) -> None:
+    def test_eight_processes_that_start_on_an_empty_database_all_make_the_tables(self, uri: str) -> None:
         """All make the tables, none fails, and all see one another's sessions."""
         with Workers(PROCESSES) as workers:
             assert max(workers.all_do(use_first, uri)) == PROCESSES
 
     @pytest.mark.parametrize("fork", FORKS)
-    def test_a_process_forks_after_the_first_use(self, uri: str, fork: str) -> None:
+    def test_parent_and_child_of_a_fork_after_the_first_use_have_their_own_connections(
+        self, uri: str, fork: str
+    ) -> None:
         """Parent and child go on with connections of their own (gunicorn with preloading, uWSGI)."""
         with Workers(1) as workers:
             workers.all_do(use_fork_use, uri, fork)
 
     @pytest.mark.parametrize("fork", FORKS)
-    def test_a_process_forks_while_a_thread_makes_the_tables(self, uri: str, fork: str) -> None:
+    def test_a_child_forked_while_a_thread_makes_the_tables_does_not_wait_for_it(self, uri: str, fork: str) -> None:
         """The child does not wait for a thread that it does not have."""
         with Workers(1) as workers:
             workers.all_do(fork_while_the_tables_are_made, uri, fork)
 
     @pytest.mark.parametrize("fork", FORKS)
-    def test_a_process_forks_while_a_thread_writes(self, uri: str, fork: str) -> None:
+    def test_a_child_forked_while_a_thread_writes_does_not_wait_for_its_turn(self, uri: str, fork: str) -> None:
         """Neither for its turn."""
         with Workers(1) as workers:
             workers.all_do(fork_while_a_thread_writes, uri, fork)
@@ -122,7 +124,7 @@ class TestMariaDB(StartupContract):
 
 
 @pytest.mark.parametrize("fork", FORKS)
-def test_an_in_memory_database_is_forked(fork: str) -> None:
+def test_each_process_has_its_own_in_memory_database_after_a_fork(fork: str) -> None:
     """Each process has its own; the child's is made anew."""
     with Workers(1) as workers:
         workers.all_do(use_fork_use_in_memory, fork)

@@ -74,13 +74,13 @@ def shape_of(store: SQLAlchemyStore) -> dict[str, Any]:
     }
 
 
-def test_each_earlier_version_is_tried() -> None:
+def test_tables_of_each_earlier_version_are_kept_for_these_tests() -> None:
     """Tables are kept as every earlier version wrote them, so that none is forgotten when a version is added."""
     assert [*VERSIONS, VERSION] == list(range(1, VERSION + 1))
     assert sorted(path.stem for path in WRITTEN.glob("*.sql")) == [f"tables-{version}" for version in VERSIONS]
 
 
-def test_its_sessions_go_on(uri: str, owner: dict[str, Any]) -> None:
+def test_sessions_of_an_earlier_version_go_on(uri: str, owner: dict[str, Any]) -> None:
     """The access token is good, since its key is; the refresh token brings new ones, with payload and data of before."""
     with app_on(uri, owner["now"] + 5000) as app:
         client = app.test_client(use_cookies=False)
@@ -93,7 +93,7 @@ def test_its_sessions_go_on(uri: str, owner: dict[str, Any]) -> None:
             assert (known.access_token_payload["role"], known.session_data) == ("admin", {"cart": [1, 2]})
 
 
-def test_the_tables_are_as_new_ones(uri: str, owner: dict[str, Any], tmp_path: pathlib.Path) -> None:
+def test_upgraded_tables_are_as_new_ones(uri: str, owner: dict[str, Any], tmp_path: pathlib.Path) -> None:
     """Columns, keys, indexes and the version are those of tables that this version makes."""
     with sql_store(uri) as old, sql_store(f"sqlite:///{tmp_path / 'new.db'}") as new:
         assert old.schema_version() == owner["version"]
@@ -104,7 +104,7 @@ def test_the_tables_are_as_new_ones(uri: str, owner: dict[str, Any], tmp_path: p
         old.add(RECORD)
 
 
-def test_many_open_it_at_once(uri: str, owner: dict[str, Any]) -> None:
+def test_one_of_many_that_open_an_old_database_changes_its_tables(uri: str, owner: dict[str, Any]) -> None:
     """One of them changes the tables, the others wait for it."""
 
     def open_it(_: int) -> int:
@@ -115,7 +115,9 @@ def test_many_open_it_at_once(uri: str, owner: dict[str, Any]) -> None:
     assert at_once(8, open_it) == [1] * 8
 
 
-def test_a_change_fails_halfway(uri: str, owner: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_tables_that_fails_halfway_leaves_everything_as_before(
+    uri: str, owner: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Everything is as before, and the next one succeeds."""
     with sql_store(uri) as store:
         with monkeypatch.context() as faults:
@@ -129,7 +131,9 @@ def test_a_change_fails_halfway(uri: str, owner: dict[str, Any], monkeypatch: py
         assert len(store.keys()) == 1
 
 
-def test_tables_are_made_by_hand(uri: str, owner: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_old_tables_made_by_hand_are_503_and_the_command_is_named(
+    uri: str, owner: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """With ``SUPERTOKENS_CREATE_TABLES=False`` old tables are 503; log and `status` name the command that changes them."""
     cookie = {"Cookie": f"sRefreshToken={owner['sRefreshToken']}"}
     with app_on(uri, owner["now"] + 5000, SUPERTOKENS_CREATE_TABLES=False) as app:
@@ -142,7 +146,7 @@ def test_tables_are_made_by_hand(uri: str, owner: dict[str, Any], caplog: pytest
         assert client.post("/refresh", headers=cookie).status_code == 200
 
 
-def test_an_index_has_other_columns(uri: str) -> None:
+def test_an_index_with_other_columns_is_made_anew_and_older_releases_take_it(uri: str) -> None:
     """It is made anew, and no older release refuses the tables for that."""
     with sql_store(uri) as store:
         store.add(RECORD)
@@ -159,7 +163,7 @@ def test_an_index_has_other_columns(uri: str) -> None:
         assert store.schema_version() == VERSION
 
 
-def test_somebody_newer_was_here(uri: str) -> None:
+def test_tables_of_a_newer_version_stay_and_the_error_says_to_update(uri: str) -> None:
     """Nothing is changed; the error says to update."""
     with sql_store(uri) as newer:
         newer.create_tables()
@@ -170,7 +174,7 @@ def test_somebody_newer_was_here(uri: str) -> None:
         assert store.schema_version() == VERSION + 1
 
 
-def test_migrations_made_the_tables(uri: str) -> None:
+def test_tables_that_migrations_made_tell_their_version_by_their_columns(uri: str) -> None:
     """They note no version; the columns tell it, and nothing is changed."""
     with sql_store(uri) as store:
         metadata.create_all(store._engine)
@@ -188,14 +192,14 @@ def without_apps(uri: str) -> str:
     return uri
 
 
-def test_apps_have_no_settings_yet(without_apps: str) -> None:
+def test_the_table_of_apps_is_made_at_the_first_use_and_older_releases_go_on(without_apps: str) -> None:
     """The table is made at the first use, and nothing else changes: older releases go on beside."""
     with sql_store(without_apps) as store:
         assert (store.config(), store.swap_config(None, "{}"), store.config()) == (None, True, "{}")
         assert (store.read(RECORD.handle), store.schema_version()) == (RECORD, VERSION)
 
 
-def test_apps_can_have_no_settings(without_apps: str) -> None:
+def test_apps_go_on_without_settings_where_tables_are_made_by_hand(without_apps: str) -> None:
     """Where tables are made by hand, apps go on without; the refusal names the command."""
     with sql_store(without_apps, creates_tables=False) as store:
         assert (store.config(), store.read(RECORD.handle)) == (None, RECORD)
@@ -217,7 +221,9 @@ def uri_of_a_guest(postgres_uri: str) -> Iterator[str]:
 
 
 @pytest.mark.postgres
-def test_the_table_of_apps_may_not_be_made(uri_of_a_guest: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_app_goes_on_where_the_table_of_apps_may_not_be_made(
+    uri_of_a_guest: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Only a core needs it: the app goes on with the tables that are there, and the log says what is lacking."""
     with sql_store(uri_of_a_guest) as store:
         assert (store.read(RECORD.handle), store.config()) == (RECORD, None)

@@ -18,8 +18,10 @@ from werkzeug.serving import make_server, make_ssl_devcert
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Request, Response
 
-from flask_supertokens import SuperTokens, create_new_session, current_session, get_cors_headers, verify_session
+from flask_supertokens import create_new_session, current_session, get_cors_headers, verify_session
 from flask_supertokens.stores.memory import MemoryStore
+
+from .apps import build_app
 
 APP = "https://app.example.com"
 SIBLING, OTHER_SITE = "https://evil.example.com", "https://evil.example.net"
@@ -75,17 +77,16 @@ def victim_app(store: MemoryStore, cors: str | None = None, **settings: Any) -> 
 
     :param cors: the origin whose pages may call it, ``"*"`` for all.
     """
-    app = Flask("tests.support.attackers")
-    app.config.update(SECRET_KEY="a secret of the tests", ACTS=[])
-    app.config.update({f"SUPERTOKENS_{name.upper()}": value for name, value in settings.items()})
-    SuperTokens(app, store=store)
-    if cors is not None:
-        CORS(app, origins=cors, supports_credentials=True, allow_headers=get_cors_headers())
-    app.add_url_rule("/", view_func=lambda: EMPTY_PAGE, endpoint="page")
-    app.add_url_rule("/login", view_func=log_in, methods=["POST"])
-    app.add_url_rule("/me", view_func=verify_session(session_required=False)(me))
-    app.add_url_rule("/act", view_func=verify_session(act), methods=["POST"])
-    return app
+
+    def add_views(app: Flask) -> None:
+        if cors is not None:
+            CORS(app, origins=cors, supports_credentials=True, allow_headers=get_cors_headers())
+        app.add_url_rule("/", view_func=lambda: EMPTY_PAGE, endpoint="page")
+        app.add_url_rule("/login", view_func=log_in, methods=["POST"])
+        app.add_url_rule("/me", view_func=verify_session(session_required=False)(me))
+        app.add_url_rule("/act", view_func=verify_session(act), methods=["POST"])
+
+    return build_app(add_views, store=store, ACTS=[], **settings)
 
 
 def log_in() -> ResponseReturnValue:

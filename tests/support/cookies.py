@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug.test import TestResponse
 
 EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+BOTH_COOKIES = {"sAccessToken", "sRefreshToken"}
 
 
 def environ(cookies: str, headers: Mapping[str, str]) -> dict[str, str]:

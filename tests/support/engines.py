@@ -53,14 +53,14 @@ def keys_of(engine: EmbeddedEngine) -> list[SigningKey]:
     return engine.upkeep.keys.stored(engine.now())
 
 
-def presented(engine: Engine, raw: str) -> AccessToken:
+def present(engine: Engine, raw: str) -> AccessToken:
     """An access token as a request brings it."""
     token = engine.read_access_token(raw)
     assert token is not None, "not one of ours"
     return token
 
 
-def issued(grant: Grant) -> SessionTokens:
+def tokens_of(grant: Grant) -> SessionTokens:
     """The tokens of a grant that has some."""
     assert grant.tokens is not None
     return grant.tokens
@@ -68,12 +68,12 @@ def issued(grant: Grant) -> SessionTokens:
 
 def refresh_token_of(grant: Grant) -> str:
     """The refresh token of a grant that has one."""
-    token = issued(grant).refresh_token
+    token = tokens_of(grant).refresh_token
     assert token is not None
     return token
 
 
-def refreshed(engine: Engine, grant: Grant) -> Grant:
+def refresh_grant(engine: Engine, grant: Grant) -> Grant:
     """What the engine answers to the refresh token of a grant."""
     return engine.refresh(RefreshRequest(refresh_token_of(grant)))
 
@@ -119,7 +119,7 @@ class EmbeddedServer:
         return self._answer(lambda: self._engine.refresh(RefreshRequest(token)))
 
     def use(self, access_token: str, *, check_database: bool = False) -> Answer:
-        token = presented(self._engine, access_token)
+        token = present(self._engine, access_token)
         return self._answer(lambda: self._engine.verify(token, check_database=check_database))
 
     def revoke(self) -> None:

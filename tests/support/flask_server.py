@@ -8,9 +8,9 @@ from typing import Any
 from flask import Flask
 from flask.typing import ResponseReturnValue
 
-from flask_supertokens import SuperTokens, create_new_session, current_session, revoke_session, verify_session
-from flask_supertokens.stores.memory import MemoryStore
+from flask_supertokens import create_new_session, current_session, revoke_session, verify_session
 
+from .apps import SECRET, build_app
 from .cookies import cookie_values
 from .plans import ACCESS_LIFETIME, REFRESH_LIFETIME, WINDOW, Answer, Clock, Jar, Outcome
 
@@ -21,10 +21,10 @@ MESSAGES: dict[str, Outcome] = {
 }
 
 
-def embedded(database_uri: str | None) -> dict[str, Any]:
+def embedded_settings(database_uri: str | None) -> dict[str, Any]:
     """Settings for the embedded engine, with the plans' lifetimes; ``None`` is a store in memory."""
     return {
-        "SECRET_KEY": "a secret of the tests",
+        "SECRET_KEY": SECRET,
         "SUPERTOKENS_DATABASE_URI": database_uri,
         "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": ACCESS_LIFETIME / 1000,
         "SUPERTOKENS_REFRESH_TOKEN_LIFETIME": REFRESH_LIFETIME / 1000,
@@ -33,13 +33,13 @@ def embedded(database_uri: str | None) -> dict[str, Any]:
 
 
 def an_app(folder: pathlib.Path | None, **settings: Any) -> Flask:
-    """An app with three views."""
+    """An app that plans are played on, with an instance folder."""
     app = Flask(__name__, instance_path=None if folder is None else str(folder))
-    app.config.update(SUPERTOKENS_COOKIE_SECURE=False, **settings)
-    in_memory = {"SUPERTOKENS_DATABASE_URI", "SUPERTOKENS_CONNECTION_URI"}.isdisjoint(
-        name for name, v in settings.items() if v
-    )
-    SuperTokens(app, store=MemoryStore() if in_memory else None)
+    return build_app(add_views, flask=app, cookie_secure=False, **settings)
+
+
+def add_views(app: Flask) -> None:
+    """A log-in, and two views that need a session."""
 
     @app.post("/login")
     def login() -> ResponseReturnValue:
@@ -54,8 +54,6 @@ def an_app(folder: pathlib.Path | None, **settings: Any) -> Flask:
     @verify_session(check_database=True)
     def checked() -> ResponseReturnValue:
         return {"user": current_session.user_id}
-
-    return app
 
 
 class FlaskServer:

@@ -84,3 +84,9 @@ def a_signer(shelf: Shelf, *secrets: str, cache_size: int = 100, **changes: Any)
 def signs_with(ring: KeyRing, now: int) -> str:
     """The kid that a ring signs with."""
     return ring.signing_key(now)[0]
+
+
+def refused(signer: AccessTokenSigner, raw: str) -> bool:
+    """Whether the structure or the signature is not ours."""
+    token = signer.read(raw)
+    return token is None or not signer.is_genuine(token, NOW)

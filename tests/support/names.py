@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-def spelled(value: object) -> str:
+def spell(value: object) -> str:
     """A value as text: without addresses, and sets in their order."""
     if isinstance(value, (set, frozenset)):
         return "{" + ", ".join(sorted(map(ascii, value))) + "}"

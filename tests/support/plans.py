@@ -18,6 +18,7 @@ Outcome = Literal["ok", "try refresh", "theft", "unauthorised"]
 SECOND = 1000
 UNITS = {"ms": 1, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND, "days": 86_400 * SECOND}
 HOUR = UNITS["h"]
+DAY = UNITS["days"]
 WINDOW = 30 * SECOND
 ACCESS_LIFETIME = HOUR
 REFRESH_LIFETIME = 100 * UNITS["days"]

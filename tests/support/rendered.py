@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from flask import Flask, Response, redirect, render_template_string, request, url_for
+from flask import Config, Flask, Response, redirect, render_template_string, request, url_for
 from flask.typing import ResponseReturnValue
 
 from flask_supertokens import (
-    SuperTokens,
     TokenTheftError,
     TryRefreshTokenError,
     create_new_session,
@@ -19,7 +18,8 @@ from flask_supertokens import (
 from flask_supertokens.browser import asked_target
 from flask_supertokens.claims import BooleanClaim
 from flask_supertokens.stores.base import Store
-from flask_supertokens.stores.memory import MemoryStore
+
+from .apps import build_app
 
 LIFETIME = 2
 """Seconds that an access token lives."""
@@ -46,17 +46,17 @@ REPORT = "all is well"
 
 def create_app(store: Store | None = None, **config: Any) -> Flask:
     """The app; ``config`` wins over what stands here."""
-    app = Flask("tests.support.rendered")
-    app.config.update(
-        SECRET_KEY="a secret of the tests",
-        SUPERTOKENS_ACCESS_TOKEN_LIFETIME=LIFETIME,
-        SUPERTOKENS_REFRESH_RACE_WINDOW=1,
-        SUPERTOKENS_LOGIN_URL="login",
-    )
-    app.config.from_prefixed_env("RENDERED")
-    app.config.update(config)
-    in_memory = "SUPERTOKENS_DATABASE_URI" not in app.config
-    SuperTokens(app, store=(store or MemoryStore()) if in_memory else None)
+    environment = Config("")
+    environment.from_prefixed_env("RENDERED")
+    own = {
+        "SUPERTOKENS_ACCESS_TOKEN_LIFETIME": LIFETIME,
+        "SUPERTOKENS_REFRESH_RACE_WINDOW": 1,
+        "SUPERTOKENS_LOGIN_URL": "login",
+    }
+    return build_app(add_views, flask=Flask("tests.support.rendered"), store=store, **{**own, **environment, **config})
+
+
+def add_views(app: Flask) -> None:
     app.after_request(_protect)
     for rule, view, methods in (
         ("/favicon.ico", no_icon, ["GET"]),
@@ -76,7 +76,6 @@ def create_app(store: Store | None = None, **config: Any) -> Flask:
         ("/nothing", verify_session(nothing), ["GET"]),
     ):
         app.add_url_rule(rule, view_func=view, methods=methods, endpoint=view.__name__ if rule not in TWICE else rule)
-    return app
 
 
 def _no_value(*_: object) -> None:

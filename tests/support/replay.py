@@ -84,7 +84,7 @@ class Replay:
                 if "waited_s" in step:
                     self._clock.wait(round(step["waited_s"] * 1000))
                 elif "decoded" in step:
-                    yield self._decoded(scenario["name"], number, step)
+                    yield self._decode(scenario["name"], number, step)
                 else:
                     yield self._exchange(scenario["name"], number, step)
 
@@ -131,7 +131,7 @@ class Replay:
         self._last = answer
         return Exchange(self._path.stem, scenario, number, asked, theirs, answer, tuple(unlike))
 
-    def _decoded(self, scenario: str, number: int, step: dict[str, Any]) -> Exchange:
+    def _decode(self, scenario: str, number: int, step: dict[str, Any]) -> Exchange:
         """The access token of the answer before: its header and claims."""
         raw = self._last.get("accessToken", {}).get("token") if isinstance(self._last, dict) else None
         if raw is None and isinstance(self._last, dict):
@@ -182,9 +182,9 @@ class Replay:
             return [self._ours(one) for one in value]
         if not isinstance(value, str):
             return value
-        return self._learned.get(value) or self._mangled(value)
+        return self._learned.get(value) or self._mangle(value)
 
-    def _mangled(self, value: str) -> str:
+    def _mangle(self, value: str) -> str:
         """A recorded token with a changed end becomes ours with a changed end."""
         for theirs, mine in self._learned.items():
             if len(value) > 100 and value[:100] == theirs[:100] and "." in value:

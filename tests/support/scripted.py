@@ -139,7 +139,7 @@ def _read(connection: socket.socket) -> Request | None:
 
 
 @contextlib.contextmanager
-def scripted(
+def run_scripted_core(
     certificate: tuple[str, str] | None = None, port: int = 0, versions: tuple[str, ...] = VERSIONS, **answers: Answer
 ) -> Iterator[ScriptedCore]:
     """A running core; answers by the last part of a path (``refresh=…``). At the end it is gone, with its connections."""

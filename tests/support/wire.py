@@ -1,4 +1,4 @@
-"""An app on the embedded engine with a clock moved by hand, requests made by hand, and what the answers say."""
+"""Requests made by hand, and what the responses say; the apps that they go to stand in `apps`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,29 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from flask import Flask, current_app, jsonify
-from flask.typing import ResponseReturnValue
+from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse
 
 from flask_supertokens import (
-    Session,
-    SessionTokens,
-    SuperTokens,
     create_new_session,
-    create_new_session_without_request,
-    get_session,
-    list_sessions,
-    verify_session,
 )
-from flask_supertokens.errors import GeneralError
-from flask_supertokens.state import AppState
-from flask_supertokens.stores.base import Store
-from flask_supertokens.stores.memory import MemoryStore
 
 from .cookies import Cookie, cookie_values, set_cookies
-from .plans import Clock
 
-SECRET = "a secret of the tests"
 TOKEN_HEADERS = ("front-token", "anti-csrf", "st-access-token", "st-refresh-token")
 UNAUTHORISED = {"message": "unauthorised"}
 TRY_REFRESH = {"message": "try refresh token"}
 THEFT = {"message": "token theft detected"}
+FOREIGN = {"message": "cross-site request refused"}
+OWN_ROUTES = {
+    "refresh": ("POST", "/refresh"),
+    "signout": ("POST", "/signout"),
+    "jwks": ("GET", "/.well-known/jwks.json"),
+    "discovery": ("GET", "/.well-known/openid-configuration"),
+    "health": ("GET", "/health"),
+    "static": ("GET", "/supertokens-assets/pages.css"),
+}
 HEADER = {"kid": "d-1795363746113", "typ": "JWT", "version": "5", "alg": "ES256"}
 CLAIMS: dict[str, Any] = {
     "iat": 1_700_000_000,
@@ -50,99 +45,16 @@ CLAIMS: dict[str, Any] = {
 }
 
 
-# -- the app -----------------------------------------------------------------------------------------------------------
-
-
-def an_app(store: Store | None = None, clock: Callable[[], int] | None = None, **settings: Any) -> Flask:
-    """An app with `/login`, `/me` (a session is required) and `/maybe` (it is optional), its clock standing still.
-
-    ``settings`` are those of the extension without their prefix, in lower case, and Flask's own in upper case.
-    """
-    app = Flask("tests.support.wire")
-    given = {key if key.isupper() else f"SUPERTOKENS_{key.upper()}": value for key, value in settings.items()}
-    app.config.update({"SECRET_KEY": SECRET, "SUPERTOKENS_COOKIE_SECURE": False, **given})
-    SuperTokens(app, store=MemoryStore() if store is None else store)
-    state_of(app).engine.clock = clock or Clock()  # type: ignore[attr-defined]
-    app.add_url_rule("/login", view_func=login, methods=["POST"])
-    app.add_url_rule("/me", "me", verify_session(whoami), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-    app.add_url_rule("/maybe", "maybe", verify_session(session_required=False)(whoami), methods=["GET", "POST"])
-    app.add_url_rule("/run", "run", act)
-    app.add_url_rule("/run-verified", "run-verified", verify_session(act))
-    return app
-
-
-def login() -> ResponseReturnValue:
-    return {"handle": create_new_session("user-1").handle}
-
-
-def whoami() -> ResponseReturnValue:
-    session = get_session(session_required=False, anti_csrf_check=False)
-    return {"user": session and session.user_id, "method": session and session._method}
-
-
-def act() -> ResponseReturnValue:
-    return jsonify(current_app.config["ACTION"]())
-
-
 def run(app: Flask, action: Callable[[], Any], *, verified: bool = False, **request: Any) -> TestResponse:
     """Run something in a view, with a session required or not. The answer is JSON."""
     app.config["ACTION"] = action
     return call(app, "GET", "/run-verified" if verified else "/run", **request)
 
 
-def add(app: Flask, view: Callable[[], Any], path: str = "/view") -> Flask:
-    """The app with one more view, for GET and POST."""
-    app.add_url_rule(path, path, view, methods=["GET", "POST"])
-    return app
-
-
-def state_of(app: Flask) -> AppState:
-    state: AppState = app.extensions["supertokens"]
-    return state
-
-
-def clock_of(app: Flask) -> Clock:
-    clock: Clock = state_of(app).engine.clock  # type: ignore[attr-defined]
-    return clock
-
-
-def signed_in(app: Flask, user_id: str = "user-1", **arguments: Any) -> SessionTokens:
-    """The tokens of a new session, made without a request."""
-    return a_session(app, user_id, **arguments).tokens
-
-
-def a_session(app: Flask, user_id: str = "user-1", **arguments: Any) -> Session:
-    with app.app_context():
-        return create_new_session_without_request(user_id, **arguments)
-
-
-def handles(app: Flask, user_id: str = "user-1") -> list[str]:
-    """The sessions that a user has."""
-    with app.app_context():
-        return [info.handle for info in list_sessions(user_id)]
-
-
-class BrokenStore(MemoryStore):
-    """A store that fails in every verb while it is ``down``."""
-
-    down = False
-
-    def __getattribute__(self, name: str) -> Any:
-        verb = super().__getattribute__(name)
-        if name not in {*Store.__abstractmethods__, "config", "swap_config"}:
-            return verb
-
-        def guarded(*arguments: Any) -> Any:
-            if self.down:
-                raise GeneralError(f"The session store failed in {name}. OSError: the disk is gone") from OSError()
-            return verb(*arguments)
-
-        return guarded
-
-    def of_app(self, app_id: str) -> MemoryStore:
-        """One that can fail as well."""
-        self._apps.setdefault(app_id, BrokenStore())
-        return self._apps[app_id]
+def logging_in(app: Flask, *arguments: Any, **keywords: Any) -> TestResponse:
+    """A view that makes a session of the user ``new``; ``tokens`` are the request's."""
+    tokens = keywords.pop("tokens", {})
+    return run(app, lambda: create_new_session("new", *arguments, **keywords).handle, **tokens)
 
 
 # -- what goes in ------------------------------------------------------------------------------------------------------
@@ -169,6 +81,10 @@ def call(
     if bearer is not None:
         all_headers["Authorization"] = f"Bearer {bearer}"
     return app.test_client(use_cookies=False).open(path, method=method, headers=all_headers, **more)
+
+
+def post_refresh(app: Flask, **tokens: Any) -> TestResponse:
+    return call(app, "POST", "/refresh", **tokens)
 
 
 class Tokens(NamedTuple):
@@ -198,15 +114,20 @@ def ask(
     return call(app, method, path, bearer=bearer, cookies=filter(None, [cookies]), headers=named)
 
 
-def encoded(content: object) -> str:
+def encode_part(content: object) -> str:
     """A part of a JWT; bytes are taken as they are."""
     raw = content if isinstance(content, bytes) else json.dumps(content).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def forged(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
+def forge(claims: object = CLAIMS, header: object = HEADER, signature: str = "c2lnbmF0dXJl") -> str:
     """A token that nobody signed."""
-    return f"{encoded(header)}.{encoded(claims)}.{signature}"
+    return f"{encode_part(header)}.{encode_part(claims)}.{signature}"
+
+
+def forged_with(**claims: Any) -> str:
+    """A token that nobody signed, valid for long, with these claims."""
+    return forge({**CLAIMS, "exp": 2**40, **claims})
 
 
 def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -216,10 +137,10 @@ def without(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def contents(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of a JWT."""
     header, claims, _ = token.split(".")
-    return decoded(header), decoded(claims)
+    return decode_token(header), decode_token(claims)
 
 
-def decoded(part: str) -> dict[str, Any]:
+def decode_token(part: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return content
 
@@ -227,7 +148,7 @@ def decoded(part: str) -> dict[str, Any]:
 # -- what comes out ----------------------------------------------------------------------------------------------------
 
 
-def cleared(response: TestResponse) -> set[str]:
+def cleared_methods(response: TestResponse) -> set[str]:
     """The methods whose tokens a response removes: cookie, header."""
     cookies = set_cookies(response)
     by_cookie = all(name in cookies and cookies[name].cleared for name in ("sAccessToken", "sRefreshToken"))
@@ -242,7 +163,7 @@ def handed_out(response: TestResponse) -> set[str]:
     return {name for name, true in (("cookie", by_cookie), ("header", by_header)) if true}
 
 
-def untouched(response: TestResponse) -> bool:
+def sets_no_tokens(response: TestResponse) -> bool:
     """Whether the extension wrote no tokens to this response, and cleared none."""
     names = ("Set-Cookie", *TOKEN_HEADERS, "Access-Control-Expose-Headers", "Clear-Site-Data")
     return not any(name in response.headers for name in names)
@@ -255,7 +176,7 @@ def front(response: TestResponse) -> dict[str, Any]:
     return content
 
 
-def asserted_answer(response: TestResponse, status: int, body: object) -> None:
+def assert_response(response: TestResponse, status: int, body: object) -> None:
     """Status, body and content type of an answer for an API client."""
     assert (response.status_code, response.json) == (status, body)
     assert response.headers["Content-Type"] == "application/json; charset=utf-8"

@@ -15,7 +15,7 @@ from flask_supertokens.protocol.tokens import fingerprint, preimage
 from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
-from .servers import WINDOW, Client, Gunicorn, Said, databases, told
+from .servers import WINDOW, Client, Gunicorn, Said, databases, json_of
 
 CLIENTS = 8
 
@@ -28,7 +28,7 @@ def fire(database_uri: str, rounds: int, workers: int = CLIENTS) -> Counter[str]
     with Gunicorn(database_uri, workers) as server:
         clients = [Client(server.port) for _ in range(CLIENTS)]
         login = clients[0].ask("POST", "/login")
-        handle, token = told(login)["handle"], login.cookies["sRefreshToken"]
+        handle, token = json_of(login)["handle"], login.cookies["sRefreshToken"]
         for number in range(rounds):
             answers = _at_once(clients, token)
             figures["refreshes"] += len(answers)

@@ -29,7 +29,7 @@ from flask_supertokens.protocol.tokens import parse_access_token
 from flask_supertokens.stores.memory import MemoryStore
 
 from ..support.engines import SETTINGS, a_session, an_engine, refresh_token_of
-from ..support.flask_server import an_app, embedded
+from ..support.flask_server import an_app, embedded_settings
 from ..support.plans import HOUR, Clock
 
 T = TypeVar("T")
@@ -92,10 +92,10 @@ class Grammar:
 
     def text(self) -> str:
         """One more, and never one of the samples."""
-        made = self._random.choice((self._mangled, self._token, self._json, self._cookies, self._path, self._noise))()
+        made = self._random.choice((self._mangle, self._token, self._json, self._cookies, self._path, self._noise))()
         return made if made not in self._samples else made + "x"
 
-    def _mangled(self) -> str:
+    def _mangle(self) -> str:
         """A genuine token with something wrong in it."""
         text = self._random.choice(self._samples)
         for _ in range(self._random.randrange(1, 4)):
@@ -136,8 +136,8 @@ class Grammar:
             "exp": self._pick([2_000_000_000, "x", None, True, -1, 2**53]),
         }
         parts = [
-            _encoded(json.dumps(header)),
-            _encoded(self._twice(json.dumps(claims))),
+            _encode(json.dumps(header)),
+            _encode(self._twice(json.dumps(claims))),
             self._pick(["", "AA", "c2ln", "!!"]),
         ]
         return ".".join(parts[: self._pick([1, 2, 3, 3, 3, 3])])
@@ -223,7 +223,7 @@ _KEYS += [
 ]
 
 
-def _encoded(text: str) -> str:
+def _encode(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode("utf-8", "surrogatepass")).rstrip(b"=").decode()
 
 
@@ -233,19 +233,19 @@ def _encoded(text: str) -> str:
 def parsers(samples: list[str], engine: Any) -> dict[str, tuple[Parser, float]]:
     """What reads clients' texts, and which share of the inputs each gets."""
     return {
-        "access token": (lambda text: _verified(engine, text), 0.25),
-        "refresh token": (lambda text: _refreshed(engine, text), 0.15),
+        "access token": (lambda text: _verify(engine, text), 0.25),
+        "refresh token": (lambda text: _refresh(engine, text), 0.15),
         "structure test": (lambda text: parse_access_token(text, frozenset({"none"})) is not None, 0.1),
-        "cookies": (_cookies_read, 0.2),
+        "cookies": (_read_cookies, 0.2),
         "next": (_sent_elsewhere, 0.2),
-        "core's answers": (_answer_read, 0.07),
+        "core's answers": (_read_response, 0.07),
         "replayed forms": (_form(), 0.01),
         "app": (_app(), 0.01),
         "core": (_core(), 0.01),
     }
 
 
-def _verified(engine: Any, text: str) -> bool:
+def _verify(engine: Any, text: str) -> bool:
     token = engine.read_access_token(text)
     if token is None:
         return False
@@ -256,7 +256,7 @@ def _verified(engine: Any, text: str) -> bool:
     return True
 
 
-def _refreshed(engine: Any, text: str) -> bool:
+def _refresh(engine: Any, text: str) -> bool:
     try:
         engine.refresh(RefreshRequest(text))
     except UnauthorisedError:
@@ -264,7 +264,7 @@ def _refreshed(engine: Any, text: str) -> bool:
     return True
 
 
-def _cookies_read(text: str) -> bool:
+def _read_cookies(text: str) -> bool:
     presented = read("POST", {"HTTP_COOKIE": text, "HTTP_AUTHORIZATION": text, "HTTP_ANTI_CSRF": text}, NAMES)
     assert all((*presented.access_cookies, *presented.refresh_cookies))
     presented.duplicates  # noqa: B018 - it is counted
@@ -276,7 +276,7 @@ def _sent_elsewhere(text: str) -> bool:
     return path is not None and (path.startswith(BROWSERS_SEE_ANOTHER_HOST) or not path.startswith("/"))
 
 
-def _answer_read(text: str) -> bool:
+def _read_response(text: str) -> bool:
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
@@ -290,7 +290,7 @@ def _answer_read(text: str) -> bool:
 
 
 def _app() -> Parser:
-    app = an_app(None, **embedded(None))
+    app = an_app(None, **embedded_settings(None))
 
     def ask(text: str) -> bool:
         headers = {
@@ -311,7 +311,7 @@ def _app() -> Parser:
 
 def _form() -> Parser:
     """Forms that come with an expired access token, and are sent through the refresh route and back."""
-    app, clock = an_app(None, **embedded(None)), Clock()
+    app, clock = an_app(None, **embedded_settings(None)), Clock()
     app.extensions["supertokens"].engine.clock = clock
     app.add_url_rule("/form", view_func=verify_session(lambda: "in"), methods=["POST"])
     cookies = [

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..support.flask_server import FlaskServer, an_app, embedded
+from ..support.flask_server import FlaskServer, an_app, embedded_settings
 from ..support.plans import HOUR, SECOND, UNITS, WINDOW, Answer, Clock, Jar
 
 ACTIONS = 14
@@ -227,7 +227,7 @@ class Life:
 def lives(number: int, first_seed: int = 0, weather: Weather = CLEAR) -> Counter[str]:
     """Live so many lives, every other one with a thief; what came of them."""
     figures: Counter[str] = Counter()
-    server = FlaskServer(an_app(None, **embedded(None)), Clock())
+    server = FlaskServer(an_app(None, **embedded_settings(None)), Clock())
     for seed in range(first_seed, first_seed + number):
         life = Life(server, seed, weather, with_thief=seed % 2 == 1)
         life.live()

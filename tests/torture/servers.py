@@ -147,7 +147,7 @@ class Client:
         return Said(response.status, text, dict(line.split(";")[0].split("=", 1) for line in lines))
 
 
-def told(said: Said) -> Any:
+def json_of(said: Said) -> Any:
     """The JSON of an answer."""
     return json.loads(said.text)
 

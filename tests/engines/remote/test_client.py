@@ -27,7 +27,7 @@ from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest, Repeat
 
 from ...support.core_process import a_free_port
-from ...support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, scripted
+from ...support.scripted import Answer, Request, ScriptedCore, drip, hang_up, keep_silent, raw, reply, run_scripted_core
 from ...support.threads import at_once
 from ...support.workers import State, Workers, fork_in_c, in_a_fork
 
@@ -46,7 +46,7 @@ def a_client(*cores: ScriptedCore | str, timeout: float = 5, key: str | None = K
     return CoreClient(tuple(core if isinstance(core, str) else core.uri for core in cores), key, timeout, **options)
 
 
-def agreed(client: CoreClient, version: str | None = "5.4") -> None:
+def agree_on(client: CoreClient, version: str | None = "5.4") -> None:
     """This version is spoken with each host, without asking it."""
     for host in client._hosts:
         host.version = version
@@ -68,13 +68,13 @@ def failure(client: CoreClient, request: CoreRequest = REFRESH) -> str:
 
 @pytest.fixture
 def core() -> Iterator[ScriptedCore]:
-    with scripted(refresh=reply(OK)) as core:
+    with run_scripted_core(refresh=reply(OK)) as core:
         yield core
 
 
 @pytest.fixture
 def other() -> Iterator[ScriptedCore]:
-    with scripted(refresh=reply(OK)) as core:
+    with run_scripted_core(refresh=reply(OK)) as core:
         yield core
 
 
@@ -89,7 +89,7 @@ def nobody() -> Iterator[str]:
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_is_made(core: ScriptedCore) -> None:
+def test_a_call_has_the_common_version_the_key_and_json(core: ScriptedCore) -> None:
     """With the version that both speak, the key, and JSON."""
     assert ask(a_client(core)) == OK
     asked_version, call = core.requests
@@ -99,7 +99,7 @@ def test_a_call_is_made(core: ScriptedCore) -> None:
     assert call.json["refreshToken"] == "a-refresh-token"
 
 
-def test_a_core_is_below_a_base_path(core: ScriptedCore) -> None:
+def test_every_call_stays_below_the_base_path(core: ScriptedCore) -> None:
     """All calls are, the version included."""
     core.answers = {
         "/appid-shop/apiversion": reply({"versions": ["5.3"]}),
@@ -112,7 +112,7 @@ def test_a_core_is_below_a_base_path(core: ScriptedCore) -> None:
     ]
 
 
-def test_keys_are_fetched(core: ScriptedCore) -> None:
+def test_keys_are_fetched_without_api_key_and_version(core: ScriptedCore) -> None:
     """Without API key and version, since anyone may have them."""
     core.answers["/.well-known/jwks.json"] = reply(
         {"keys": [{"kid": "d-1"}]}, Cache_Control="max-age=77, must-revalidate"
@@ -122,7 +122,7 @@ def test_keys_are_fetched(core: ScriptedCore) -> None:
     assert {"api-key", "cdi-version"}.isdisjoint(request.headers)
 
 
-def test_a_connection_is_used_again(core: ScriptedCore) -> None:
+def test_calls_in_a_row_use_one_connection(core: ScriptedCore) -> None:
     """One is enough for calls in a row."""
     client = a_client(core)
     for _ in range(20):
@@ -130,7 +130,7 @@ def test_a_connection_is_used_again(core: ScriptedCore) -> None:
     assert core.connections == 1
 
 
-def test_calls_are_seen_and_changed(core: ScriptedCore) -> None:
+def test_hooks_see_and_change_calls_before_they_leave(core: ScriptedCore) -> None:
     """By hooks, before they leave; and by whoever instruments requests."""
     seen: list[str] = []
 
@@ -143,7 +143,9 @@ def test_calls_are_seen_and_changed(core: ScriptedCore) -> None:
     assert core.requests[1].headers["traceparent"] == "00-1"
 
 
-def test_requests_is_instrumented(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_go_through_the_method_that_instrumentation_wraps(
+    core: ScriptedCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Calls go through `requests.Session.send`."""
     seen, send = [], requests.Session.send
     monkeypatch.setattr(
@@ -155,7 +157,9 @@ def test_requests_is_instrumented(core: ScriptedCore, monkeypatch: pytest.Monkey
     assert len(seen) == 2
 
 
-def test_a_netrc_has_a_password(core: ScriptedCore, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_of_a_netrc_is_not_sent_to_cores(
+    core: ScriptedCore, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is not for cores."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -173,19 +177,19 @@ def proxy(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> ScriptedCore:
     return core
 
 
-def test_cores_are_behind_a_proxy(proxy: ScriptedCore) -> None:
+def test_a_sign_in_that_a_proxy_does_not_answer_is_not_repeated(proxy: ScriptedCore) -> None:
     """It is asked for the whole address; what it does not answer may have been executed, so a log-in is not repeated."""
     proxy.default = reply({"versions": ["5.4"]})
     client = a_client("http://one.invalid", "http://two.invalid", timeout=2)
     assert client.call(lambda _: REFRESH) == ({"versions": ["5.4"]}, False)
-    agreed(client)
+    agree_on(client)
     proxy.default = hang_up
     failure(client, CREATE)
     assert len(proxy.requests) == 3
     assert proxy.requests[-1].path.startswith("http://two.invalid/public/recipe/session")
 
 
-def test_a_proxy_stretches_an_answer(proxy: ScriptedCore) -> None:
+def test_a_proxy_that_stretches_a_response_does_not_stretch_the_deadline(proxy: ScriptedCore) -> None:
     """The deadline holds behind a proxy too."""
     proxy.default = drip(HEAD, b"X-Slow: 1\r\n")
     start = time.monotonic()
@@ -193,11 +197,11 @@ def test_a_proxy_stretches_an_answer(proxy: ScriptedCore) -> None:
     assert time.monotonic() - start < 1.5
 
 
-def test_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
+def test_a_sign_in_goes_to_the_next_host_where_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
     """Then nothing was sent to the core, and a log-in goes to the next host."""
     proxy.default = reply(b"forbidden", 403)
     client = a_client("https://one.invalid", "https://two.invalid")
-    agreed(client)
+    agree_on(client)
     failure(client, CREATE)
     assert [(request.method, request.path) for request in proxy.requests] == [
         ("CONNECT", "one.invalid:443"),
@@ -218,34 +222,34 @@ def test_a_proxy_opens_no_tunnel(proxy: ScriptedCore) -> None:
         (["3.1"], "3.1"),
     ],
 )
-def test_a_version_is_agreed_on(core: ScriptedCore, theirs: list[str], chosen: str) -> None:
+def test_the_highest_version_that_both_speak_is_agreed_on(core: ScriptedCore, theirs: list[str], chosen: str) -> None:
     """The highest that both speak; the list has no order."""
     core.answers["/apiversion"] = reply({"versions": theirs})
     ask(a_client(core))
     assert core.requests[-1].headers["cdi-version"] == chosen
 
 
-def test_no_version_is_common(core: ScriptedCore) -> None:
+def test_an_error_names_both_lists_where_no_version_is_common(core: ScriptedCore) -> None:
     """An error that names both lists."""
     core.answers["/apiversion"] = reply({"versions": ["2.19", "6.0"]})
     assert "speaks CDI 2.19, 6.0; this side speaks 2.21, 3.0, 3.1" in failure(a_client(core))
 
 
-def test_many_threads_need_the_version(core: ScriptedCore) -> None:
+def test_one_of_many_threads_asks_for_the_version_once(core: ScriptedCore) -> None:
     """One asks for it, once."""
     client = a_client(core)
     at_once(8, lambda _: ask(client))
     assert [request.path for request in core.requests].count("/apiversion") == 1
 
 
-def test_a_core_does_not_know_what_it_offers(core: ScriptedCore) -> None:
-    """It is asked again some times, not for ever."""
+def test_a_core_that_does_not_know_what_it_offers_is_asked_again_some_times(core: ScriptedCore) -> None:
+    """Not for ever."""
     core.answers["/recipe/session/refresh"] = reply(b"cdi-version 5.4 not supported\n", 400)
     assert f"{core.uri}: it refuses the versions that it offers" in failure(a_client(core))
     assert len(core.requests) == 2 * client_module.AGREEMENTS
 
 
-def test_many_threads_find_that_a_core_was_replaced(core: ScriptedCore) -> None:
+def test_one_of_many_threads_agrees_anew_with_a_replaced_core_and_all_go_on(core: ScriptedCore) -> None:
     """One of them agrees anew, and all go on."""
     client = a_client(core)
     ask(client)
@@ -277,17 +281,17 @@ class Forgetful(_Host):
         self._kept = version
 
 
-def test_another_thread_forgets_the_version(core: ScriptedCore) -> None:
+def test_a_call_goes_on_with_its_version_though_another_thread_forgets_it(core: ScriptedCore) -> None:
     """A call goes on with the version that it was given."""
     client = a_client(core)
     client._hosts = (Forgetful(core.uri),)
     for _ in range(3):
         ask(client)
-        agreed(client, "5.3")
+        agree_on(client, "5.3")
     assert [request.headers["cdi-version"] for request in core.requests[1:]] == ["5.4", "5.3", "5.3"]
 
 
-def test_another_thread_does_not_get_the_version(core: ScriptedCore) -> None:
+def test_a_thread_that_waits_for_the_version_waits_no_longer_than_its_deadline(core: ScriptedCore) -> None:
     """Whoever waits for it waits no longer than its own deadline."""
     client, start = a_client(core, timeout=0.3), time.monotonic()
     with client._hosts[0].agreement:
@@ -296,7 +300,7 @@ def test_another_thread_does_not_get_the_version(core: ScriptedCore) -> None:
     assert ask(client) == OK
 
 
-def test_many_threads_need_the_version_of_a_silent_core(core: ScriptedCore) -> None:
+def test_threads_that_need_the_version_of_a_silent_core_wait_side_by_side(core: ScriptedCore) -> None:
     """They do not wait one after the other."""
     core.answers["/apiversion"] = keep_silent
     client, start = a_client(core, timeout=0.5), time.monotonic()
@@ -307,7 +311,7 @@ def test_many_threads_need_the_version_of_a_silent_core(core: ScriptedCore) -> N
 # -- hosts -------------------------------------------------------------------------------------------------------------
 
 
-def test_hosts_are_asked_in_turn(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_each_host_gets_its_share_of_the_calls(core: ScriptedCore, other: ScriptedCore) -> None:
     """Each gets its share."""
     client = a_client(core, other)
     for _ in range(10):
@@ -315,8 +319,10 @@ def test_hosts_are_asked_in_turn(core: ScriptedCore, other: ScriptedCore) -> Non
     assert {len(core.paths()), len(other.paths())} == {5}
 
 
-def test_a_host_refuses(core: ScriptedCore, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one is asked; the one that refused is left alone for a while, and is asked again then."""
+def test_a_host_that_refused_is_left_alone_for_a_while_and_asked_again_then(
+    core: ScriptedCore, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is asked meanwhile."""
     attempts: list[str] = []
     client = a_client(nobody, core, hooks=[lambda request: attempts.append(str(request.url))])
     for _ in range(6):
@@ -329,7 +335,7 @@ def test_a_host_refuses(core: ScriptedCore, nobody: str, monkeypatch: pytest.Mon
     assert sum(url.startswith(nobody) for url in attempts) == 2
 
 
-def test_all_hosts_refuse(nobody: str) -> None:
+def test_an_error_names_what_each_host_did_where_all_refuse(nobody: str) -> None:
     """Each is asked once, and named with what it did."""
     second = f"http://127.0.0.1:{a_free_port()}/base"
     text = failure(a_client(nobody, second))
@@ -338,7 +344,7 @@ def test_all_hosts_refuse(nobody: str) -> None:
     assert text.endswith("Check that it runs, and SUPERTOKENS_CONNECTION_URI.")
 
 
-def test_a_call_finds_no_host(nobody: str) -> None:
+def test_a_call_asks_each_host_once_and_the_next_call_asks_them_again(nobody: str) -> None:
     """It asks each once; the next call asks them again though all refused."""
     attempts: list[str] = []
     uris = [nobody, f"http://127.0.0.1:{a_free_port()}/base", f"http://127.0.0.1:{a_free_port()}"]
@@ -348,7 +354,7 @@ def test_a_call_finds_no_host(nobody: str) -> None:
     assert sorted(attempts[:3]) == sorted(attempts[3:]) == sorted(uris)
 
 
-def test_a_host_that_refused_is_asked_last(core: ScriptedCore, nobody: str) -> None:
+def test_a_host_that_refused_is_asked_last_and_not_forgotten(core: ScriptedCore, nobody: str) -> None:
     """It is passed over, not forgotten: when the others fail, it gets its chance."""
     client = a_client(nobody, core)
     for _ in range(3):
@@ -358,7 +364,7 @@ def test_a_host_that_refused_is_asked_last(core: ScriptedCore, nobody: str) -> N
     assert text.index(core.uri) < text.index(nobody)
 
 
-def test_hosts_have_different_base_paths(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_each_host_keeps_its_own_base_path(core: ScriptedCore, other: ScriptedCore) -> None:
     """Each keeps its own."""
     core.default = other.default = reply(OK)
     core.answers = {"/a/apiversion": reply({"versions": ["5.4"]})}
@@ -391,9 +397,9 @@ CALLS = {"create": CREATE, "verify": VERIFY, "refresh": REFRESH, "remove": REMOV
 
 def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
     """How many of two hosts were asked when the first one asked answers so, and what came of it."""
-    with scripted() as one, scripted() as two:
+    with run_scripted_core() as one, run_scripted_core() as two:
         client = a_client(one, two)
-        agreed(client)
+        agree_on(client)
         one.default = two.default = answer
         one.answers = two.answers = {}
         counted: list[str] = []
@@ -412,7 +418,7 @@ def asked_hosts(request: CoreRequest, answer: Answer) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("failure_name", SENT)
 @pytest.mark.parametrize("call", CALLS)
-def test_it_is_not_known_whether_a_call_was_executed(call: str, failure_name: str) -> None:
+def test_a_call_that_may_have_been_executed_is_repeated_only_if_that_does_no_harm(call: str, failure_name: str) -> None:
     """Another host is asked, unless a second execution would leave something behind; the caller is told of the repeat."""
     asked, result = asked_hosts(CALLS[call], SENT[failure_name])
     assert (asked, result) == ((1, None) if call == "create" else (2, (OK, True)))
@@ -420,17 +426,17 @@ def test_it_is_not_known_whether_a_call_was_executed(call: str, failure_name: st
 
 @pytest.mark.parametrize("failure_name", FINAL)
 @pytest.mark.parametrize("call", CALLS)
-def test_a_core_says_no(call: str, failure_name: str) -> None:
+def test_no_other_host_is_asked_where_a_core_says_no(call: str, failure_name: str) -> None:
     """That is final: no other host is asked."""
     assert asked_hosts(CALLS[call], FINAL[failure_name]) == (1, None)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_was_never_sent(call: str, core: ScriptedCore, nobody: str) -> None:
+def test_a_call_that_was_never_sent_goes_to_the_next_host(call: str, core: ScriptedCore, nobody: str) -> None:
     """Then every call goes to the next host."""
     core.default = reply(OK)
     client = a_client(nobody, core)
-    agreed(client)
+    agree_on(client)
     for _ in range(2):
         assert client.call(lambda _: CALLS[call]) == (OK, False)
 
@@ -439,12 +445,12 @@ def test_a_repeat_is_told_after_a_wait(core: ScriptedCore, other: ScriptedCore, 
     """A host may have executed the call before another one was busy: the answer after the wait is still a second one."""
     core.default, other.default = hang_up, busy(1)
     client = a_client(core, other)
-    agreed(client)
+    agree_on(client)
     assert client.call(lambda _: CoreRequest("POST", "/remove", {}, repeat=Repeat.YES_BUT_UNSURE)) == (OK, True)
     assert (len(waits), len(core.requests), len(other.requests)) == (1, 1, 2)
 
 
-def test_a_pooled_connection_has_died(core: ScriptedCore) -> None:
+def test_a_dead_connection_of_the_pool_is_noticed_before_a_call_is_sent(core: ScriptedCore) -> None:
     """That is noticed before the next call is sent, so even a log-in passes."""
 
     def answer_and_close(connection: socket.socket, request: Request) -> None:
@@ -492,14 +498,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("request_", [CREATE, REFRESH])
-def test_a_gateway_is_busy(core: ScriptedCore, waits: list[float], request_: CoreRequest) -> None:
+def test_a_busy_gateway_is_asked_again_after_growing_waits(
+    core: ScriptedCore, waits: list[float], request_: CoreRequest
+) -> None:
     """It did not execute the call: growing waits, then it is asked again, a log-in too."""
     core.default = core.answers["/recipe/session/refresh"] = busy(5)
     assert ask(a_client(core), request_) == OK
     assert waits == list(client_module.WAITS_AFTER_429)
 
 
-def test_a_gateway_stays_busy(core: ScriptedCore, waits: list[float]) -> None:
+def test_a_gateway_that_stays_busy_is_given_up_after_five_waits(core: ScriptedCore, waits: list[float]) -> None:
     """After five waits that is the answer."""
     core.answers["/recipe/session/refresh"] = busy(99)
     assert "429" in failure(a_client(core))
@@ -510,7 +518,9 @@ def test_a_gateway_stays_busy(core: ScriptedCore, waits: list[float]) -> None:
     ("told", "waited"),
     [("2", 2), ("0", 0), ("3600", 0.01), ("soon", 0.01), ("-1", 0.01), ("9" * 400, 0.01), ("1.5", 0.01)],
 )
-def test_a_gateway_says_how_long(core: ScriptedCore, waits: list[float], told: str, waited: float) -> None:
+def test_a_gateway_that_says_how_long_is_waited_for_if_that_fits(
+    core: ScriptedCore, waits: list[float], told: str, waited: float
+) -> None:
     """That is waited, if it is a number of seconds that fits."""
     core.answers["/recipe/session/refresh"] = busy(1, Retry_After=told)
     ask(a_client(core))
@@ -518,7 +528,9 @@ def test_a_gateway_says_how_long(core: ScriptedCore, waits: list[float], told: s
 
 
 @pytest.mark.parametrize("head", [b"Retry-After: \xb2\r\nContent-Length: 0\r\n\r\n", b"Connection: close\r\n\r\n"])
-def test_a_gateway_is_busy_and_odd(core: ScriptedCore, waits: list[float], head: bytes) -> None:
+def test_an_odd_response_of_a_busy_gateway_is_understood_by_its_status(
+    core: ScriptedCore, waits: list[float], head: bytes
+) -> None:
     """A digit that is none, or no length: its status is enough to know that nothing was executed."""
     core.answers["/recipe/session/refresh"] = in_turn(raw(b"HTTP/1.1 429 x\r\n" + head), reply(OK))
     assert ask(a_client(core)) == OK
@@ -540,7 +552,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ],
     ids=["silent", "headers", "a header", "body", "chunks", "status"],
 )
-def test_a_host_stretches_its_answer(core: ScriptedCore, answer: Answer) -> None:
+def test_a_host_that_stretches_its_response_is_given_up_at_the_deadline(core: ScriptedCore, answer: Answer) -> None:
     """The call ends when its time is up, however often a byte comes."""
     core.answers["/recipe/session/refresh"] = answer
     client, start = a_client(core, timeout=0.4), time.monotonic()
@@ -552,7 +564,7 @@ def test_a_silent_host_leaves_time_for_the_next(core: ScriptedCore, other: Scrip
     """A call that may be repeated is answered by the other; the silent one is left alone for a while."""
     core.answers["/recipe/session/refresh"] = keep_silent
     client = a_client(core, other, timeout=1)
-    agreed(client)
+    agree_on(client)
     assert [ask(client) for _ in range(6)] == [OK] * 6
     assert len(core.paths()) == 1
 
@@ -566,16 +578,16 @@ def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCor
     assert time.monotonic() - start < 1.5
 
 
-def test_a_log_in_gets_no_answer(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_a_sign_in_without_a_response_is_not_made_again(core: ScriptedCore, other: ScriptedCore) -> None:
     """It is not made again."""
     core.default = other.default = keep_silent
     client = a_client(core, other, timeout=0.3)
-    agreed(client)
+    agree_on(client)
     assert "no complete answer within" in failure(client, CREATE)
     assert len(core.requests) + len(other.requests) == 1
 
 
-def test_a_host_begins_tls_and_stops(core: ScriptedCore) -> None:
+def test_a_host_that_stops_in_the_tls_handshake_is_given_up_in_time(core: ScriptedCore) -> None:
     """A handshake ends in time as well."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = a_client(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout=0.4)
@@ -587,7 +599,7 @@ def test_a_host_begins_tls_and_stops(core: ScriptedCore) -> None:
 # -- threads and processes ---------------------------------------------------------------------------------------------
 
 
-def test_many_threads_call(core: ScriptedCore) -> None:
+def test_each_of_many_threads_gets_its_own_response(core: ScriptedCore) -> None:
     """Each gets its own answer."""
     core.answers["/recipe/session/refresh"] = lambda c, r: reply({"echo": r.json["refreshToken"]})(c, r)
     client = a_client(core)
@@ -600,12 +612,12 @@ def test_many_threads_call(core: ScriptedCore) -> None:
     assert all(at_once(16, calls))
 
 
-def test_a_process_forks(core: ScriptedCore) -> None:
+def test_a_forked_child_has_connections_and_locks_of_its_own(core: ScriptedCore) -> None:
     """The child has connections and locks of its own, also when a thread of the parent held one."""
     client = a_client(core)
     ask(client)
     with client._hosts[0].agreement:
-        agreed(client, None)
+        agree_on(client, None)
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
@@ -622,19 +634,19 @@ def call_fork_call(_state: State, uri: str) -> bool:
     ask(client)
     time.sleep(0.1)  # the call's watchdog ends: a thread that waits for Python's lock can't be left behind
     with client._hosts[0].agreement:
-        agreed(client, None)
+        agree_on(client, None)
         in_the_child = in_a_fork(lambda: ask(client) == OK, fork_in_c)
     return in_the_child and ask(client) == OK
 
 
-def test_a_process_forks_in_c(core: ScriptedCore) -> None:
+def test_a_child_forked_in_c_has_connections_and_locks_of_its_own(core: ScriptedCore) -> None:
     """The same where Python is not told of it."""
     with Workers(1) as workers:
         assert workers.one_does(call_fork_call, core.uri)
     assert core.connections == 2
 
 
-def test_a_process_forks_in_the_middle_of_a_call(core: ScriptedCore) -> None:
+def test_a_child_forked_in_the_middle_of_a_call_leaves_the_parent_s_connection_alone(core: ScriptedCore) -> None:
     """The child's calls do not touch the connection on which the parent waits for its answer."""
     arrived, answer = threading.Event(), threading.Event()
     core.default = lambda c, r: (arrived.set(), answer.wait(10), reply({"parent": 1})(c, r))
@@ -695,7 +707,7 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("path", ["/recipe/session/refresh", "/apiversion"])
-def test_a_host_is_no_core(core: ScriptedCore, case: str, path: str) -> None:
+def test_an_error_names_the_host_that_is_no_core_and_what_to_fix(core: ScriptedCore, case: str, path: str) -> None:
     """One sentence names the host and what to mend; no other library's exception comes out."""
     answer, said = BAD[case]
     core.answers[path] = answer
@@ -721,7 +733,9 @@ UNKNOWN = "Tenant with the following connectionURIDomain, appId and tenantId com
     ],
 )
 @pytest.mark.parametrize("path", ["/recipe/session/refresh", "/apiversion", "/.well-known/jwks.json"])
-def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, path: str) -> None:
+def test_an_error_says_what_to_correct_where_a_core_has_no_such_tenant(
+    core: ScriptedCore, answer: str, said: str, path: str
+) -> None:
     """The text says what is to be corrected, and it is no use to try again; no other host is asked for a call."""
     core.answers[path] = reply(answer.encode(), 400)
     client = a_client(core)
@@ -735,20 +749,22 @@ def test_a_core_has_no_such_tenant(core: ScriptedCore, answer: str, said: str, p
     ("status", "answer"),
     [(500, f"AppId or tenantId not found => {UNKNOWN} (, a, b)"), (400, f"x {UNKNOWN} (, a, b)"), (400, "AppId")],
 )
-def test_an_answer_looks_like_an_unknown_tenant(core: ScriptedCore, status: int, answer: str) -> None:
+def test_a_response_that_only_looks_like_an_unknown_tenant_is_told_as_it_is(
+    core: ScriptedCore, status: int, answer: str
+) -> None:
     """It is told as it is."""
     core.answers["/recipe/session/refresh"] = reply(answer.encode(), status)
     assert f"answered {status}: {answer}" in failure(a_client(core))
 
 
 @pytest.mark.parametrize("versions", [{}, [], {"versions": None}, {"versions": "5.4"}, {"versions": {"5.4": 1}}, 5])
-def test_versions_are_nonsense(core: ScriptedCore, versions: Any) -> None:
+def test_nonsense_for_versions_is_no_core(core: ScriptedCore, versions: Any) -> None:
     """That is no core."""
     core.answers["/apiversion"] = reply(versions)
     assert NO_CORE in failure(a_client(core))
 
 
-def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_response_is_not_read_to_its_end(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more of it is read than can be an answer."""
     monkeypatch.setattr(client_module, "MAX_RESPONSE", 1000)
     core.answers["/recipe/session/refresh"] = reply(b'"' + b"x" * 2000 + b'"')
@@ -756,7 +772,9 @@ def test_an_answer_is_huge(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("head", [HEAD, b"HTTP/1.1 307 x\r\nLocation: http://127.0.0.1:1/\r\n"])
-def test_an_answer_never_ends(core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+def test_a_response_that_never_ends_is_not_kept(
+    core: ScriptedCore, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
     """However fast it comes, it is not kept; that of a redirect neither."""
     monkeypatch.setattr(client_module, "MAX_RESPONSE", 100_000)
     sent: list[int] = []
@@ -773,26 +791,26 @@ def test_an_answer_never_ends(core: ScriptedCore, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_leads_to_a_core(core: ScriptedCore, other: ScriptedCore, status: int) -> None:
+def test_a_redirect_to_a_core_is_not_followed(core: ScriptedCore, other: ScriptedCore, status: int) -> None:
     """It is not followed: the key would go to whoever is there."""
     core.answers["/recipe/session/refresh"] = reply(b"", status, Location=f"{other.uri}/recipe/session/refresh")
     assert f"redirects to {other.uri}" in failure(a_client(core))
     assert other.requests == []
 
 
-def test_an_error_page_shows_what_it_was_asked(core: ScriptedCore) -> None:
+def test_neither_key_nor_token_gets_from_an_error_page_into_the_log(core: ScriptedCore) -> None:
     """Neither key nor token gets from there into the log."""
     token = "eyJ" + "a" * 90 + ".b-_" * 40
     core.default = lambda c, r: reply(f"got {r.headers['api-key']} and {r.json} here".encode(), 404)(c, r)
     client = a_client(core)
-    agreed(client)
+    agree_on(client)
     text = failure(client, cdi.verify_request(token, check_database=False))
     assert "answered 404: got ... and {" in text
     assert token[:64] not in text
 
 
 @pytest.mark.parametrize("key", [" leading space", "line\nbreak"])
-def test_a_key_is_no_header(core: ScriptedCore, key: str) -> None:
+def test_a_key_that_is_no_header_is_not_repeated_by_the_error(core: ScriptedCore, key: str) -> None:
     """The error does not repeat it."""
     with pytest.raises(GeneralError) as caught:
         ask(a_client(core, key=key))
@@ -811,7 +829,7 @@ def test_a_key_is_no_header(core: ScriptedCore, key: str) -> None:
         "http://%zz",
     ],
 )
-def test_an_address_is_none(core: ScriptedCore, uri: str) -> None:
+def test_an_address_that_is_none_is_an_error_in_words_and_the_next_host_is_asked(core: ScriptedCore, uri: str) -> None:
     """It is an error in words, and the next host is asked."""
     text = failure(a_client(uri))
     assert uri.partition("//")[2].rpartition("@")[2] in text
@@ -819,7 +837,7 @@ def test_an_address_is_none(core: ScriptedCore, uri: str) -> None:
     assert ask(a_client(uri, core), CREATE)["status"] == "OK"
 
 
-def test_a_name_does_not_exist() -> None:
+def test_an_error_says_that_a_host_s_name_does_not_exist() -> None:
     """The text says so."""
     text = failure(a_client("http://no-such-host.invalid"))
     assert "http://no-such-host.invalid" in text
@@ -845,17 +863,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
-def test_a_certificate_is_not_trusted(certificate: tuple[str, str]) -> None:
+def test_nothing_is_sent_to_a_host_whose_certificate_is_not_trusted(certificate: tuple[str, str]) -> None:
     """Nothing is sent, and the text says why."""
-    with scripted(certificate) as core:
+    with run_scripted_core(certificate) as core:
         assert "certificate" in failure(a_client(core), CREATE).lower()
         assert core.requests == []
 
 
-def test_a_trusted_host_stretches_its_answer(certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deadline_holds_with_tls_where_a_host_stretches_its_response(
+    certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The deadline holds with TLS as well."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate[0])
-    with scripted(certificate, refresh=drip(HEAD, b"X-Slow: 1\r\n")) as core:
+    with run_scripted_core(certificate, refresh=drip(HEAD, b"X-Slow: 1\r\n")) as core:
         client, start = a_client(core, timeout=0.6), time.monotonic()
         assert "no complete answer within" in failure(client)
         assert time.monotonic() - start < 1.7
@@ -864,27 +884,27 @@ def test_a_trusted_host_stretches_its_answer(certificate: tuple[str, str], monke
 
 
 @pytest.mark.parametrize("change", [("http:", "https:"), ("https:", "http:")])
-def test_tls_is_expected_where_there_is_none(certificate: tuple[str, str], change: tuple[str, str]) -> None:
+def test_tls_on_one_side_only_is_an_error_in_words(certificate: tuple[str, str], change: tuple[str, str]) -> None:
     """And the other way round: an error in words."""
-    with scripted(certificate if change[0] == "https:" else None) as core:
+    with run_scripted_core(certificate if change[0] == "https:" else None) as core:
         assert "127.0.0.1" in failure(a_client(core.uri.replace(*change), timeout=0.5))
 
 
-def test_an_address_has_a_password(nobody: str) -> None:
+def test_a_password_in_an_address_is_in_no_text(nobody: str) -> None:
     """It is in no text."""
     text = failure(a_client(nobody.replace("//", "//user:pass-word@")))
     assert "pass-word" not in text
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"keys": None}, {"keys": {}}, "keys", None])
-def test_keys_are_nonsense(core: ScriptedCore, answer: Any) -> None:
+def test_nonsense_for_keys_is_a_failure_of_the_core(core: ScriptedCore, answer: Any) -> None:
     """That is a failure of the core, not an empty list of keys."""
     core.answers["/.well-known/jwks.json"] = reply(answer)
     with pytest.raises(GeneralError, match="something else than keys"):
         a_client(core).fetch_keys(None)
 
 
-def test_the_first_host_lacks_a_key(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_a_key_that_the_first_host_lacks_is_fetched_from_the_next(core: ScriptedCore, other: ScriptedCore) -> None:
     """The next one is asked in the same flight."""
     core.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}]})
     other.answers["/.well-known/jwks.json"] = reply({"keys": [{"kid": "d-1"}, {"kid": "d-2"}]})
@@ -899,14 +919,16 @@ KEYS = "/.well-known/jwks.json"
 @pytest.mark.parametrize(
     "answer", [hang_up, reply(b"Invalid API key\n", 401), reply(b"", 503), reply(b"<html>"), reply({"keys": 1})]
 )
-def test_the_first_host_has_no_keys(core: ScriptedCore, other: ScriptedCore, answer: Answer) -> None:
+def test_keys_are_fetched_from_the_next_host_where_the_first_has_none(
+    core: ScriptedCore, other: ScriptedCore, answer: Answer
+) -> None:
     """Whatever it answers instead, the next one is asked."""
     core.answers[KEYS] = answer
     other.answers[KEYS] = reply({"keys": [{"kid": "d-1"}]})
     assert a_client(core, other).fetch_keys("d-1") == ([{"kid": "d-1"}], None)
 
 
-def test_no_host_has_keys(core: ScriptedCore, nobody: str) -> None:
+def test_an_error_names_what_each_host_did_where_none_has_keys(core: ScriptedCore, nobody: str) -> None:
     """Each is named with what it did."""
     core.answers[KEYS] = reply(b"<html>", 500)
     with pytest.raises(GeneralError) as caught:
@@ -916,7 +938,7 @@ def test_no_host_has_keys(core: ScriptedCore, nobody: str) -> None:
     assert f"{nobody}: " in text
 
 
-def test_hosts_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -> None:
+def test_one_deadline_holds_for_all_hosts_that_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -> None:
     """One deadline holds for all."""
     core.default = other.default = keep_silent
     uris = [f"{host.uri}/{base}" for host in (core, other) for base in "abc"]
@@ -926,7 +948,7 @@ def test_hosts_keep_silent_about_keys(core: ScriptedCore, other: ScriptedCore) -
     assert time.monotonic() - start < 1.3
 
 
-def test_a_core_has_no_keys(core: ScriptedCore) -> None:
+def test_an_empty_list_of_keys_is_a_response(core: ScriptedCore) -> None:
     """An empty list is an answer."""
     core.answers[KEYS] = reply({"keys": []})
     assert a_client(core).fetch_keys("d-1") == ([], None)

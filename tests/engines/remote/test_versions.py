@@ -19,7 +19,7 @@ from flask_supertokens.errors import GeneralError
 from flask_supertokens.protocol import cdi
 from flask_supertokens.protocol.cdi import CoreRequest
 
-from ...support.scripted import Answer, Request, ScriptedCore, hang_up, keep_silent, reply, scripted
+from ...support.scripted import Answer, Request, ScriptedCore, hang_up, keep_silent, reply, run_scripted_core
 from ...support.threads import at_once
 
 OLD, NEW = ("4.0", "5.0", "5.3"), ("5.3", "5.4")
@@ -42,7 +42,7 @@ def refresh(_: str) -> CoreRequest:
     return cdi.refresh_request("a-refresh-token", anti_csrf=False, anti_csrf_token=None, dynamic=True)
 
 
-def spoken(core: ScriptedCore) -> list[str]:
+def versions_asked_of(core: ScriptedCore) -> list[str]:
     """The versions of the calls that came to a core, in order."""
     return [request.headers["cdi-version"] for request in core.requests if request.path != "/apiversion"]
 
@@ -53,13 +53,13 @@ def agreements(core: ScriptedCore) -> int:
 
 @pytest.fixture
 def old() -> Iterator[ScriptedCore]:
-    with scripted(versions=OLD) as core:
+    with run_scripted_core(versions=OLD) as core:
         yield core
 
 
 @pytest.fixture
 def new() -> Iterator[ScriptedCore]:
-    with scripted(versions=NEW) as core:
+    with run_scripted_core(versions=NEW) as core:
         yield core
 
 
@@ -76,18 +76,22 @@ ORDERS = [order for number in (2, 3, 4) for order in itertools.permutations(OF_E
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(version for _, version, _ in order))
-def test_cores_are_of_different_versions(order: tuple[tuple[tuple[str, ...], str, str], ...]) -> None:
+def test_cores_of_different_versions_share_sign_ins_each_in_its_highest_version(
+    order: tuple[tuple[tuple[str, ...], str, str], ...],
+) -> None:
     """Each gets its share of the log-ins, in the highest version that it has in common with us, and is asked for it once."""
     with contextlib.ExitStack() as running:
-        cores = [running.enter_context(scripted(versions=versions)) for versions, *_ in order]
+        cores = [running.enter_context(run_scripted_core(versions=versions)) for versions, *_ in order]
         client = a_client(*cores)
         assert [client.call(log_in) for _ in range(2 * len(cores))] == [(OK, False)] * 2 * len(cores)
         for core, (_, version, path) in zip(cores, order, strict=True):
-            assert (agreements(core), spoken(core), core.paths()) == (1, [version] * 2, [path] * 2)
+            assert (agreements(core), versions_asked_of(core), core.paths()) == (1, [version] * 2, [path] * 2)
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_many_threads_need_the_versions(old: ScriptedCore, new: ScriptedCore, turned: bool) -> None:
+def test_one_of_many_threads_asks_each_host_once_for_its_versions(
+    old: ScriptedCore, new: ScriptedCore, turned: bool
+) -> None:
     """Each host is asked once, by one of them."""
     client = a_client(*([new, old] if turned else [old, new]))
     assert at_once(8, lambda _: client.call(log_in)) == [(OK, False)] * 8
@@ -95,18 +99,20 @@ def test_many_threads_need_the_versions(old: ScriptedCore, new: ScriptedCore, tu
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_one_core_speaks_no_version_of_ours(new: ScriptedCore, turned: bool) -> None:
+def test_a_core_that_speaks_no_version_of_ours_is_left_alone_for_a_while(new: ScriptedCore, turned: bool) -> None:
     """The other one is asked, and that one is left alone for a while."""
-    with scripted(versions=("2.19", "6.0")) as odd:
+    with run_scripted_core(versions=("2.19", "6.0")) as odd:
         client = a_client(*([new, odd] if turned else [odd, new]))
         assert [client.call(log_in) for _ in range(6)] == [(OK, False)] * 6
         assert (len(odd.requests), len(new.paths())) == (1, 6)
 
 
 @pytest.mark.parametrize("answer", [hang_up, keep_silent, reply(b"", 502), reply(b"", 503)])
-def test_one_core_does_not_tell_its_versions(new: ScriptedCore, answer: Answer) -> None:
+def test_a_sign_in_goes_to_the_other_core_where_one_does_not_tell_its_versions(
+    new: ScriptedCore, answer: Answer
+) -> None:
     """Then the call itself was not sent: even a log-in goes to the other one, and it was made once."""
-    with scripted() as mute:
+    with run_scripted_core() as mute:
         mute.answers["/apiversion"] = answer
         client = a_client(mute, new, timeout=1)
         assert client.call(log_in) == (OK, False)
@@ -124,18 +130,18 @@ def test_one_core_does_not_tell_its_versions(new: ScriptedCore, answer: Answer) 
         reply(["5.4"]),
     ],
 )
-def test_one_core_says_something_else_of_its_versions(new: ScriptedCore, answer: Answer) -> None:
+def test_a_core_that_says_nonsense_of_its_versions_is_left_alone_for_a_while(new: ScriptedCore, answer: Answer) -> None:
     """Nothing of the call was sent, so the other one is asked, each time; the odd one is left alone for a while."""
-    with scripted() as odd:
+    with run_scripted_core() as odd:
         odd.answers["/apiversion"] = answer
         client = a_client(odd, new)
         assert [client.call(log_in) for _ in range(6)] == [(OK, False)] * 6
         assert (len(odd.requests), len(new.paths())) == (1, 6)
 
 
-def test_no_core_says_anything_of_its_versions(new: ScriptedCore) -> None:
+def test_an_error_names_what_each_core_said_instead_of_its_versions(new: ScriptedCore) -> None:
     """The error names each host and what it said."""
-    with scripted() as odd:
+    with run_scripted_core() as odd:
         for core in (odd, new):
             core.answers["/apiversion"] = reply(b"oops", 500)
         with pytest.raises(GeneralError) as caught:
@@ -144,14 +150,14 @@ def test_no_core_says_anything_of_its_versions(new: ScriptedCore) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_one_core_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> None:
+def test_the_other_core_is_asked_where_one_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> None:
     """The other one is asked; where there is no other one, it is said and not tried again."""
 
     def of_a_tenant(version: str) -> CoreRequest:
         new: dict[str, Any] = {"user_id": "u", "tenant_id": "t1", "payload": {}, "data": {}}
         return cdi.create_request(version, **new, anti_csrf=False, dynamic=True)
 
-    with scripted(versions=OLDEST) as oldest:
+    with run_scripted_core(versions=OLDEST) as oldest:
         client = a_client(*([new, oldest] if turned else [oldest, new]))
         assert [client.call(of_a_tenant) for _ in range(4)] == [(OK, False)] * 4
         with pytest.raises(GeneralError) as caught:
@@ -159,24 +165,26 @@ def test_one_core_is_too_old_for_tenants(new: ScriptedCore, turned: bool) -> Non
         assert (caught.value.code, oldest.paths()) == (500, [])
 
 
-def test_many_threads_meet_a_core_that_does_not_tell_its_versions(new: ScriptedCore) -> None:
+def test_a_core_that_does_not_tell_its_versions_holds_up_nobody_at_the_other_one(new: ScriptedCore) -> None:
     """Those that are at the other one do not wait for it; nobody waits longer than its share of the time."""
     took: list[float] = []
 
-    def timed(_: int) -> None:
+    def take_time(_: int) -> None:
         start = time.monotonic()
         assert client.call(log_in) == (OK, False)
         took.append(time.monotonic() - start)
 
-    with scripted() as mute:
+    with run_scripted_core() as mute:
         mute.answers["/apiversion"] = keep_silent
         client = a_client(mute, new, timeout=2)
-        at_once(8, timed)
+        at_once(8, take_time)
     assert len([seconds for seconds in took if seconds < 0.5]) >= 4
     assert max(took) < 1.7
 
 
-def test_a_gateway_is_busy_when_it_is_asked_for_versions(new: ScriptedCore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateway_that_is_busy_when_asked_for_versions_is_waited_for(
+    new: ScriptedCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That is waited for, as with any call."""
     waits: list[float] = []
     monkeypatch.setattr(client_module.time, "sleep", waits.append)
@@ -197,9 +205,11 @@ def test_a_gateway_is_busy_when_it_is_asked_for_versions(new: ScriptedCore, monk
     ("before", "after", "then"),
     [(NEW, OLD, "5.3"), (OLD, ("5.4",), "5.4"), (NEW, OLDEST, "2.21"), (OLDEST, NEW, "5.4")],
 )
-def test_a_host_refuses_its_version(place: int, before: Any, after: Any, then: str) -> None:
+def test_a_host_that_refuses_its_version_is_asked_anew_and_gets_the_call_again(
+    place: int, before: Any, after: Any, then: str
+) -> None:
     """It is asked for its versions again, no other one is; and it gets the same call once more, as its version has it."""
-    with scripted(versions=before) as changed, scripted(versions=("5.0",)) as same:
+    with run_scripted_core(versions=before) as changed, run_scripted_core(versions=("5.0",)) as same:
         cores = [changed, same] if place == 0 else [same, changed]
         client = a_client(*cores)
         for _ in range(2):
@@ -208,44 +218,46 @@ def test_a_host_refuses_its_version(place: int, before: Any, after: Any, then: s
             core.requests.clear()
         changed.versions = after
         assert [client.call(log_in) for _ in range(4)] == [(OK, False)] * 4
-        assert spoken(changed)[1:] == [then] * 2
+        assert versions_asked_of(changed)[1:] == [then] * 2
         assert changed.requests[1].path == "/apiversion"
-        assert (agreements(changed), agreements(same), spoken(same)) == (1, 0, ["5.0"] * 2)
+        assert (agreements(changed), agreements(same), versions_asked_of(same)) == (1, 0, ["5.0"] * 2)
 
 
 @pytest.mark.parametrize("first", [OLD, NEW])
-def test_a_host_was_away(first: tuple[str, ...], new: ScriptedCore) -> None:
+def test_a_host_that_was_away_agrees_on_its_version_before_it_gets_a_call(
+    first: tuple[str, ...], new: ScriptedCore
+) -> None:
     """What comes back there may be another core: its version is agreed on before it gets a call."""
     then = NEW if first == OLD else OLD
-    with scripted(versions=first) as core:
+    with run_scripted_core(versions=first) as core:
         port, client = urlsplit(core.uri).port or 0, a_client(core, new)
         assert [client.call(log_in) for _ in range(2)] == [(OK, False)] * 2
     assert [client.call(refresh)[0] for _ in range(2)] == [OK] * 2
-    with scripted(port=port, versions=then) as core:
+    with run_scripted_core(port=port, versions=then) as core:
         client._hosts[0].passed_over_until = 0
         assert [client.call(log_in) for _ in range(2)] == [(OK, False)] * 2
-        assert (agreements(core), spoken(core)) == (1, [then[-1]])
+        assert (agreements(core), versions_asked_of(core)) == (1, [then[-1]])
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
 @pytest.mark.parametrize(
     "backends", [(OLD, NEW), (NEW, OLD), (("5.0",), ("5.0", *NEW), ("5.0", "5.3")), (OLDEST, ("2.21", *NEW))]
 )
-def test_cores_of_different_versions_are_behind_one_address(backends: Any, rounds: int) -> None:
+def test_behind_one_address_the_version_that_all_cores_know_is_found_and_kept(backends: Any, rounds: int) -> None:
     """A load balancer gives each request to another one: a version that all of them know is found, and used from then on."""
     turns = itertools.cycle([versions for versions in backends for _ in range(rounds)])
-    with scripted() as balanced:
+    with run_scripted_core() as balanced:
         client = a_client(balanced, hooks=[lambda _: setattr(balanced, "versions", next(turns))])
         assert [client.call(log_in) for _ in range(8)] == [(OK, False)] * 8
         common = set.intersection(*map(set, backends))
-        assert set(spoken(balanced)[-4:]) <= common
+        assert set(versions_asked_of(balanced)[-4:]) <= common
         assert agreements(balanced) <= client_module.AGREEMENTS
 
 
-def test_cores_behind_one_address_have_no_version_in_common() -> None:
+def test_cores_at_one_address_without_a_common_version_are_an_error_after_some_tries() -> None:
     """Some tries, then it is an error that says so; another host is asked before."""
     turns = itertools.cycle([("5.3",), ("5.4",)])
-    with scripted() as balanced, scripted() as other:
+    with run_scripted_core() as balanced, run_scripted_core() as other:
 
         def swap(request: requests.PreparedRequest) -> None:
             if str(request.url).startswith(balanced.uri):
@@ -305,16 +317,16 @@ class Load:
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("before", "after"), CHANGES)
-def test_a_core_changes_in_mid_load(place: int, before: Any, after: Any) -> None:
+def test_no_call_fails_where_a_core_changes_behind_its_address_in_mid_load(place: int, before: Any, after: Any) -> None:
     """Behind its address, connections stay: no call fails, each log-in is made once, and few ask for the version."""
-    with scripted(versions=before) as changed, scripted(versions=("5.0",)) as same:
+    with run_scripted_core(versions=before) as changed, run_scripted_core(versions=("5.0",)) as same:
         client = a_client(*([changed, same] if place == 0 else [same, changed]))
         with Load(client, log_in) as load:
             for versions in (after, before, after):
                 changed.versions = versions
                 load.go_on()
         assert load.failures == []
-        made = [version for core in (changed, same) for version in spoken(core)]
+        made = [version for core in (changed, same) for version in versions_asked_of(core)]
         refused = len(made) - load.answered
         assert 0 <= refused <= 4 * THREADS
         assert (agreements(changed) <= THREADS, agreements(same)) == (True, 1)
@@ -322,20 +334,20 @@ def test_a_core_changes_in_mid_load(place: int, before: Any, after: Any) -> None
 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize(("before", "after"), CHANGES)
-def test_a_core_is_replaced_in_mid_load(
+def test_no_call_fails_where_a_core_is_replaced_at_its_port_in_mid_load(
     place: int, before: Any, after: Any, new: ScriptedCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends with what it has in hand, and another one begins at its port: the other host has what it lost, and none fails."""
     monkeypatch.setattr(client_module, "PASS_OVER", 0.05)
     with contextlib.ExitStack() as first:
-        core = first.enter_context(scripted(versions=before))
+        core = first.enter_context(run_scripted_core(versions=before))
         client = a_client(*([core, new] if place == 0 else [new, core]))
         with Load(client, refresh) as load:
             first.close()
             load.go_on()
-            with scripted(port=urlsplit(core.uri).port or 0, versions=after) as core:
+            with run_scripted_core(port=urlsplit(core.uri).port or 0, versions=after) as core:
                 time.sleep(0.1)
                 load.go_on()
     assert load.failures == []
-    assert after[-1] in spoken(core)
+    assert after[-1] in versions_asked_of(core)
     assert agreements(new) == 1

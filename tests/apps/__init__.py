@@ -1,0 +1,1 @@
+"""`init_app`: settings, databases, hooks, and several apps in one process."""

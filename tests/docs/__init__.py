@@ -1,0 +1,1 @@
+"""The documents: their code runs, their tables are complete, their site builds."""

@@ -1,0 +1,1 @@
+"""`verify_session`: where it stands, and what it lets through."""

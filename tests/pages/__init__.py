@@ -1,0 +1,1 @@
+"""The pages and redirects for a browser that navigates."""

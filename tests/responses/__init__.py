@@ -1,0 +1,1 @@
+"""What a response carries: cookies, headers, errors and who renders them."""

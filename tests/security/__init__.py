@@ -1,0 +1,1 @@
+"""What strangers and thieves can do, and what nobody gets to see."""

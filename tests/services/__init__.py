@@ -1,0 +1,1 @@
+"""What other services ask for: public keys, discovery, JWTs, health."""

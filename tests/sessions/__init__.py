@@ -1,0 +1,1 @@
+"""Sessions, verb by verb: create, verify, refresh, sign out, revoke, change, list."""

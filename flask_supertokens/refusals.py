@@ -43,7 +43,9 @@ class RefusalLog:
         self._lines: dict[tuple[int, str], tuple[int, int]] = {}
         """Of each level and kind: the minute, and how many lines were written in it."""
         self._expired_count = 0
-        """How many requests came with expired access tokens; -1 once a refresh came."""
+        """How many requests came with expired access tokens before the first refresh."""
+        self.has_seen_refresh: bool = False
+        """Whether a refresh came with its token. From then on a cookie that is missing has expired, and nothing is warned of."""
         self._has_warned = refresh_path is None
 
     def write(self, error: SuperTokensError, where: str) -> None:
@@ -74,19 +76,17 @@ class RefusalLog:
         return written < LINES_A_MINUTE
 
     def note_refresh(self, *, only_access_cookie: bool) -> None:
-        """Note a refresh that came with its token, or with the access cookie only. One with neither may be any client's.
-
-        After the first one with its token, a cookie that is missing has expired, and nothing is warned of.
-        """
-        if only_access_cookie and self._expired_count >= 0:
-            self._warn_once("A refresh came with the access cookie, but without the refresh cookie.")
+        """Note a refresh that came with its token, or with the access cookie only. One with neither may be any client's."""
         if not only_access_cookie:
-            self._expired_count = -1
+            self.has_seen_refresh = True
+        elif not self.has_seen_refresh:
+            self._warn_once("A refresh came with the access cookie, but without the refresh cookie.")
 
     def note_expired_token(self) -> None:
         """Note a request that came with an expired access token."""
-        if self._expired_count >= 0:
-            self._expired_count += 1
+        if self.has_seen_refresh:
+            return
+        self._expired_count += 1
         if self._expired_count == EXPIRED_WITHOUT_REFRESH:
             self._warn_once(
                 f"{self._expired_count} requests came with expired access tokens, and no refresh came to this process yet."

@@ -156,19 +156,18 @@ def _wrap(run: F, guards: Mapping[Any, Any] | None = None) -> F:
 
     @functools.wraps(run)
     def run_and_note(*args: Any, **kwargs: Any) -> Any:
-        attributes = request._get_current_object().__dict__ if guards else None  # type: ignore[attr-defined]
-        if attributes is not None:
-            attributes[BEFORE_VIEW] = True
+        attributes = request._get_current_object().__dict__ if guards else {}  # type: ignore[attr-defined]
         try:
-            return run(*args, **kwargs)
+            attributes[BEFORE_VIEW] = True
+            try:
+                return run(*args, **kwargs)
+            finally:
+                del attributes[BEFORE_VIEW]
         except Exception as error:
             _end_created_after(None, error)
             if isinstance(error, SuperTokensError):
                 note(app_state(), error)
             raise
-        finally:
-            if attributes is not None:
-                del attributes[BEFORE_VIEW]
 
     return cast(F, run_and_note)
 

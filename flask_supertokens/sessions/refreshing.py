@@ -40,7 +40,8 @@ def refresh_session() -> Session:
         call = judge_refresh(presented, request)
         if isinstance(call, Refusal):
             raise _refuse(request, presented, call)
-        state.refusals.note_refresh(only_access_cookie=False)
+        if not state.refusals.has_seen_refresh:
+            state.refusals.note_refresh(only_access_cookie=False)
         if presented is not brought and state.settings.older_cookie_domain is not None:
             request.change(replace(request.plan, clears_duplicates=(False, True)))
         known = None

@@ -56,7 +56,7 @@ class Store(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in (*Store.__abstractmethods__, "server_time", "config", "swap_config"):
+        for name in (*Store.__abstractmethods__, "turn", "server_time", "config", "swap_config"):
             if name in cls.__dict__:
                 setattr(cls, name, _translate_errors(cls.__dict__[name]))
 

@@ -234,10 +234,7 @@ class SQLAlchemyStore(Store):
 
     def turn(self) -> AbstractContextManager[Any]:
         """Return the lock of this process's writers. The tables are created before, since that takes the lock itself."""
-        try:
-            self._ensure_ready()
-        except self.driver_errors as error:
-            raise self.failure("turn", error) from error
+        self._ensure_ready()
         return self._database.turn
 
     def row(self, handle: str) -> Row:

@@ -17,7 +17,7 @@ LIMITS = {
     "verify": Figures(calls=35, files=16, switches=28, depth=9),
     "create": Figures(calls=111, files=26, switches=69, depth=6),
     "refresh": Figures(calls=90, files=28, switches=63, depth=8),
-    "refresh on a core": Figures(calls=123, files=27, switches=62, depth=11),
+    "refresh on a core": Figures(calls=122, files=26, switches=61, depth=11),
 }
 """What is counted today. A way that becomes shorter lowers its line."""
 MADE_UP = """

@@ -147,6 +147,21 @@ def test_a_refresh_from_another_site_is_refused_before_its_cookies_are_looked_at
     assert isinstance(refusal, Refusal)
     assert refusal.kind == "cross-site"
     assert refusal.sentence.startswith("A refresh came from another site: Origin 'https://evil.example'")
+
+
+@pytest.mark.parametrize(
+    ("headers", "hinted"),
+    [
+        ({"Origin": "null"}, True),
+        ({"Origin": "null", "Sec_Fetch_Site": "cross-site"}, False),
+        ({"Origin": "https://evil.example"}, False),
+    ],
+)
+def test_the_origin_of_a_refused_request_is_hidden(headers: dict[str, str], hinted: bool) -> None:
+    """Only where nothing tells it from a form of the app's own, the sentence says how such a form would come."""
+    refusal = judge_refresh(sent("POST", BOTH, headers, AnApp()), AnApp())
+    assert isinstance(refusal, Refusal)
+    assert ("Referrer-Policy: no-referrer" in refusal.sentence) is hinted
     assert "https://app.example.com, https://www.example.com" in refusal.sentence
 
 

@@ -90,7 +90,7 @@ def test_a_sign_out_clears_pages_too() -> None:
     assert not ResponsePlan().with_sets(sets()).cleared().clears_pages
 
 
-def test_a_plan_names_the_session_that_it_sets() -> None:
+def test_a_plan_names_the_session_whose_tokens_it_sets() -> None:
     """The one whose tokens go out; none where none do."""
     assert ResponsePlan().with_sets(sets(handle="other")).sets_handle == "other"
     assert ResponsePlan().sets_handle is None

@@ -1,4 +1,4 @@
-"""Fixtures for all tests, how long Hypothesis searches, and the numbers at the end of a run."""
+"""Fixtures for all tests, their order, how long Hypothesis searches, and the numbers at the end of a run."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def keys_of_a_core() -> list[SigningKey]:
 def core_server(keys_of_a_core: list[SigningKey]) -> Iterator[Serving]:
     with serving(a_core(MemoryStore(), Clock(), *keys_of_a_core)) as served:
         yield served
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first; the others stay in the order of their folders, which share browsers and servers."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_supertokens import create_new_session_without_request
+from flask_supertokens.engines.embedded import EmbeddedEngine
 from flask_supertokens.protocol import requests
 from flask_supertokens.protocol.model import SessionRecord, SessionTokens
-from flask_supertokens.sessions import refreshing
 from flask_supertokens.stores.memory import MemoryStore
 from tests.support.apps import close_database
 from tests.support.attackers import (
@@ -463,7 +463,7 @@ def test_tokens_of_two_sessions_mixed_make_a_user_somebody_else_if_nothing_guard
     a_victim: NewVictim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the comparison the user goes on as somebody else, and sees nothing of it."""
-    monkeypatch.setattr(refreshing, "_genuine_access_token", lambda *_: None)
+    monkeypatch.setattr(EmbeddedEngine, "is_genuine", lambda *_: False)
     victim = a_victim()
     victim.log_in()
     lose_refresh_cookie_and_get_another(victim)

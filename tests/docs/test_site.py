@@ -14,6 +14,8 @@ import pytest
 
 from flask_supertokens.protocol.rotation import ACCESS_TABLE, REFRESH_TABLE, Change, Claim, Rule, Verdict
 
+pytestmark = pytest.mark.long
+
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 PACKAGE = DOCS.parent / "flask_supertokens"
 ELSEWHERE = re.compile(

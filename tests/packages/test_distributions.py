@@ -18,6 +18,8 @@ import pytest
 
 from ..support.docs import blocks
 
+pytestmark = pytest.mark.long
+
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "flask_supertokens"
 REQUIRED = {

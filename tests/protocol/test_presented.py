@@ -36,6 +36,8 @@ def request(cookie: str = "", method: str = "GET", **headers: str) -> Presented:
         ("  sAccessToken  =  a  ", ["a"]),
         ('sAccessToken="a b"', ["a b"]),
         ('sAccessToken="', ['"']),
+        ('sAccessToken="a', ['"a']),
+        ('sAccessToken=a"', ['a"']),
         ('sAccessToken=""', []),
         ("sAccessToken=", []),
         ("sAccessToken", []),

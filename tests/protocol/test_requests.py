@@ -151,6 +151,21 @@ def test_a_refresh_from_another_site_is_refused_before_its_cookies_are_looked_at
 
 
 @pytest.mark.parametrize(
+    ("headers", "hinted"),
+    [
+        ({"Origin": "null"}, True),
+        ({"Origin": "null", "Sec_Fetch_Site": "cross-site"}, False),
+        ({"Origin": "https://evil.example"}, False),
+    ],
+)
+def test_a_refusal_of_a_hidden_origin_says_how_an_own_form_comes_so(headers: dict[str, str], hinted: bool) -> None:
+    """Only where nothing tells it from a form of the app's own, the sentence says how such a form would come."""
+    refusal = judge_refresh(present("POST", BOTH, headers, AnApp()), AnApp())
+    assert isinstance(refusal, Refusal)
+    assert ("Referrer-Policy: no-referrer" in refusal.sentence) is hinted
+
+
+@pytest.mark.parametrize(
     ("app", "headers", "refusal"),
     [
         (MARKED, {}, Refusal("unauthorised", NO_MARKER)),

@@ -83,6 +83,19 @@ def test_cleared_cookies_are_emptied_where_they_were_set() -> None:
     ]
 
 
+def test_a_sign_out_clears_pages_too() -> None:
+    """Tokens are cleared in both methods, pending ones dropped, and the browser forgets the pages that it kept."""
+    plan = ResponsePlan().with_sets(sets()).signed_out()
+    assert (plan.clears, plan.sets, plan.clears_pages) == (frozenset({"cookie", "header"}), None, True)
+    assert not ResponsePlan().with_sets(sets()).cleared().clears_pages
+
+
+def test_a_plan_names_the_session_whose_tokens_it_sets() -> None:
+    """The one whose tokens go out; none where none do."""
+    assert ResponsePlan().with_sets(sets(handle="other")).sets_handle == "other"
+    assert ResponsePlan().sets_handle is None
+
+
 @pytest.mark.parametrize("tokens", [TOKENS, RENEWED])
 def test_a_cookie_that_is_set_is_not_cleared_as_well_and_clears_come_first(tokens: SessionTokens) -> None:
     """What is set is not cleared as well: one line a cookie, clears first."""

@@ -48,7 +48,11 @@ def make_app() -> Flask:
 
 
 class Gunicorn:
-    """gunicorn on a port of its own; workers are processes with two threads each."""
+    """gunicorn on a port of its own; workers are processes with two threads each.
+
+    It imports this module as its configuration, which has no setting, so that its workers find all modules loaded; each
+    worker makes an app of its own.
+    """
 
     def __init__(
         self, database_uri: str, workers: int, window: float = WINDOW, environment: dict[str, str] | None = None
@@ -66,14 +70,8 @@ class Gunicorn:
 
     def __enter__(self) -> Gunicorn:
         options = [
-            "--workers",
-            str(self._workers),
-            "--worker-class",
-            "gthread",
-            "--threads",
-            "2",
-            "--bind",
-            f"127.0.0.1:{self.port}",
+            *("--workers", str(self._workers), "--worker-class", "gthread", "--threads", "2"),
+            *("--bind", f"127.0.0.1:{self.port}", "--config", "python:tests.torture.servers"),
         ]
         command = [sys.executable, "-m", "gunicorn", *options, "--keep-alive", "30", "--log-level", "critical"]
         self._process = subprocess.Popen(

@@ -14,6 +14,8 @@ from ..torture.fuzz import fuzz
 from ..torture.kills import kills
 from ..torture.lives import WEATHERS, lives
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def uri(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> str:

@@ -23,7 +23,7 @@ from ..support.threads import at_once
 pytestmark = [pytest.mark.postgres, pytest.mark.long]
 CLIENTS = 8
 KILLS = 4
-SECONDS_UP = 0.5
+SECONDS_UP = 1.2
 """Between two kills, and without one of the cores: some ten refreshes of each client."""
 WINDOW = 0.05
 

@@ -579,9 +579,9 @@ def test_one_deadline_holds_for_all_hosts(core: ScriptedCore, other: ScriptedCor
 
 
 def test_a_sign_in_without_a_response_is_not_made_again(core: ScriptedCore, other: ScriptedCore) -> None:
-    """It is not made again."""
+    """Nobody knows whether it made a session."""
     core.default = other.default = keep_silent
-    client = a_client(core, other, timeout=0.3)
+    client = a_client(core, other, timeout=1)
     agree_on(client)
     assert "no complete answer within" in failure(client, CREATE)
     assert len(core.requests) + len(other.requests) == 1

@@ -126,7 +126,7 @@ def _fill_host(_endpoint: str, values: dict[str, Any]) -> None:
 
 
 def refresh() -> Any:
-    """Exchange the refresh token. The tokens leave with the response plan; the body is empty.
+    """Exchange the refresh token. The tokens leave with the response plan; the body is an empty JSON object.
 
     A browser that navigates is redirected back to ``next``, even when the refresh is refused: a public page stays reachable.
 
@@ -140,7 +140,9 @@ def refresh() -> Any:
     if too_large is not None:
         raise too_large
     try:
-        with contextlib.suppress(UnauthorisedError):  # noted, so tokens are cleared; the page will tell
+        with contextlib.suppress(
+            UnauthorisedError
+        ):  # the tokens are cleared, and the page behind will ask for a log-in
             refresh_session()
     except DuplicateCookiesError as error:
         again = browser.repeat_hop() if error.cleared else None

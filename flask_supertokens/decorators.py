@@ -89,9 +89,7 @@ def _wrap_view(view: F, check: Callable[[AppState], Any], session_required: bool
         state = app_state()
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if passes_guard(state, current):
-            return not is_before_view(
-                current
-            )  # a `before_request` function has nothing to do there, and finds no session
+            return not is_before_view(current)  # there a `before_request` function has nothing to do, and no session
         if current.method in SESSIONLESS_METHODS:
             return not session_required
         check(state)

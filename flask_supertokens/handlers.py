@@ -1,6 +1,6 @@
-"""Renders our errors: JSON for API clients, pages for browsers that navigate.
+"""Renders our errors, JSON for API clients and pages for browsers that navigate, and finishes every response.
 
-Nothing else happens here: what an error demands of tokens and sessions is done before (see `sessions.consequences`).
+Nothing is decided here: what an error demands of tokens and sessions is done before (see `sessions.consequences`).
 """
 
 from __future__ import annotations

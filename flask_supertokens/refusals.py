@@ -75,11 +75,9 @@ class RefusalLog:
             )
         return written < LINES_A_MINUTE
 
-    def note_refresh(self, *, only_access_cookie: bool) -> None:
-        """Note a refresh that came with its token, or with the access cookie only. One with neither may be any client's."""
-        if not only_access_cookie:
-            self.has_seen_refresh = True
-        elif not self.has_seen_refresh:
+    def note_missing_cookie(self) -> None:
+        """Note a refresh that came with the access cookie only. (One with neither cookie may be any client's.)"""
+        if not self.has_seen_refresh:
             self._warn_once("A refresh came with the access cookie, but without the refresh cookie.")
 
     def note_expired_token(self) -> None:

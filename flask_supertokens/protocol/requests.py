@@ -126,20 +126,20 @@ def judge_access(
     read_token: Callable[[str], AccessToken | None],
     *,
     checks_anti_csrf: bool | None,
-    ended: frozenset[Method] = frozenset(),
+    cleared: frozenset[Method] = frozenset(),
 ) -> AccessCall | Refusal:
     """Say which access token a request for a view comes with, or the first rule that refuses it.
 
     :param read_token: reads a token of our form; ``None`` for any other, which counts as absent.
     :param checks_anti_csrf: ask for the marker or token of the anti-CSRF mode; ``None``: on any method but GET and HEAD.
-    :param ended: the methods whose tokens this request has cleared already.
+    :param cleared: the methods whose tokens this request has cleared already.
     """
     if presented.legacy:
         return LEGACY
     call = _pick_access(presented, policy.allowed_method(for_create=False), read_token)
     if isinstance(call, Refusal):
         return call
-    if call is None or call.method in ended:
+    if call is None or call.method in cleared:
         return NO_ACCESS_TOKEN
     if call.method == "header":
         return call
@@ -172,7 +172,7 @@ def _pick_access(
 
 
 def _check_anti_csrf(presented: Presented, policy: Policy, token: AccessToken) -> Refusal | None:
-    """The marker or token of the app's mode; a form of our own origin needs neither.
+    """Refuse a request without the marker or token of the app's mode; a form of our own origin needs neither.
 
     A form that a browser submits can't bring a header: no refresh would help, and none is lost.
     """

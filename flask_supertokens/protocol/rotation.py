@@ -2,7 +2,7 @@
 
 * The first refresh decides. The children of one token stay equal until one of them, no longer young, is used to refresh;
   that one becomes the line, and every other claim on it is a theft.
-* *current* is the token whose fingerprint stands in the row; a *child* carries the preimage (preimage) of that hash.
+* *current* is the token whose fingerprint stands in the row; a *child* carries the preimage of that fingerprint.
 * The window W forgives what an honest browser can do: *open* means that no child was used yet, or not more than W away
   from now (either way, since clocks step); *young* means born not more than W ago.
 * An access token never chooses between children and never raises the alarm.
@@ -24,7 +24,7 @@ SEVERAL = 2
 
 
 class Verdict(Enum):
-    """What is to be answered."""
+    """What a token gets, or why it gets nothing."""
 
     UNAUTHORISED = "unauthorised"
     THEFT = "theft"
@@ -103,7 +103,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Decision:
-    """``line`` is the row after the decision, or ``None`` when nothing is to be written."""
+    """A verdict, and what becomes of the row: ``line`` is written by compare-and-swap, and nothing is where it is ``None``."""
 
     verdict: Verdict
     change: Change = Change.NOTHING

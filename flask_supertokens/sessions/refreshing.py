@@ -40,29 +40,27 @@ def refresh_session() -> Session:
         call = judge_refresh(presented, request)
         if isinstance(call, Refusal):
             raise _refuse(request, presented, call)
-        if not state.refusals.has_seen_refresh:
-            state.refusals.note_refresh(only_access_cookie=False)
+        state.refusals.has_seen_refresh = True
         if presented is not brought and state.settings.older_cookie_domain is not None:
             request.change(replace(request.plan, clears_duplicates=(False, True)))
-        known = None
-        if (
-            call.method == "cookie" and presented.access_cookies
-        ):  # one that we signed, expired or not, names session and user
-            token = state.engine.read_access_token(presented.access_cookies[0])
-            known = token if token is not None and state.engine.is_genuine(token) else None
+        genuine = None
+        if call.method == "cookie" and presented.access_cookies:
+            # An access token that we signed, expired or not, names session and user.
+            access = state.engine.read_access_token(presented.access_cookies[0])
+            genuine = access if access is not None and state.engine.is_genuine(access) else None
         asks_app = state.hooks.user_exists is not None
-        if asks_app and known is not None and call.refusal is None:
-            _check_user(state, known)  # before anything is changed, where that is possible
+        if asks_app and genuine is not None and call.refusal is None:
+            _check_user(state, genuine)  # before anything is changed, where that is possible
         grant = state.engine.refresh(
             RefreshRequest(
                 token=call.token.value,
                 checks_anti_csrf=call.checks_anti_csrf,
                 anti_csrf_token=presented.headers.get("HTTP_ANTI_CSRF"),
-                access_handle=None if known is None else known.handle,
+                access_handle=None if genuine is None else genuine.handle,
                 refusal=None if call.refusal is None else error_of(call.refusal),
             )
         )
-        if asks_app and known is None:
+        if asks_app and genuine is None:
             _check_user(state, grant.access)
         session = Session(state, grant, call.method, request)
         assert grant.tokens is not None, "a refresh makes tokens"  # noqa: S101 - an invariant, not input
@@ -79,7 +77,7 @@ def _refuse(request: RequestState, presented: Presented, refusal: Refusal) -> Su
     """Make the error of a refresh that goes no further; duplicates of older cookies are cleared."""
     state = request.owner
     if refusal is ONLY_ACCESS_TOKEN:
-        state.refusals.note_refresh(only_access_cookie=True)
+        state.refusals.note_missing_cookie()
     if refusal is not DUPLICATES or state.settings.older_cookie_domain is None:
         return error_of(refusal)
     claims = max((token.claims for token in _read_access(state, presented)), key=lambda said: said["iat"], default=None)
@@ -95,7 +93,10 @@ def _read_access(state: AppState, presented: Presented) -> list[AccessToken]:
 
 
 def _check_user(state: AppState, token: AccessToken) -> None:
-    """Let the app object: an account that was closed loses its session with the next refresh."""
+    """Ask the app whether the user still exists, if it wants to be asked; revoke the session if not.
+
+    :raises UnauthorisedError: there is no such user any more.
+    """
     ask = state.hooks.user_exists
     if ask is None:
         return

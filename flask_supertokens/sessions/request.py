@@ -83,7 +83,7 @@ class RequestState:
         self.replaced |= replaced
 
     def change(self, plan: ResponsePlan) -> None:
-        """Go on with another plan."""
+        """Replace the response plan. After the response has left, this only warns: the client gets none of it."""
         if self.sent:
             logger.warning(
                 "Tokens were changed after the response had left (in a stream?): the client gets none of it."
@@ -96,9 +96,8 @@ class RequestState:
         if self.plan is not NO_PLAN:
             names = self.owner.cookies.names(self.current.root_path) if self.read is None else self.read.names
             self.owner.cookies.write_plan(response, self.plan, names, self.owner.engine.now())
-        elif (
-            self.read is not None
-        ):  # no shared cache keeps what was made with a look at the session, unless the app says so
+        elif self.read is not None:
+            # No shared cache keeps what was made with a look at the session, unless the app says so.
             headers = response.headers
             there = {name.lower() for name, _ in headers}
             if "cache-control" not in there:

@@ -20,7 +20,7 @@ def send(signal: Any, **arguments: Any) -> None:
 
 
 def send_safely(signal: Any, **arguments: Any) -> None:
-    """Send a signal whose receivers must not change what is done; that one failed is logged."""
+    """Send a signal; a receiver that fails is logged, and changes nothing of what is done."""
     try:
         send(signal, **arguments)
     except Exception:  # a receiver of the app's
@@ -36,9 +36,8 @@ def tell_created(grant: Grant) -> None:
 
 
 def tell_confirmed(grant: Grant) -> None:
-    """Tell of the first use after a refresh, if it was one."""
-    if grant.confirmed:
-        send(signals.session_confirmed, user_id=grant.access.user_id, session_handle=grant.access.handle)
+    """Tell of the first use after a refresh: `Grant.confirmed`."""
+    send(signals.session_confirmed, user_id=grant.access.user_id, session_handle=grant.access.handle)
 
 
 def tell_refreshed(grant: Grant) -> None:
@@ -54,7 +53,7 @@ def tell_refreshed(grant: Grant) -> None:
 
 
 def tell_revoked(handles: Iterable[str]) -> None:
-    """Tell of each, also when a receiver fails for one of them; the first failure is raised then."""
+    """Tell of each revoked session. Where receivers fail, the others are told all the same; then the first failure is raised."""
     failures: list[Exception] = []
     for handle in handles:
         logger.info("Session %s was revoked.", handle)

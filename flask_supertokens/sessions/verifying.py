@@ -135,7 +135,7 @@ def _verify(
         request,
         state.engine.read_access_token,
         checks_anti_csrf=anti_csrf_check,
-        ended=plan.clears if plan.sets is None else _NO_METHODS,
+        cleared=plan.clears if plan.sets is None else _NO_METHODS,
     )
     if isinstance(call, Refusal):
         if call is NO_ACCESS_TOKEN and not required:
@@ -194,7 +194,8 @@ def get_session_without_request(
             raise error_of(NO_ANTI_CSRF_TOKEN)
         grant = state.engine.verify(token, check_database=checks_database)
         session = Session(state, grant)
-        tell_confirmed(grant)
+        if grant.confirmed:
+            tell_confirmed(grant)
         validators = choose_validators(state, claim_validators)
         if validators:
             session.assert_claims(validators)

@@ -94,8 +94,8 @@ def test_what_other_code_does_is_not_counted() -> None:
 
 def test_a_listing_shows_what_called_what() -> None:
     """A call stands below its caller, two spaces further in."""
-    steps = [Step("blueprint.py", "refresh", 0), Step("context.py", "app_state", 1)]
-    assert list(format_listing(steps)) == ["blueprint.py:refresh", "  context.py:app_state"]
+    steps = [Step("blueprint.py", "refresh", 0), Step("state.py", "app_state", 1)]
+    assert list(format_listing(steps)) == ["blueprint.py:refresh", "  state.py:app_state"]
 
 
 @pytest.mark.parametrize("step", [Step("a.py", "f.<locals>.<lambda>", 0), Step("a.py", "f.<locals>.<genexpr>", 0)])

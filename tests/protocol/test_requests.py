@@ -283,7 +283,7 @@ def test_the_view_s_anti_csrf_check_counts_more_than_the_method(checks: bool, me
 
 
 @pytest.mark.parametrize(
-    ("ended", "headers", "is_there"),
+    ("cleared", "headers", "is_there"),
     [
         (set(), {}, True),
         ({"cookie"}, {}, False),
@@ -293,11 +293,11 @@ def test_the_view_s_anti_csrf_check_counts_more_than_the_method(checks: bool, me
     ],
 )
 def test_a_token_that_this_request_has_cleared_counts_as_absent(
-    ended: set[Method], headers: dict[str, str], is_there: bool
+    cleared: set[Method], headers: dict[str, str], is_there: bool
 ) -> None:
     """Counts as absent."""
     call = judge_access(
-        present("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, ended=frozenset(ended)
+        present("GET", AT, headers, AnApp()), AnApp(), a_token, checks_anti_csrf=None, cleared=frozenset(cleared)
     )
     assert (call is not NO_ACCESS_TOKEN) is is_there
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Generic, Literal, TypeVar
 
@@ -197,6 +197,18 @@ class SessionTokens:
         What is ``None`` is left out, and so is the front token: it repeats what is in the access token.
         """
         return {name: value for name, value in vars(self).items() if value is not None and name != "front_token"}
+
+
+def keep_refresh_token(tokens: SessionTokens, earlier: SessionTokens | None) -> SessionTokens:
+    """Give tokens without a refresh token the one that was handed out before, with its expiry and anti-CSRF token."""
+    if earlier is None or tokens.refresh_token is not None:
+        return tokens
+    return replace(
+        tokens,
+        refresh_token=earlier.refresh_token,
+        refresh_token_expires_at=earlier.refresh_token_expires_at,
+        anti_csrf_token=earlier.anti_csrf_token,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote
 
-from .model import Method, SessionTokens
+from .model import Method, SessionTokens, keep_refresh_token
 from .presented import LEGACY_COOKIE, CookieNames
 
 REMOVE = "remove"
@@ -78,20 +78,13 @@ class ResponsePlan:
 
     def with_sets(self, sets: Sets, *, clear_other: bool = False) -> ResponsePlan:
         """Set tokens. A new access token of the same session keeps the refresh token before it."""
-        if self.sets is not None and self.sets.handle == sets.handle and sets.tokens.refresh_token is None:
-            earlier = self.sets.tokens
-            tokens = replace(
-                sets.tokens,
-                refresh_token=earlier.refresh_token,
-                refresh_token_expires_at=earlier.refresh_token_expires_at,
-                anti_csrf_token=earlier.anti_csrf_token,
-            )
-            sets = replace(sets, tokens=tokens)
+        if self.sets is not None and self.sets.handle == sets.handle:
+            sets = replace(sets, tokens=keep_refresh_token(sets.tokens, self.sets.tokens))
         clears = self.clears | (_BOTH - {sets.method} if clear_other else frozenset())
         return replace(self, clears=clears, sets=sets)
 
-    def without_legacy(self) -> ResponsePlan:
-        """Remove the cookie of an old SDK too."""
+    def clearing_legacy(self) -> ResponsePlan:
+        """Clear the cookie of an old SDK too."""
         return replace(self, clears_legacy=True)
 
     @property

@@ -88,7 +88,7 @@ def note(state: AppState, error: SuperTokensError) -> None:
         current.change(current.plan.cleared())
         current.session = current.method = None
         if current.presented().legacy:
-            current.change(current.plan.without_legacy())
+            current.change(current.plan.clearing_legacy())
 
 
 def act_on(state: AppState, error: SuperTokensError) -> None:

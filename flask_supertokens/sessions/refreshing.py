@@ -67,7 +67,7 @@ def refresh_session() -> Session:
         brings_other = bool(presented.refresh_cookies) if call.method == "header" else presented.bearer is not None
         session._hand_out(grant.tokens, clear_other=brings_other)
         if presented.legacy:
-            request.change(request.plan.without_legacy())
+            request.change(request.plan.clearing_legacy())
         request.hold(session, call.method)
         tell_refreshed(grant)
         return session

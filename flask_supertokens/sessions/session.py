@@ -6,7 +6,6 @@ import copy
 import logging
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -17,7 +16,16 @@ from ..engines.base import Grant
 from ..errors import InvalidClaimError, UnauthorisedError
 from ..hooks import require_sync
 from ..protocol.claims import SessionClaim, SessionClaimValidator
-from ..protocol.model import PUBLIC_TENANT, AccessToken, Masked, Method, Payload, SessionInformation, SessionTokens
+from ..protocol.model import (
+    PUBLIC_TENANT,
+    AccessToken,
+    Masked,
+    Method,
+    Payload,
+    SessionInformation,
+    SessionTokens,
+    keep_refresh_token,
+)
 from ..protocol.payloads import AUTH_TIME, drop_protected_names, merge
 from ..protocol.response_plan import Sets
 from ..protocol.tokens import front_token
@@ -319,15 +327,7 @@ class Session:
             return
         if self._find_request() is not None:
             self._hand_out(grant.tokens)
-        earlier = self._tokens
-        self._tokens = grant.tokens
-        if earlier is not None and grant.tokens.refresh_token is None:
-            self._tokens = replace(
-                grant.tokens,
-                refresh_token=earlier.refresh_token,
-                refresh_token_expires_at=earlier.refresh_token_expires_at,
-                anti_csrf_token=earlier.anti_csrf_token,
-            )
+        self._tokens = keep_refresh_token(grant.tokens, self._tokens)
 
 
 def session_of(request: RequestState) -> Session | None:

@@ -123,7 +123,7 @@ def test_only_duplicated_names_are_cleared_on_the_older_domain(
 def test_the_cookie_of_an_old_sdk_is_cleared_at_the_root_path() -> None:
     """At ``/``, where that SDK set it."""
     expected = [SetCookie("sIdRefreshToken", "", "/", None, 0, 0)]
-    assert cookies(ResponsePlan().without_legacy()) == expected
+    assert cookies(ResponsePlan().clearing_legacy()) == expected
 
 
 # -- out: headers ------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_the_cookie_of_an_old_sdk_is_cleared_at_the_root_path() -> None:
             {"front-token": "front", "st-access-token": "at", "st-refresh-token": "rt"},
         ),
         (ResponsePlan(placeholder="p", clears_duplicates=(True, False)), False, {"front-token": "p"}),
-        (ResponsePlan().without_legacy(), False, {}),
+        (ResponsePlan().clearing_legacy(), False, {}),
     ],
 )
 def test_each_header_is_written_once_and_front_token_with_every_change(

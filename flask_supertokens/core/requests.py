@@ -118,7 +118,7 @@ class Call:
 
 
 def invalid_field(name: str) -> CallError:
-    """The error of a field whose value can't be."""
+    """Make the error of a field whose value can't be."""
     return CallError(400, f"Field name '{name}' is invalid in JSON input")
 
 

@@ -34,7 +34,7 @@ def respond_with_session(call: Call, access: AccessToken, tokens: SessionTokens 
 
 
 def fields_of_version(call: Call, tenant_id: str, recipe_user_id: str) -> Payload:
-    """The fields of a session that older versions of CDI do not have, as far as the call's version has them."""
+    """Return the fields of a session that older versions of CDI do not have, as far as the call's version has them."""
     fields = {"tenantId": tenant_id} if call.version >= WITH_TENANTS else {}
     return {**fields, "recipeUserId": recipe_user_id} if call.version >= WITH_RECIPE_USERS else fields
 

@@ -195,7 +195,7 @@ class Engine(ABC):
 
     @abstractmethod
     def now(self) -> int:
-        """The time by the engine's clock."""
+        """Tell the time by the engine's clock."""
 
     @abstractmethod
     def read_access_token(self, raw: str) -> AccessToken | None:

@@ -1,7 +1,7 @@
-"""CDI, the interface between a backend and a SuperTokens core: requests and answers as values, by version. No HTTP here.
+"""CDI, the interface between a backend and a SuperTokens core: requests and responses as values, by version. No HTTP here.
 
 * Domain results are HTTP 200 with a ``status``; everything else is a failure of the engine, whatever its text says.
-* Versions differ in a few places only: the tenant in the path (3.0), ``tenantId`` in answers (3.0), ``recipeUserId`` (4.0).
+* Versions differ in a few places only: the tenant in the path (3.0), ``tenantId`` in responses (3.0), ``recipeUserId`` (4.0).
 * What may be repeated after it was sent, and on which host, is decided per call (`Repeat`), with the reason there.
 """
 
@@ -25,7 +25,7 @@ _VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}", re.ASCII)
 
 
 class Repeat(Enum):
-    """What to do when a call was sent and no complete answer came (reset, timeout, 502, 503, 504 of a proxy)."""
+    """What to do when a call was sent and no complete response came (reset, timeout, 502, 503, 504 of a proxy)."""
 
     NEVER = "a create that ran twice leaves a session that nobody holds, but that is listed and counts"
     YES = "running it twice does what running it once does"
@@ -34,8 +34,8 @@ class Repeat(Enum):
     )
 
 
-class CoreAnswerError(ValueError):
-    """A core answered something that CDI does not know."""
+class CoreResponseError(ValueError):
+    """A core responded with something that CDI does not know."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class CoreRequest:
 
 @dataclass(frozen=True)
 class CoreToken:
-    """A token of an answer; times in ms."""
+    """A token of a response; times in ms."""
 
     token: str = field(repr=False)
     expiry: int
@@ -61,7 +61,7 @@ class CoreToken:
 
 @dataclass(frozen=True)
 class CoreSession:
-    """A session as create, verify, refresh and regenerate answer it."""
+    """A session as create, verify, refresh and regenerate return it."""
 
     handle: str
     user_id: str
@@ -75,7 +75,7 @@ class CoreSession:
 
 @dataclass(frozen=True)
 class CoreInformation:
-    """A session as GET /recipe/session answers it; times in ms."""
+    """A session as GET /recipe/session returns it; times in ms."""
 
     handle: str
     user_id: str
@@ -91,13 +91,13 @@ class CoreInformation:
 
 
 def choose_version(theirs: Iterable[str]) -> str | None:
-    """The highest version that both sides speak; components are compared as integers (2.9 < 2.21)."""
+    """Choose the highest version that both sides speak; components are compared as integers (2.9 < 2.21)."""
     common = set(VERSIONS) & {version for version in theirs if _VERSION.fullmatch(version)}
     return max(common, key=version_number, default=None)
 
 
 def version_number(version: str) -> tuple[int, int]:
-    """A version as something that can be compared."""
+    """Parse a version, so that it can be compared."""
     major, minor = version.split(".")
     return int(major), int(minor)
 
@@ -107,12 +107,12 @@ def _has_tenants(version: str) -> bool:
 
 
 def refuses_version(status: int, body: bytes) -> bool:
-    """Whether a core says that it does not speak the version of a call. It looked at nothing else, and did nothing."""
+    """Tell whether a core says that it does not speak the version of a call. It looked at nothing else, and did nothing."""
     return status == _BAD_REQUEST and body.startswith(b"cdi-version")
 
 
 def read_unknown_tenant(status: int, body: bytes) -> tuple[str, str] | None:
-    """App and tenant of a call, if a core says that it does not have them."""
+    """Read app and tenant of a call, if a core says that it does not have them."""
     found = _UNKNOWN_TENANT.match(body) if status == _BAD_REQUEST else None
     return None if found is None else (found[1].decode("ascii"), found[2].decode("ascii"))
 
@@ -121,12 +121,12 @@ def read_unknown_tenant(status: int, body: bytes) -> tuple[str, str] | None:
 
 
 def versions_request() -> CoreRequest:
-    """Which versions does the core speak?"""
+    """GET /apiversion: which versions the core speaks."""
     return CoreRequest("GET", "/apiversion", versioned=False)
 
 
 def jwks_request() -> CoreRequest:
-    """The public keys."""
+    """GET /.well-known/jwks.json: the public keys."""
     return CoreRequest("GET", "/.well-known/jwks.json", versioned=False)
 
 
@@ -157,7 +157,7 @@ def verify_request(access_token: str, *, check_database: bool) -> CoreRequest:
 
 def refresh_request(refresh_token: str, *, anti_csrf: bool, anti_csrf_token: str | None, dynamic: bool) -> CoreRequest:
     """POST /recipe/session/refresh. It may be repeated: with the current token the core rotates nothing, with a child the
-    first run promotes it and the second finds it current. Exactly one answer reaches the client.
+    first run promotes it and the second finds it current. Exactly one response reaches the client.
     """
     body: Payload = {"refreshToken": refresh_token, "enableAntiCsrf": anti_csrf, "useDynamicSigningKey": dynamic}
     if anti_csrf_token is not None:
@@ -221,33 +221,35 @@ def _tenant_path(version: str, tenant_id: str, path: str) -> str:
     if _has_tenants(version):
         return f"/{tenant_id}{path}"
     if tenant_id != PUBLIC_TENANT:
-        raise CoreAnswerError(f"The core speaks CDI {version}, which has no tenants; tenant {tenant_id!r} is unknown.")
+        raise CoreResponseError(
+            f"The core speaks CDI {version}, which has no tenants; tenant {tenant_id!r} is unknown."
+        )
     return path
 
 
-# -- answers -----------------------------------------------------------------------------------------------------------
+# -- responses ---------------------------------------------------------------------------------------------------------
 
 
-def read_versions(answer: Any) -> list[str]:
-    """The versions of GET /apiversion."""
-    versions = _get(answer, "versions", list)
+def read_versions(response: Any) -> list[str]:
+    """Read the versions of GET /apiversion."""
+    versions = _get(response, "versions", list)
     return [version for version in versions if isinstance(version, str)]
 
 
-def read_status(answer: Any, *known: str) -> str:
-    """The ``status`` of an answer.
+def read_status(response: Any, *known: str) -> str:
+    """Read the ``status`` of a response.
 
-    :raises CoreAnswerError: it is missing, or not one of ``known``.
+    :raises CoreResponseError: it is missing, or not one of ``known``.
     """
-    status = _get(answer, "status", str)
+    status = _get(response, "status", str)
     if status not in known:
-        raise CoreAnswerError(f"the status {status[:40]!r} is not expected here")
+        raise CoreResponseError(f"the status {status[:40]!r} is not expected here")
     return status
 
 
-def read_session(answer: Any) -> CoreSession:
-    """The session and tokens of an OK answer."""
-    session = _get(answer, "session", dict)
+def read_session(response: Any) -> CoreSession:
+    """Read the session and tokens of a response that is OK."""
+    session = _get(response, "session", dict)
     user_id = _get(session, "userId", str)
     return CoreSession(
         handle=_get(session, "handle", str),
@@ -255,52 +257,52 @@ def read_session(answer: Any) -> CoreSession:
         recipe_user_id=_get(session, "recipeUserId", str, user_id),
         tenant_id=_get(session, "tenantId", str, PUBLIC_TENANT),
         payload=_get(session, "userDataInJWT", dict),
-        access=_read_token(answer, "accessToken"),
-        refresh=_read_token(answer, "refreshToken"),
-        anti_csrf_token=_get(answer, "antiCsrfToken", str) if answer.get("antiCsrfToken") is not None else None,
+        access=_read_token(response, "accessToken"),
+        refresh=_read_token(response, "refreshToken"),
+        anti_csrf_token=_get(response, "antiCsrfToken", str) if response.get("antiCsrfToken") is not None else None,
     )
 
 
-def read_stolen(answer: Any) -> tuple[str, str]:
-    """Handle and user id of a TOKEN_THEFT_DETECTED answer."""
-    session = _get(answer, "session", dict)
+def read_stolen(response: Any) -> tuple[str, str]:
+    """Read handle and user id of a response that is TOKEN_THEFT_DETECTED."""
+    session = _get(response, "session", dict)
     return _get(session, "handle", str), _get(session, "userId", str)
 
 
-def read_information(answer: Any) -> CoreInformation:
-    """The session of a GET /recipe/session answer."""
-    user_id = _get(answer, "userId", str)
+def read_information(response: Any) -> CoreInformation:
+    """Read the session of GET /recipe/session."""
+    user_id = _get(response, "userId", str)
     return CoreInformation(
-        handle=_get(answer, "sessionHandle", str),
+        handle=_get(response, "sessionHandle", str),
         user_id=user_id,
-        recipe_user_id=_get(answer, "recipeUserId", str, user_id),
-        tenant_id=_get(answer, "tenantId", str, PUBLIC_TENANT),
-        payload=_get(answer, "userDataInJWT", dict),
-        data=_get(answer, "userDataInDatabase", dict),
-        expiry=_get(answer, "expiry", int),
-        created=_get(answer, "timeCreated", int),
+        recipe_user_id=_get(response, "recipeUserId", str, user_id),
+        tenant_id=_get(response, "tenantId", str, PUBLIC_TENANT),
+        payload=_get(response, "userDataInJWT", dict),
+        data=_get(response, "userDataInDatabase", dict),
+        expiry=_get(response, "expiry", int),
+        created=_get(response, "timeCreated", int),
     )
 
 
-def read_handles(answer: Any, name: str) -> list[str]:
-    """The handles of a list or remove answer."""
-    return [handle for handle in _get(answer, name, list) if isinstance(handle, str)]
+def read_handles(response: Any, name: str) -> list[str]:
+    """Read the handles that were listed or removed."""
+    return [handle for handle in _get(response, name, list) if isinstance(handle, str)]
 
 
-def read_jwt(answer: Any) -> str:
-    """The token of a POST /recipe/jwt answer."""
-    return _get(answer, "jwt", str)
+def read_jwt(response: Any) -> str:
+    """Read the token of POST /recipe/jwt."""
+    return _get(response, "jwt", str)
 
 
-def _read_token(answer: Payload, name: str) -> CoreToken | None:
-    if answer.get(name) is None:
+def _read_token(response: Payload, name: str) -> CoreToken | None:
+    if response.get(name) is None:
         return None
-    token = _get(answer, name, dict)
+    token = _get(response, name, dict)
     return CoreToken(_get(token, "token", str), _get(token, "expiry", int), _get(token, "createdTime", int))
 
 
-def _get(answer: Any, name: str, kind: type[T], default: T | None = None) -> T:
-    value = answer.get(name, default) if isinstance(answer, dict) else None
+def _get(response: Any, name: str, kind: type[T], default: T | None = None) -> T:
+    value = response.get(name, default) if isinstance(response, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise CoreAnswerError(f"the field {name!r} is missing or not a {kind.__name__}")
+        raise CoreResponseError(f"the field {name!r} is missing or not a {kind.__name__}")
     return value

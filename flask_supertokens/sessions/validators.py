@@ -55,8 +55,8 @@ def list_objections(validators: list[SessionClaimValidator], payload: Payload, f
 
 def _ask(validator: SessionClaimValidator, payload: Payload, fetched: Payload) -> ClaimValidationResult:
     is_fresh = validator.claim is not None and validator.claim.key in fetched
-    answer = validator.validate_fetched(payload) if is_fresh else validator.validate(payload)
-    result: Any = require_sync(answer, f"validate of the validator {validator.id!r}")
+    found = validator.validate_fetched(payload) if is_fresh else validator.validate(payload)
+    result: Any = require_sync(found, f"validate of the validator {validator.id!r}")
     if not isinstance(getattr(result, "is_valid", None), bool):
         raise TypeError(f"The validator {validator.id!r} returned {result!r}; it must return a ClaimValidationResult.")
     return result  # type: ignore[no-any-return]

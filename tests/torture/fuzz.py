@@ -22,7 +22,7 @@ from flask_supertokens.core.apps import Core
 from flask_supertokens.core.serving import make_core_app
 from flask_supertokens.engines.base import RefreshRequest
 from flask_supertokens.errors import TryRefreshTokenError, UnauthorisedError
-from flask_supertokens.protocol.cdi import CoreAnswerError, read_information, read_session, read_versions
+from flask_supertokens.protocol.cdi import CoreResponseError, read_information, read_session, read_versions
 from flask_supertokens.protocol.navigation import own_path
 from flask_supertokens.protocol.presented import CookieNames, read
 from flask_supertokens.protocol.tokens import parse_access_token
@@ -284,7 +284,7 @@ def _read_response(text: str) -> bool:
     for reader in (read_session, read_information, read_versions):
         try:
             reader(answer)
-        except CoreAnswerError:
+        except CoreResponseError:
             continue
     return False
 

@@ -30,8 +30,8 @@ from ...errors import GeneralError
 from ...forks import ForkSafeLock
 from ...protocol.cdi import (
     VERSIONS,
-    CoreAnswerError,
     CoreRequest,
+    CoreResponseError,
     Repeat,
     choose_version,
     jwks_request,
@@ -158,7 +158,7 @@ class CoreClient:
         return {host.name: CoreClient((host.uri,), self._api_key, self._timeout, self._hooks) for host in self._hosts}
 
     def versions_by_host(self) -> dict[str, str]:
-        """The version that is spoken with a host, by its name for logs; of hosts that were asked, and were not away since."""
+        """List the version that is spoken with each host, by its name for logs; hosts that were asked, and not away since."""
         return {host.name: host.version for host in self._hosts if host.version is not None}
 
     # -- hosts
@@ -216,7 +216,7 @@ class CoreClient:
             version = self._agree_on_version(host, refused, share)
             try:
                 request = build(version)
-            except CoreAnswerError as error:
+            except CoreResponseError as error:
                 raise GeneralError(str(error), retry=False) from error
             shares = request.repeat is not Repeat.NEVER  # else no other host would be asked anyway
             response = self._send(host, request, version, share if shares else deadline)
@@ -227,7 +227,7 @@ class CoreClient:
         raise _HostError("it refuses the versions that it offers")
 
     def _agree_on_version(self, host: _Host, refused: Set[str], deadline: float) -> str:
-        """The version to speak with a host. One thread asks for it; the others wait, and take what it brings.
+        """Find the version to speak with a host. One thread asks for it; the others wait, and take what it brings.
 
         :param refused: what the host refused in this call.
         """
@@ -245,13 +245,13 @@ class CoreClient:
             host.agreement.release()
 
     def _ask_for_version(self, host: _Host, refused: Set[str], deadline: float) -> str:
-        """The highest version of both sides that was not refused: of several cores behind one address, all may know that."""
+        """Ask for the highest common version that was not refused: of several cores behind one address, all may know that."""
         try:
             response = _ask_patiently(lambda: self._send(host, versions_request(), None, deadline), deadline)
             theirs = set(read_versions(read_json(response)))
         except _HostError as error:
             raise _HostError(str(error)) from error  # the call itself was not sent
-        except CoreAnswerError as error:
+        except CoreResponseError as error:
             host.pass_over()
             raise not_a_core(response) from error
         except GeneralError:
@@ -367,7 +367,7 @@ def _ask_patiently(ask: Callable[[], CoreResponse], deadline: float) -> CoreResp
 
 
 def _retry_after(headers: Mapping[str, str], deadline: float) -> float | None:
-    """How many seconds to wait, if the host says so and there is time for it."""
+    """Tell how many seconds to wait, if the host says so and there is time for it."""
     value = headers.get("retry-after", "")
     if not re.fullmatch(r"[0-9]{1,5}", value):  # more digits than any deadline has
         return None

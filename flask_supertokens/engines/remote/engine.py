@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from ...errors import GeneralError, TokenTheftError, TryRefreshTokenError, UnauthorisedError
 from ...protocol.cdi import (
-    CoreAnswerError,
     CoreInformation,
     CoreRequest,
+    CoreResponseError,
     CoreSession,
     create_request,
     data_request,
@@ -380,7 +380,7 @@ def _read(reader: Callable[..., T], response: Any, *arguments: str) -> T:
     """Read a part of a response; what CDI does not know is a failure of the core, and says nothing about a session."""
     try:
         return reader(response, *arguments)
-    except CoreAnswerError as error:
+    except CoreResponseError as error:
         raise GeneralError(f"The core's answer can't be read: {error}.") from error
 
 

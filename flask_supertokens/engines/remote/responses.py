@@ -31,7 +31,7 @@ class CoreResponse:
 
 
 def read_json(response: CoreResponse) -> Any:
-    """The JSON of a response to a call that was executed.
+    """Read the JSON of a response to a call that was executed.
 
     :raises GeneralError: a host said no, or is no core.
     """
@@ -43,7 +43,7 @@ def read_json(response: CoreResponse) -> Any:
 
 
 def read_keys(response: CoreResponse) -> tuple[list[Any], int | None]:
-    """The keys of a JWKS, and its ``max-age`` in seconds.
+    """Read the keys of a JWKS, and its ``max-age`` in seconds.
 
     :raises GeneralError: as `read_json`, or it is something else than keys.
     """
@@ -76,7 +76,7 @@ def _check_status(response: CoreResponse) -> None:
 
 
 def not_a_core(response: CoreResponse) -> GeneralError:
-    """The error of a host that is something else."""
+    """Make the error of a host that is something else."""
     kind = _one_line(response.headers.get("content-type", "no content type"))[:60]
     return GeneralError(
         f"{response.host} does not answer like a SuperTokens core ({kind}). Check SUPERTOKENS_CONNECTION_URI, its base path"
@@ -85,7 +85,7 @@ def not_a_core(response: CoreResponse) -> GeneralError:
 
 
 def _unknown_tenant(host: str, app_id: str, tenant_id: str) -> GeneralError:
-    """The error of a tenant or an app that is missing: the whole cluster does not have it, and it does not pass."""
+    """Make the error of a tenant or an app that is missing: the whole cluster does not have it, and it does not pass."""
     path = "the base path in SUPERTOKENS_CONNECTION_URI"
     if tenant_id == PUBLIC_TENANT:
         text = f"The core at {host} has no app {app_id!r}. Add it there, or correct {path}."
@@ -98,7 +98,7 @@ def _unknown_tenant(host: str, app_id: str, tenant_id: str) -> GeneralError:
 
 
 def no_host_left(failures: list[str]) -> GeneralError:
-    """The error of a call that failed with each host, for these reasons."""
+    """Make the error of a call that failed with each host, for these reasons."""
     return GeneralError(
         f"No SuperTokens core could be asked ({'; '.join(failures)}). Check that it runs, and SUPERTOKENS_CONNECTION_URI."
     )
@@ -108,18 +108,18 @@ def no_host_left(failures: list[str]) -> GeneralError:
 
 
 def describe_error(error: Exception) -> str:
-    """What a library's error says, without objects and passwords."""
+    """Say what a library's error says, without objects and passwords."""
     cause = error.args[0] if error.args else None
     text = str(getattr(cause, "reason", cause) or error)
     return _one_line(re.sub(r"(<[^>]*>|\w+\(host=[^)]*\)):? ?|(?<=//)[^/\s]*@", "", text))[:200]
 
 
 def without_password(uri: str) -> str:
-    """The address without user and password."""
+    """Drop user and password from an address."""
     parts = urlsplit(uri)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _one_line(text: str) -> str:
-    """The text without control characters and line breaks."""
+    """Drop control characters and line breaks from a text."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

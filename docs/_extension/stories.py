@@ -78,7 +78,7 @@ class Player:
 
     @property
     def current(self) -> str | None:
-        return None if self.line is None else self.tree.letter_of(self.line.current_hash2)
+        return None if self.line is None else self.tree.letter_of(self.line.current_fingerprint)
 
     def play(self, step: Step) -> Played:
         self.now += step.after

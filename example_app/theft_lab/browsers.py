@@ -105,4 +105,4 @@ def stolen_row() -> ResponseReturnValue:
     if record is None:
         return {"message": "There is no session in the database."}, 409
     forged = RefreshTokenSigner(["a key that was guessed"]).mint(record.handle, engine().now(), None)
-    return {"hash": record.line.current_hash2, "forged": forged.raw}
+    return {"hash": record.line.current_fingerprint, "forged": forged.raw}

@@ -152,7 +152,7 @@ def _row(handle: str | None) -> Row | None:
     record = None if handle is None else engine().store.read(handle)
     if record is None:
         return None
-    return Row(stage().name(record.line.current_hash2), record.line.children, record.line.used_at)
+    return Row(stage().name(record.line.current_fingerprint), record.line.children, record.line.used_at)
 
 
 def _given(response: Response) -> dict[str, Any] | None:

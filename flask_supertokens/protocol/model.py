@@ -37,11 +37,11 @@ class Masked(Generic[T]):
 class Line:
     """The part of a session's row that rotation moves; compare-and-swap compares the first three fields.
 
-    ``current_hash2`` is the hash of the current refresh token, ``children`` how many were minted from it (2 = more
+    ``current_fingerprint`` is that of the current refresh token, ``children`` how many were minted from it (2 = more
     than one), ``used_at`` when a child was first used (``None`` = not yet), ``expires_at`` when the session ends.
     """
 
-    current_hash2: str
+    current_fingerprint: str
     children: int
     used_at: int | None
     expires_at: int

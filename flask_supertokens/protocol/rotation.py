@@ -7,7 +7,7 @@
   from now (either way, since clocks step); *young* means born not more than W ago.
 * An access token never chooses between children and never raises the alarm.
 * Theft is a verdict, not an action. Time is an argument; the functions read nothing and write nothing. What they say about
-  the row is written by one compare-and-swap on (current_hash2, children, used_at, payload); who loses it asks again.
+  the row is written by one compare-and-swap on (current_fingerprint, children, used_at, payload); who loses it asks again.
 """
 
 from __future__ import annotations
@@ -141,9 +141,9 @@ def _fits(row: AccessRow, situation: dict[str, Claim | bool]) -> bool:
 
 
 def _classify(line: Line, fingerprint: str, parent_fingerprint: str | None) -> Claim:
-    if hmac.compare_digest(fingerprint, line.current_hash2):
+    if hmac.compare_digest(fingerprint, line.current_fingerprint):
         return Claim.CURRENT
-    is_child = parent_fingerprint is not None and hmac.compare_digest(parent_fingerprint, line.current_hash2)
+    is_child = parent_fingerprint is not None and hmac.compare_digest(parent_fingerprint, line.current_fingerprint)
     return Claim.CHILD if is_child else Claim.STRANGER
 
 

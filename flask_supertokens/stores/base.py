@@ -86,7 +86,7 @@ class Store(ABC):
 
     @abstractmethod
     def swap_line(self, seen: SessionRecord, new: Line, refreshed_at: int) -> bool:
-        """Replace a session's line if hash, children, use and payload are still as ``seen``; return ``False`` if they are not.
+        """Replace a session's line if fingerprint, children, use and payload are as ``seen``; return ``False`` if they are not.
 
         The payload is compared as well, so that the token that is made from ``seen`` says what is stored.
         """

@@ -162,4 +162,4 @@ def _position(record: SessionRecord) -> Position:
 
 def _compared_values(record: SessionRecord) -> tuple[str, int, int | None, str]:
     """Return the values that compare-and-swap compares."""
-    return record.line.current_hash2, record.line.children, record.line.used_at, record.payload
+    return record.line.current_fingerprint, record.line.children, record.line.used_at, record.payload

@@ -76,12 +76,12 @@ _SWAP_LINE = (
     .where(
         sessions.c.handle == bindparam("h"),
         *_SAME_PAYLOAD,
-        sessions.c.current_hash2 == bindparam("seen_hash2"),
+        sessions.c.current_hash2 == bindparam("seen_fingerprint"),
         sessions.c.children == bindparam("seen_children"),
         sessions.c.used_at.is_not_distinct_from(bindparam("seen_used_at", type_=BigInteger)),
     )
     .values(
-        current_hash2=bindparam("new_hash2"),
+        current_hash2=bindparam("new_fingerprint"),
         children=bindparam("new_children"),
         used_at=bindparam("new_used_at"),
         expires_at=bindparam("new_expires_at"),
@@ -591,10 +591,10 @@ def _swap_parameters(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[
     return {
         "h": seen.handle,
         "seen_payload": seen.payload,
-        "seen_hash2": seen.line.current_hash2,
+        "seen_fingerprint": seen.line.current_fingerprint,
         "seen_children": seen.line.children,
         "seen_used_at": seen.line.used_at,
-        "new_hash2": new.current_hash2,
+        "new_fingerprint": new.current_fingerprint,
         "new_children": new.children,
         "new_used_at": new.used_at,
         "new_expires_at": new.expires_at,
@@ -604,7 +604,8 @@ def _swap_parameters(seen: SessionRecord, new: Line, refreshed_at: int) -> dict[
 
 def _to_columns(record: SessionRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in _RECORD_FIELDS}
-    return {**values, **vars(record.line)}
+    line = dict(vars(record.line))
+    return {**values, "current_hash2": line.pop("current_fingerprint"), **line}
 
 
 def _to_record(row: TableRow[Any]) -> SessionRecord:

@@ -40,7 +40,7 @@ def old() -> MemoryStore:
     for key in WRITTEN["keys"]:
         store.swap_keys(frozenset(known.kid for known in store.keys()), SigningKey(**key), frozenset())
     for row in WRITTEN["rows"]:
-        store.add(SessionRecord(**{**row, "line": Line(**row["line"])}), None, None)
+        store.add(SessionRecord(**{**row, "line": Line(*row["line"].values())}), None, None)
     return store
 
 

@@ -95,7 +95,7 @@ def minted(signer: RefreshTokenSigner, robbed: Robbed, parent_preimage: str | No
 
 def guesses(robbed: Robbed) -> dict[str, str | None]:
     """What could pass for the preimage that a child carries."""
-    access, current = robbed.grant.access, robbed.record.line.current_hash2
+    access, current = robbed.grant.access, robbed.record.line.current_fingerprint
     return {
         "none": None,
         "the row's hash": current,
@@ -180,7 +180,7 @@ def test_a_stolen_database_alone_mints_nothing(robbed: Robbed) -> None:
     """Rows and sealed keys open no session: without the secret nothing is signed."""
     signer = RefreshTokenSigner((STRANGER,))
     assert [name for name, guess in guesses(robbed).items() if robbed.opens(minted(signer, robbed, guess))] == []
-    assert not robbed.opens(robbed.record.line.current_hash2)
+    assert not robbed.opens(robbed.record.line.current_fingerprint)
     [key] = robbed.store.keys()
     with pytest.raises(ValueError, match=r"PEM|deserialize"):
         serialization.load_pem_private_key(key.sealed_private.encode(), None)

@@ -31,7 +31,7 @@ USER_IDS = (
     " ",
 )
 OTHER_LINES = {
-    "hash": replace(LINE, current_hash2="b" * 64),
+    "hash": replace(LINE, current_fingerprint="b" * 64),
     "children": replace(LINE, children=1),
     "use": replace(LINE, used_at=NOW),
 }
@@ -432,7 +432,7 @@ class StoreContract:
         store.add(RECORD)
         seen = LINE
         for number in range(10):
-            offers = [replace(seen, current_hash2=f"{number:032d}{thread:032d}") for thread in range(THREADS)]
+            offers = [replace(seen, current_fingerprint=f"{number:032d}{thread:032d}") for thread in range(THREADS)]
             won = contest(store, seen, offers)
             assert sum(won) == 1
             seen = offers[won.index(True)]

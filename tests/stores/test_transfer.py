@@ -231,7 +231,7 @@ def test_sessions_that_changed_at_the_source_are_brought_up_to_date() -> None:
 def test_a_run_after_one_that_was_stopped_goes_on() -> None:
     """The target has no keys yet: another one goes on, and what was ended meanwhile is gone there too, without a word."""
     source, target, _ = stores("handle-1", "handle-2")
-    target.add(a_record("handle-1", current_hash2="b" * 64, refreshed_at=NOW - 1500))
+    target.add(a_record("handle-1", current_fingerprint="b" * 64, refreshed_at=NOW - 1500))
     target.add(a_record("revoked since"))
     assert copied(source, target) == NOTHING._replace(copied=1, updated=1, ended=1)
     assert records_of(target) == records_of(source)
@@ -282,7 +282,7 @@ def test_sessions_refreshed_at_the_target_stop_the_copy_or_stay_as_they_are() ->
     """They are in use there: nothing is copied, or they stay as they are and are told apart."""
     source, target, _ = stores("handle-1")
     copied(source, target)
-    newer = a_record("handle-1", current_hash2="b" * 64, refreshed_at=NOW, data="{}")
+    newer = a_record("handle-1", current_fingerprint="b" * 64, refreshed_at=NOW, data="{}")
     target.remove(["handle-1"])
     target.add(newer)
     source.add(a_record("handle-2"))
@@ -299,15 +299,15 @@ def test_sessions_refreshed_at_the_target_stop_the_copy_or_stay_as_they_are() ->
     ("there", "here", "outcome"),
     [
         ({}, {}, "skipped"),
-        ({}, {"refreshed_at": NOW, "current_hash2": "b" * 64}, "updated"),
+        ({}, {"refreshed_at": NOW, "current_fingerprint": "b" * 64}, "updated"),
         ({}, {"used_at": NOW}, "updated"),
         ({}, {"used_at": NOW - 1000}, "updated"),
         ({}, {"children": 1}, "updated"),
         ({"children": 1}, {"used_at": NOW - 1000, "children": 1}, "updated"),
-        ({"refreshed_at": NOW, "current_hash2": "b" * 64}, {}, "kept"),
+        ({"refreshed_at": NOW, "current_fingerprint": "b" * 64}, {}, "kept"),
         ({"used_at": NOW}, {"refreshed_at": NOW - 1, "children": 1}, "kept"),
         ({"children": 2}, {"children": 1}, "kept"),
-        ({"current_hash2": "b" * 64}, {}, "kept"),
+        ({"current_fingerprint": "b" * 64}, {}, "kept"),
         ({"data": "{}"}, {}, "kept"),
         ({"payload": "{}"}, {}, "kept"),
         ({"data": "{}"}, {"used_at": NOW}, "updated"),
@@ -349,7 +349,7 @@ def test_nothing_is_copied_where_the_target_alone_has_sessions_until_that_is_sai
 @pytest.mark.parametrize(
     ("verb", "written"),
     [
-        ("swap_line", {"current_hash2": "b" * 64, "refreshed_at": NOW + 1}),
+        ("swap_line", {"current_fingerprint": "b" * 64, "refreshed_at": NOW + 1}),
         ("swap_payload", {"used_at": NOW, "payload": '{"role":"user"}'}),
         ("swap_data", {"used_at": NOW, "payload": "{}", "data": '{"cart":[3]}'}),
     ],

@@ -13,7 +13,7 @@ from flask_supertokens.stores.connecting import database_engine
 from flask_supertokens.stores.sqlalchemy import SQLAlchemyStore
 
 NOW = 1_795_364_355_123
-LINE = Line(current_hash2="a" * 64, children=0, used_at=None, expires_at=NOW + 1000)
+LINE = Line(current_fingerprint="a" * 64, children=0, used_at=None, expires_at=NOW + 1000)
 RECORD = SessionRecord(
     handle="handle-1",
     user_id="user-1",

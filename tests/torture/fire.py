@@ -36,7 +36,7 @@ def fire(database_uri: str, rounds: int, workers: int = CLIENTS) -> Counter[str]
             figures["alarms"] += sum("theft" in answer.text for answer in answers)
             figures["refused"] += sum(answer.status not in (200, 503) for answer in answers)
             record = store.read(handle)
-            promoted = record is not None and record.line.current_hash2 == fingerprint(preimage(token))
+            promoted = record is not None and record.line.current_fingerprint == fingerprint(preimage(token))
             figures["promotions"] += promoted
             children = {answer.cookies["sRefreshToken"] for answer in answers if answer.status == 200}
             figures["children"] += len(children)

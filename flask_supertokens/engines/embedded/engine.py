@@ -166,7 +166,7 @@ class EmbeddedEngine(Engine):
         if decision.verdict is Verdict.CONFIRM:
             grant = self._minting.reissue(token, record, now, keeps_parent=False)
             return replace(grant, confirmed=is_confirmed)
-        if line.used_at is not None and token.parent_fingerprint == line.current_hash2:
+        if line.used_at is not None and token.parent_fingerprint == line.current_fingerprint:
             self._remember_open(token, _OpenWindow(line.used_at, line.used_at + self._settings.window.race))
         if check_database:
             return replace(self._minting.reissue(token, record, now, only_if_changed=True), confirmed=is_confirmed)
@@ -276,7 +276,7 @@ class EmbeddedEngine(Engine):
         record = None if token is None else self._rows.read(token.handle)
         if token is None or record is None:
             return None
-        stored = record.line.current_hash2
+        stored = record.line.current_fingerprint
         is_current = same_secret(stored, token.fingerprint) or same_secret(stored, token.parent_fingerprint)
         return record.handle if is_current else None
 

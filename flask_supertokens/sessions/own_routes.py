@@ -9,6 +9,7 @@ from __future__ import annotations
 from flask import Request, current_app, request
 from werkzeug.routing import Rule
 
+from ..settings.keys import Settings
 from ..state import AppState
 from .request import BEFORE_VIEW, is_before_view
 
@@ -27,7 +28,7 @@ def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
     """Tell whether one of our views serves this request; or, before the view runs, a view of the app's in the place of ours.
 
     A session that is only optional may be missing at our paths whatever view serves them. One that is required is not asked for
-    where the app has put a view of its own exactly there, to refresh or for the public keys; its sign-out does ask.
+    where the app has put a view of its own exactly there, to refresh or to be read by anybody; its sign-out does ask.
     """
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     if passes_guard(state, current):
@@ -36,8 +37,8 @@ def is_for_our_route(state: AppState, *, session_required: bool) -> bool:
 
 
 def passes_guard(state: AppState, current: Request) -> bool:
-    """Tell whether a guard of the whole app lets this request through: to our views, and to one of the app's to refresh or for
-    the public keys.
+    """Tell whether a guard of the whole app lets this request through: to our views, and to one of the app's where ours would
+    refresh, or tell public keys, discovery and health.
 
     A view that takes any path may be anything: it does not run without a session.
     """
@@ -55,14 +56,21 @@ def _is_our_path(state: AppState, current: Request) -> bool:
     if current.method == "POST":
         return current.path in (settings.refresh_path, settings.signout_path)
     files = f"{settings.assets_path}/"
-    public = (settings.jwks_path, settings.discovery_path, settings.health_path)
-    return current.method in ("GET", "HEAD") and (current.path in public or current.path.startswith(files))
+    is_public = current.path in _public_paths(settings) or current.path.startswith(files)
+    return is_public and current.method in ("GET", "HEAD")
 
 
 def _takes_our_place(state: AppState, current: Request) -> bool:
-    public = (state.settings.jwks_path, state.settings.discovery_path, state.settings.health_path)
+    """Tell whether a view of the app's stands where ours would refresh, or would be read without a session."""
+    if _is_refresh(state, current):
+        return True
     is_read = current.method in ("GET", "HEAD")
-    return _is_refresh(state, current) or (is_read and any(stands_at(current.url_rule, path) for path in public))
+    return is_read and any(stands_at(current.url_rule, path) for path in _public_paths(state.settings))
+
+
+def _public_paths(settings: Settings) -> tuple[str | None, ...]:
+    """List the paths that are read without a session: public keys, discovery and health."""
+    return settings.jwks_path, settings.discovery_path, settings.health_path
 
 
 def _is_refresh(state: AppState, current: Request) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy import BigInteger, Connection, Engine, bindparam, delete, func, 
 from sqlalchemy import Row as TableRow
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
+from sqlalchemy.sql import ColumnElement
 
 from ..forks import ForkSafeLock
 from ..protocol.model import FIRST_APP, Line, Masked, Position, SessionRecord, SigningKey
@@ -309,12 +310,12 @@ class SQLAlchemyStore(Store):
             deleted.update(batch)
         return deleted
 
-    def _user_conditions(self, user_id: str, tenant_id: str | None) -> list[Any]:
+    def _user_conditions(self, user_id: str, tenant_id: str | None) -> list[ColumnElement[bool]]:
         """Return the conditions that select a user's sessions, of one tenant or (``None``) of all.
 
         Lengths are compared only where they must be: they make PostgreSQL expect few sessions, and sort all of a user's.
         """
-        conditions: list[Any] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
+        conditions: list[ColumnElement[bool]] = [sessions.c.user_id == user_id, sessions.c.app_id == self._app_id]
         if self._database.ignores_blanks:
             conditions.append(func.length(sessions.c.user_id) == func.length(user_id))
         return conditions if tenant_id is None else [*conditions, sessions.c.tenant_id == tenant_id]
@@ -338,7 +339,7 @@ class SQLAlchemyStore(Store):
         query = select(func.count()).select_from(sessions).where(*self._expiry_conditions(now))
         return self._read(lambda c: c.scalar(query)) or 0
 
-    def _expiry_conditions(self, now: int) -> list[Any]:
+    def _expiry_conditions(self, now: int) -> list[ColumnElement[bool]]:
         """Return the conditions that select expired sessions.
 
         They have expired by the caller's clock and by the server's: the wrong clock of one host removes nothing.

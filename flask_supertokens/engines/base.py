@@ -98,16 +98,19 @@ class TokenRules:
     audience: str | None
     checks_issuer: bool
 
-    def check(self, token: AccessToken, now: int) -> None:
-        """Check what needs no key: that the token is valid now, and says what it must.
+    def check(self, token: AccessToken, now: int, is_genuine: Callable[[AccessToken, int], bool]) -> None:
+        """Check what every engine checks without asking anyone: the times, then the signature, then the rules.
 
-        :raises TryRefreshTokenError: a refresh brings one that is right.
+        :param is_genuine: tells of a token, at a time in ms, whether we signed it; it may have to read the keys.
+        :raises TryRefreshTokenError: one of them fails; a refresh brings a token that is right.
         """
-        claims, audience = token.claims, token.claims.get("aud")
-        if now >= token.expires_at or now < claims.get("nbf", 0) * 1000:
+        if now >= token.expires_at or now < token.claims.get("nbf", 0) * 1000:
             error = TryRefreshTokenError("The access token has expired.")
             error.expired = True
             raise error
+        if not is_genuine(token, now):
+            raise TryRefreshTokenError("The access token's signature is not ours.")
+        claims, audience = token.claims, token.claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if self.dynamic is not None and token.kid.startswith("d-") != self.dynamic:
             raise TryRefreshTokenError("The access token is signed with the other kind of key.")

@@ -126,9 +126,7 @@ class EmbeddedEngine(Engine):
 
     def verify(self, token: AccessToken, *, check_database: bool = False) -> Grant:
         now = self.clock()
-        self._settings.rules.check(token, now)
-        if not self._access_tokens.is_genuine(token, now):
-            raise TryRefreshTokenError("The access token's signature is not ours.")
+        self._settings.rules.check(token, now, self._access_tokens.is_genuine)
         if token.parent_fingerprint is None:
             if not check_database:
                 return Grant(token)

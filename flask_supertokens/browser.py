@@ -21,6 +21,7 @@ from werkzeug.routing import BuildError
 from .cookies import add_cookie
 from .errors import SuperTokensError
 from .protocol.navigation import navigates, own_path, with_next
+from .protocol.presented import FORM_TYPES
 from .protocol.requests import is_own_form as judge_own_form
 from .protocol.response_plan import SetCookie, removal
 from .sessions.request import request_state, script_root
@@ -31,7 +32,6 @@ HOP_COOKIE = "sRefreshHop"
 _DOWNLOAD_COOKIE = "sDownload"
 _HOP_HEADER = "supertokens-hop"
 """The script of the hop's page sends this header; no page of another origin can."""
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _PATH_CHARACTERS = "/!$&'()*+,;=:@"
 _QUERY_CHARACTERS = _PATH_CHARACTERS + "?%"
 _DISPLAYED_TYPES = (
@@ -70,7 +70,7 @@ def is_script_refresh() -> bool:
 
 def is_form() -> bool:
     """Return whether this request has the method and type of a form that a browser submits."""
-    return request.method == "POST" and request.mimetype in _FORM_TYPES
+    return request.method == "POST" and request.mimetype in FORM_TYPES
 
 
 def is_own_form() -> bool:

@@ -19,6 +19,7 @@ from .model import AllowedMethod, Method
 
 ACCESS_NAME, REFRESH_NAME = "sAccessToken", "sRefreshToken"
 LEGACY_COOKIE = "sIdRefreshToken"
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _BLANKS = " \t"
 """What may stand around a cookie's name. ``str.strip`` takes more, and what is stripped hides a prefix from the browser."""
 
@@ -43,7 +44,7 @@ class Presented:
     """What a request brought. Token strings are as they came; an empty value counts as absent.
 
     ``legacy``: the cookie of an old SDK came. ``opens_websocket``: this is a websocket's handshake, a GET that no preflight and
-    no same-origin policy guards.
+    no same-origin policy guards. ``is_form``: its body is of a kind that forms send, and that no preflight guards.
     """
 
     http_method: str
@@ -52,6 +53,7 @@ class Presented:
     refresh_cookies: tuple[str, ...] = field(repr=False)
     legacy: bool
     opens_websocket: bool
+    is_form: bool
     names: CookieNames
     headers: Mapping[str, Any] = field(repr=False)
     """By the names of a WSGI environ (PEP 3333): ``HTTP_ORIGIN``."""
@@ -71,7 +73,9 @@ def read(http_method: str, headers: Mapping[str, Any], names: CookieNames) -> Pr
         scheme, _, token = authorization.partition(" ")
         bearer = token.strip() or None if scheme.lower() == "bearer" else None  # in any case: RFC 9110, section 11.1
     opens_websocket = "websocket" in (headers.get("HTTP_UPGRADE") or "").lower()
-    return Presented(http_method, bearer, access, refresh, legacy, opens_websocket, names, headers)
+    content_type = headers.get("CONTENT_TYPE") or ""
+    is_form = content_type != "" and content_type.partition(";")[0].strip().lower() in FORM_TYPES
+    return Presented(http_method, bearer, access, refresh, legacy, opens_websocket, is_form, names, headers)
 
 
 def _read_cookies(header: str, names: CookieNames) -> tuple[tuple[str, ...], tuple[str, ...], bool]:

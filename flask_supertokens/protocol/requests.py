@@ -20,7 +20,6 @@ from .tokens import is_legacy, same_secret
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 SESSIONLESS_METHODS = frozenset({"OPTIONS", "TRACE"})
-_FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
 class Policy(Protocol):
@@ -206,17 +205,16 @@ def is_foreign(presented: Presented, own_origins: Collection[str], is_allowed: C
 
 def is_own_form(presented: Presented, own_origins: Collection[str]) -> bool:
     """Say whether the browser vouches that a form of our own origin was submitted."""
-    headers = presented.headers
-    if (headers.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower() not in _FORM_TYPES:
+    if not presented.is_form:
         return False
+    headers = presented.headers
     site = (headers.get("HTTP_SEC_FETCH_SITE") or "none").lower()  # "none": by the browser's user, a reload of a form
     return site == "same-origin" or (site == "none" and headers.get("HTTP_ORIGIN") in own_origins)
 
 
 def _is_submitted(presented: Presented) -> bool:
     """Say whether a browser submits a form, by navigating; no script has a hand in that request."""
-    content_type = (presented.headers.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
-    return content_type in _FORM_TYPES and (presented.headers.get("HTTP_SEC_FETCH_MODE") or "").lower() == "navigate"
+    return presented.is_form and (presented.headers.get("HTTP_SEC_FETCH_MODE") or "").lower() == "navigate"
 
 
 def _refuse_foreign(presented: Presented, policy: Policy, what: str) -> Refusal:

@@ -29,48 +29,38 @@ from ..support.cookies import BOTH_COOKIES, cleared_cookies
 from ..support.wire import UNAUTHORISED, ask, call, cleared_methods, log_in, sets_no_tokens
 
 
-def restful_app() -> Flask:
-    from flask_restful import Api, Resource
-
+def app_with_resources(framework: Any) -> Flask:
+    """Flask-RESTX is a fork of Flask-RESTful: resources are written alike."""
     app = an_app()
-    api = Api(app)
+    api = framework.Api(app)
 
-    class Guarded(Resource):
+    class Guarded(framework.Resource):  # type: ignore[misc]
         method_decorators = (verify_session,)
 
         def get(self) -> dict[str, str]:
             return {"user": current_session.user_id}
 
-    class Failing(Resource):
+    class Failing(framework.Resource):  # type: ignore[misc]
         def get(self) -> None:
             raise UnauthorisedError
 
     api.add_resource(Guarded, "/guarded")
     api.add_resource(Failing, "/failing")
     return app
+
+
+def restful_app() -> Flask:
+    import flask_restful
+
+    return app_with_resources(flask_restful)
 
 
 def restx_app() -> Flask:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from flask_restx import Api, Resource
+        import flask_restx
 
-    app = an_app()
-    api = Api(app)
-
-    class Guarded(Resource):
-        method_decorators = (verify_session,)
-
-        def get(self) -> dict[str, str]:
-            return {"user": current_session.user_id}
-
-    class Failing(Resource):
-        def get(self) -> None:
-            raise UnauthorisedError
-
-    api.add_resource(Guarded, "/guarded")
-    api.add_resource(Failing, "/failing")
-    return app
+    return app_with_resources(flask_restx)
 
 
 def smorest_app() -> Flask:
